@@ -1,0 +1,76 @@
+//! The declaration of a table: everything that is known of it before the first tweet.
+//!
+//! DDL, upserts, restore, checks and documentation all follow from a [`Table`]; nothing else in the
+//! program lists columns.
+
+/// What a column holds, with its bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// 64-bit unsigned: ids and counts.
+    Unsigned,
+    /// 64-bit signed, NULL = unknown.
+    OptionalSigned,
+    /// Text of at most this many characters, compared byte by byte.
+    Text(u16),
+    /// Bytes, at most this many.
+    Bytes(u16),
+}
+
+/// One column.
+#[derive(Clone, Copy, Debug)]
+pub struct Column {
+    /// Its name in the database.
+    pub name: &'static str,
+    /// What it holds.
+    pub kind: Kind,
+    /// One line for the reader of the schema.
+    pub comment: &'static str,
+}
+
+impl Column {
+    /// A column; `const`, so that a table's declaration is one too.
+    pub const fn new(name: &'static str, kind: Kind, comment: &'static str) -> Self {
+        Column { name, kind, comment }
+    }
+}
+
+/// Where the state behind a table comes from after a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restore {
+    /// From the table's own rows: they enter at epoch 0 and what leaves at epoch 0 is dropped,
+    /// because it is in the database already.
+    FromRows,
+    /// There is none: each row is written once and never looked at again.
+    Stateless,
+}
+
+/// A table: a name, columns with the key first, and how it is restored.
+#[derive(Clone, Copy, Debug)]
+pub struct Table {
+    /// Its name in the database, without the prefix of the installation.
+    pub name: &'static str,
+    /// One sentence for the reader of the schema.
+    pub comment: &'static str,
+    /// All columns, key columns first.
+    pub columns: &'static [Column],
+    /// How many of them are the primary key.
+    pub key: usize,
+    /// How its state comes back.
+    pub restore: Restore,
+    /// Raised by hand whenever the same tweets give other rows; part of the fingerprint.
+    pub version: u32,
+}
+
+impl Table {
+    /// The definition as one line: what must not change under rows that exist. Part of the
+    /// fingerprint that a start compares.
+    pub fn definition(&self) -> String {
+        use std::fmt::Write;
+        let mut text = format!("{}:{}:{}(", self.name, self.version, self.key);
+        for column in self.columns {
+            let _ = write!(text, "{} {:?},", column.name, column.kind);
+        }
+        text.push(')');
+        text
+    }
+}

@@ -1,0 +1,2 @@
+//! tweetflow
+fn main() {}
