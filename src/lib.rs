@@ -18,6 +18,7 @@ pub mod dead_letters;
 pub mod decode;
 pub mod error;
 pub mod pipeline;
+pub mod produce;
 pub mod progress;
 pub mod sink;
 pub mod source;

@@ -102,6 +102,7 @@ pub fn run<T: Topic, S: Sink>(
     sink: S,
     stop: Arc<AtomicBool>,
 ) -> Result<Summary, RunError> {
+    topic.check()?;
     let tables = tables();
     let fingerprint = config.fingerprint(&tables);
     let identity = Identity { job: config.job.clone(), fingerprint, tables };

@@ -147,6 +147,9 @@ pub trait Topic: Send + Sync + 'static {
     /// What a worker reads with.
     type Source: Source;
 
+    /// Looks whether the topic can be read at all, before anything is written anywhere.
+    fn check(&self) -> Result<(), SourceError>;
+
     /// The partitions and where each is read on, given what is stored of them; checks that they
     /// are still the partitions that were read.
     fn plan(&self, stored: &[Stored]) -> Result<Vec<Assignment>, SourceError>;

@@ -261,6 +261,11 @@ impl KafkaTopic {
 impl Topic for KafkaTopic {
     type Source = KafkaSource;
 
+    fn check(&self) -> Result<(), SourceError> {
+        let consumer = self.consumer(true)?;
+        self.partitions(&consumer).map(drop)
+    }
+
     fn plan(&self, stored: &[Stored]) -> Result<Vec<Assignment>, SourceError> {
         let consumer = self.consumer(true)?;
         let partitions = self.partitions(&consumer)?;
