@@ -223,9 +223,10 @@ fn connect(args: &ProduceArgs) -> Result<BaseProducer<Deliveries>, ProduceError>
     let producer: BaseProducer<Deliveries> =
         client(args).create_with_context(Deliveries::default()).map_err(ProduceError::Setting)?;
     // A question that every broker answers: a wrong address ends here, not after a delivery's time.
-    producer.client().fetch_metadata(None, ANSWER_TIME).map_err(|source| {
-        ProduceError::Unreachable { brokers: args.brokers.clone(), source }
-    })?;
+    producer
+        .client()
+        .fetch_metadata(None, ANSWER_TIME)
+        .map_err(|source| ProduceError::Unreachable { brokers: args.brokers.clone(), source })?;
     Ok(producer)
 }
 
@@ -258,9 +259,8 @@ fn create_topic(
     producer: &BaseProducer<Deliveries>,
 ) -> Result<(), ProduceError> {
     let metadata = producer.client().fetch_metadata(Some(&args.topic), ANSWER_TIME);
-    let exists = metadata.is_ok_and(|metadata| {
-        metadata.topics().iter().any(|topic| !topic.partitions().is_empty())
-    });
+    let exists = metadata
+        .is_ok_and(|metadata| metadata.topics().iter().any(|topic| !topic.partitions().is_empty()));
     if exists {
         return Ok(());
     }

@@ -61,9 +61,8 @@ impl Tweets {
             Origin::Lines { path, reader } => {
                 while self.payload.is_empty() {
                     let read = reader.read_until(b'\n', &mut self.payload);
-                    let read = read.map_err(|source| {
-                        ProduceError::Input { path: path.clone(), source }
-                    })?;
+                    let read =
+                        read.map_err(|source| ProduceError::Input { path: path.clone(), source })?;
                     if read == 0 {
                         return Ok(None);
                     }
