@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
-use timely::dataflow::operators::vec::{Broadcast, Input as TimelyInput};
+use timely::dataflow::operators::vec::{Broadcast, Input as TimelyInput, Map};
 use timely::dataflow::operators::{Concat, Exchange, Inspect, Probe};
 use timely::dataflow::{ProbeHandle, Scope};
 use timely::worker::Worker;
@@ -96,8 +96,11 @@ pub(super) fn build(
         updates
             .inner
             .clone()
-            .exchange(|_: &(u32, Epoch, Latest<Progress>)| 0)
-            .inspect(move |(_, epoch, _)| newest.set(newest.get().max(*epoch)))
+            // An operator before the exchange: what an input sends straight into an exchange stays
+            // in the exchange's buffer until the epoch ends, which this notice is to bring about.
+            .map(|(_, epoch, _)| epoch)
+            .exchange(|_: &Epoch| 0)
+            .inspect(move |epoch| newest.set(newest.get().max(*epoch)))
             .probe_with(&reading);
 
         let events = Shared::new(events);
