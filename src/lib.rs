@@ -1,1 +1,2 @@
 //! tweetflow
+pub mod produce;
