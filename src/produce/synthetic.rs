@@ -25,8 +25,8 @@ mod tests;
 use rand_distr::Zipf;
 
 use body::{Body, Form, Plan};
-use draw::{Draw, Of};
-use json::{Date, Escapes, Put, Text, Twice, put};
+use draw::{Draw, Of, mix};
+use json::{Date, Escapes, Hex, Text, Token, Twice, put};
 use user::User;
 use words::{Script, Words};
 
@@ -39,9 +39,9 @@ const EPOCH_MS: u64 = 1_288_834_974_657;
 const START_MS: u64 = 1_793_491_200_000;
 /// Tweets per 10 ms of their own time, which is Twitter's average of 5,700 a second.
 const PER_10_MS: u64 = 57;
-/// How many users there are, and how unequal they are: a million tweets have 324,000 with a location.
+/// How many users there are, and how unequal they are: a million tweets have 325,000 that are kept.
 const USERS: (f64, f64) = (4_000_000.0, 0.85);
-/// The same for hashtags: the kept tweets of a million use 80,000.
+/// The same for hashtags: the kept tweets of a million use 83,000.
 const HASHTAGS: (f64, f64) = (500_000.0, 1.0);
 
 const SOURCES: [&str; 8] = [
@@ -78,6 +78,8 @@ struct Head {
     author: User,
     /// The tweet of the stream that this is or stands in: moves the counts.
     index: u64,
+    /// Whether it was retweeted or quoted.
+    passed_on: bool,
     escapes: Escapes,
 }
 
@@ -92,8 +94,15 @@ impl Synthetic {
     pub fn tweet(&self, index: u64, out: &mut Vec<u8>) -> u64 {
         let mut draw = Draw::new(self.seed, Of::Tweet, index);
         let (id, posted_ms) = snowflake(index, &mut draw);
-        let escapes = if draw.per_mille(30) { Escapes::All } else { Escapes::Needed };
-        let head = Head { id, posted_ms, author: self.author(&mut draw), index, escapes };
+        let escapes = if draw.per_mille(50) { Escapes::All } else { Escapes::Needed };
+        let head = Head {
+            id,
+            posted_ms,
+            author: self.author(&mut draw),
+            index,
+            passed_on: false,
+            escapes,
+        };
         let inner = match draw.below(100) {
             0..25 => Inner::Retweeted(self.earlier(&head, &mut draw)),
             25..35 => Inner::Quoted(self.earlier(&head, &mut draw)),
@@ -116,7 +125,13 @@ impl Synthetic {
     fn earlier(&self, head: &Head, draw: &mut Draw) -> Head {
         let age_ms = 1000 + draw.magnitude(27);
         let id = (head.id - (age_ms << 22)) ^ draw.below(1 << 18);
-        Head { id, posted_ms: head.posted_ms - age_ms, author: self.author(draw), ..*head }
+        Head {
+            id,
+            posted_ms: head.posted_ms - age_ms,
+            author: self.author(draw),
+            passed_on: true,
+            ..*head
+        }
     }
 
     /// The hashtags of one status: none for 65 %, 0.5 in the mean, some of them twice.
@@ -142,16 +157,18 @@ impl Synthetic {
             Inner::Retweeted(original) => Some(original.author),
             _ => None,
         };
-        let long = retweet_of.is_none() && draw.per_mille(160);
-        let mention = draw.per_mille(300).then(|| self.author(draw));
+        // What is passed on is longer and shows more than the average.
+        let (long, media) = if head.passed_on { (400, 550) } else { (160, 380) };
+        let long = retweet_of.is_none() && draw.per_mille(long);
+        let mention = draw.per_mille(400).then(|| self.author(draw));
         Plan {
             script: head.author.script,
             long,
             hashtags: self.hashtags(draw),
             retweet_of,
             mention,
-            link: draw.per_mille(180),
-            media: draw.per_mille(220),
+            link: draw.per_mille(280),
+            media: draw.per_mille(media),
         }
     }
 
@@ -196,7 +213,7 @@ impl Synthetic {
         body.put_entities(form, &self.words, escapes, out);
         if form == Form::Full && body.has_media() {
             put!(out, ",\"extended_entities\":{");
-            body.put_media(out);
+            body.put_media(true, out);
             put!(out, "}");
         }
     }
@@ -238,12 +255,12 @@ impl Synthetic {
         put!(
             out,
             ",\"place\":{\"id\":\"",
-            Token16(id),
+            Hex::<16>(id),
             "\",\"url\":\"https://api.twitter.com/1.1/geo/id/"
         );
         put!(
             out,
-            Token16(id),
+            Hex::<16>(id),
             ".json\",\"place_type\":\"city\",\"name\":",
             Text(name, head.escapes)
         );
@@ -267,26 +284,34 @@ impl Synthetic {
         match inner {
             Inner::Nothing => put!(out, ",\"is_quote_status\":false"),
             Inner::Retweeted(original) => {
+                // What was retweeted may be a quote itself: hashtags two levels down.
+                let quote = draw.per_mille(200);
+                let deeper = if quote {
+                    Inner::Quoted(self.earlier(original, draw))
+                } else {
+                    Inner::Nothing
+                };
                 put!(out, ",\"retweeted_status\":");
-                self.status(original, &Inner::Nothing, draw, out);
-                put!(out, ",\"is_quote_status\":false");
+                self.status(original, &deeper, draw, out);
+                put!(out, ",\"is_quote_status\":", quote);
             }
             Inner::Quoted(original) => {
                 put!(out, ",", Twice("quoted_status_id", Some(original.id)), ",\"quoted_status\":");
                 self.status(original, &Inner::Nothing, draw, out);
+                let screen_name = original.author.screen_name(&self.words);
+                let link = mix(original.id);
+                put!(out, ",\"quoted_status_permalink\":{\"url\":\"https://t.co/", Token(link));
+                put!(
+                    out,
+                    "\",\"expanded\":\"https://twitter.com/",
+                    &*screen_name,
+                    "/status/",
+                    original.id
+                );
+                put!(out, "\",\"display\":\"twitter.com/", &*screen_name, "/status/…\"}");
                 put!(out, ",\"is_quote_status\":true");
             }
         }
-    }
-}
-
-/// Sixteen hexadecimal digits, as in the id of a place.
-struct Token16(u64);
-
-impl Put for Token16 {
-    fn put(self, out: &mut Vec<u8>) {
-        put!(out, json::Colour(self.0 >> 40), json::Colour(self.0 >> 16));
-        put!(out, json::Colour(self.0));
     }
 }
 

@@ -40,7 +40,15 @@ pub(super) struct Body {
     hashtags: Vec<Span>,
     mentions: Vec<(User, Span)>,
     link: Option<(u64, Span)>,
-    media: Option<(u64, Span)>,
+    media: Option<Media>,
+}
+
+/// The pictures of a status, or its one video; all share the link that stands in the text.
+struct Media {
+    /// What every random part of the links is made of.
+    token: u64,
+    pictures: u64,
+    span: Span,
 }
 
 /// The short form keeps this many characters at most, and `… https://t.co/…` is appended.
@@ -77,16 +85,16 @@ impl Body {
         }
         body.push_sentence(plan, words, draw);
         if plan.link {
-            body.push(" ", 1);
+            body.push_blank();
             let token = draw.bits();
             let span = body.push_link(token);
             body.link = Some((token, span));
         }
         if plan.media {
-            body.push(" ", 1);
+            body.push_blank();
             let token = draw.bits();
             let span = body.push_link(token);
-            body.media = Some((token, span));
+            body.media = Some(Media { token, pictures: 1 + draw.low_below(5) as u64, span });
         }
         body
     }
@@ -94,7 +102,8 @@ impl Body {
     /// Words up to the length drawn, with the hashtags between and after them.
     fn push_sentence(&mut self, plan: &Plan, words: &Words, draw: &mut Draw) {
         let blank = if plan.script.has_blanks() { " " } else { "" };
-        let end = if plan.long { 142 + draw.below(115) } else { 12 + draw.below(78) };
+        let length = if plan.long { 142 + draw.below(115) } else { 16 + draw.below(82) };
+        let end = u64::from(self.chars) + length;
         let mut hashtags = plan.hashtags.iter().copied();
         while u64::from(self.chars) < end {
             let word = words.word(plan.script, draw);
@@ -117,6 +126,12 @@ impl Body {
         self.chars += chars;
     }
 
+    fn push_blank(&mut self) {
+        if !self.text.ends_with(' ') {
+            self.push(" ", 1);
+        }
+    }
+
     /// Appends what `write` writes and returns where it stands.
     fn push_with(&mut self, write: impl FnOnce(&mut String)) -> Span {
         let (byte, char) = (self.text.len(), self.chars);
@@ -127,9 +142,7 @@ impl Body {
 
     fn push_hashtag(&mut self, rank: Option<u64>, words: &Words) {
         let Some(rank) = rank else { return };
-        if !self.text.ends_with(' ') {
-            self.push(" ", 1);
-        }
+        self.push_blank();
         let span = self.push_with(|text| {
             text.push('#');
             words.hashtag(rank, text);
@@ -177,7 +190,9 @@ impl Body {
     /// Appends `[first,last]`: the characters that clients show.
     pub(super) fn put_display_range(&self, form: Form, out: &mut Vec<u8>) {
         let end = match form {
-            Form::Full => self.media.as_ref().map_or(self.chars, |(_, at)| at.chars.start - 1),
+            Form::Full => {
+                self.media.as_ref().map_or(self.chars, |media| media.span.chars.start - 1)
+            }
             Form::Short(_) => self.short.chars.end + 25,
         };
         put!(out, "[0,", u64::from(end), "]");
@@ -212,7 +227,7 @@ impl Body {
         put!(out, ",\"symbols\":[]");
         if form == Form::Full && self.has_media() {
             put!(out, ",");
-            self.put_media(out);
+            self.put_media(false, out);
         }
         put!(out, "}");
     }
@@ -242,28 +257,62 @@ impl Body {
         }
     }
 
-    /// Appends `"media":[…]`, which stands in the entities and again beside them.
-    pub(super) fn put_media(&self, out: &mut Vec<u8>) {
-        let Some((token, span)) = &self.media else { return put!(out, "\"media\":[]") };
+    /// Appends `"media":[…]`: one in the entities, and all of them again beside the entities.
+    pub(super) fn put_media(&self, all: bool, out: &mut Vec<u8>) {
+        put!(out, "\"media\":[");
+        if let Some(media) = &self.media {
+            let video = media.token.is_multiple_of(5);
+            let count = if all && !video { media.pictures } else { 1 };
+            for number in 0..count {
+                media.put(number, video && all, out);
+                put!(out, ",");
+            }
+        }
+        close(out);
+    }
+}
+
+impl Media {
+    /// Appends one picture, or the video with the addresses of its qualities.
+    fn put(&self, number: u64, video: bool, out: &mut Vec<u8>) {
+        let token = self.token.wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let id = 1_900_000_000_000_000_000 + (token >> 8);
-        put!(out, "\"media\":[{", Twice("id", Some(id)), ",", span);
+        let folder = if video { "ext_tw_video_thumb/1900/pu/img/" } else { "media/" };
+        put!(out, "{", Twice("id", Some(id)), ",", &self.span);
         for (name, scheme) in [("", "http"), ("_https", "https")] {
-            put!(out, ",\"media_url", name, "\":\"", scheme, "://pbs.twimg.com/media/");
+            put!(out, ",\"media_url", name, "\":\"", scheme, "://pbs.twimg.com/", folder);
             put!(out, Token(token.rotate_left(9)), Token(token.rotate_left(31)), ".jpg\"");
         }
-        put!(out, ",\"url\":\"https://t.co/", Token(*token));
-        put!(out, "\",\"display_url\":\"pic.twitter.com/", Token(*token));
-        put!(out, "\",\"expanded_url\":\"https://twitter.com/i/status/", id, "/photo/1\"");
-        put!(
-            out,
-            ",\"type\":\"photo\",\"sizes\":{\"thumb\":{\"w\":150,\"h\":150,\"resize\":\"crop\"}"
-        );
+        let kind = if video { "video" } else { "photo" };
+        put!(out, ",\"url\":\"https://t.co/", Token(self.token));
+        put!(out, "\",\"display_url\":\"pic.twitter.com/", Token(self.token));
+        put!(out, "\",\"expanded_url\":\"https://twitter.com/i/status/", id, "/", kind, "/1\"");
+        put!(out, ",\"type\":\"", kind, "\",\"sizes\":{");
+        put!(out, "\"thumb\":{\"w\":150,\"h\":150,\"resize\":\"crop\"}");
         for (name, width) in [("small", 680), ("medium", 1200), ("large", 2048)] {
             let height = width * (50 + token % 100) / 100;
             put!(out, ",\"", name, "\":{\"w\":", width, ",\"h\":", height, ",\"resize\":\"fit\"}");
         }
-        put!(out, "}}]");
+        put!(out, "}");
+        if video {
+            put_qualities(token, id, out);
+        }
+        put!(out, "}");
     }
+}
+
+fn put_qualities(token: u64, id: u64, out: &mut Vec<u8>) {
+    put!(out, ",\"video_info\":{\"aspect_ratio\":[16,9],\"duration_millis\":", token % 140_000);
+    put!(out, ",\"variants\":[");
+    let qualities = [("320x180", 256_000_u64), ("640x360", 832_000), ("1280x720", 2_176_000)];
+    for (turn, (size, rate)) in (1..).zip(qualities) {
+        put!(out, "{\"bitrate\":", rate, ",\"content_type\":\"video/mp4\",\"url\":\"");
+        put!(out, "https://video.twimg.com/ext_tw_video/", id, "/pu/vid/", size, "/");
+        put!(out, Token(token.rotate_left(turn * 13)), ".mp4?tag=10\"},");
+    }
+    put!(out, "{\"content_type\":\"application/x-mpegURL\",\"url\":\"https://video.twimg.com/");
+    put!(out, "ext_tw_video/", id, "/pu/pl/", Token(token.rotate_left(7)), ".m3u8?tag=10\"}]}");
+    put!(out, ",\"additional_media_info\":{\"monetizable\":false}");
 }
 
 impl Put for &Span {
