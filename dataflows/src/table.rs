@@ -12,6 +12,8 @@ pub enum Kind {
     OptionalSigned,
     /// Text of at most this many characters, compared byte by byte.
     Text(u16),
+    /// A moment in UTC, to the millisecond.
+    Moment,
     /// Bytes, at most this many.
     Bytes(u16),
 }

@@ -26,7 +26,7 @@ use rand_distr::Zipf;
 
 use body::{Body, Form, Plan};
 use draw::{Draw, Of, mix};
-use json::{Date, Escapes, Hex, Text, Token, Twice, put};
+use json::{Date, Escapes, Put, Text, Token, Twice, put};
 use user::User;
 use words::{Script, Words};
 
@@ -255,12 +255,12 @@ impl Synthetic {
         put!(
             out,
             ",\"place\":{\"id\":\"",
-            Hex::<16>(id),
+            Token16(id),
             "\",\"url\":\"https://api.twitter.com/1.1/geo/id/"
         );
         put!(
             out,
-            Hex::<16>(id),
+            Token16(id),
             ".json\",\"place_type\":\"city\",\"name\":",
             Text(name, head.escapes)
         );
@@ -312,6 +312,16 @@ impl Synthetic {
                 put!(out, ",\"is_quote_status\":true");
             }
         }
+    }
+}
+
+/// Sixteen hexadecimal digits, as in the id of a place.
+struct Token16(u64);
+
+impl Put for Token16 {
+    fn put(self, out: &mut Vec<u8>) {
+        put!(out, json::Colour(self.0 >> 40), json::Colour(self.0 >> 16));
+        put!(out, json::Colour(self.0));
     }
 }
 

@@ -76,10 +76,7 @@ impl Put for Text<'_> {
     fn put(self, out: &mut Vec<u8>) {
         let Self(text, escapes) = self;
         out.push(b'"');
-        #[expect(
-            clippy::needless_bitwise_bool,
-            reason = "without an early exit the compiler looks at many bytes at a time"
-        )]
+        // No early exit, so that the compiler looks at many bytes at a time.
         let plain = text
             .bytes()
             .fold(true, |plain, byte| plain & (byte >= b' ') & (byte != b'"') & (byte != b'\\'));
@@ -162,13 +159,13 @@ impl Put for Token {
     }
 }
 
-/// The lowest `DIGITS` hexadecimal digits of a number, as in a colour.
-pub(super) struct Hex<const DIGITS: u32>(pub(super) u64);
+/// Six hexadecimal digits, as in a colour.
+pub(super) struct Colour(pub(super) u64);
 
-impl<const DIGITS: u32> Put for Hex<DIGITS> {
+impl Put for Colour {
     fn put(self, out: &mut Vec<u8>) {
-        for place in (0..DIGITS).rev() {
-            let digit = usize::try_from((self.0 >> (4 * place)) & 15).unwrap_or(0);
+        for shift in [20, 16, 12, 8, 4, 0] {
+            let digit = usize::try_from((self.0 >> shift) & 15).unwrap_or(0);
             out.push(b"0123456789ABCDEF"[digit]);
         }
     }

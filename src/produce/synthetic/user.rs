@@ -4,7 +4,7 @@
 //! name and location in every tweet; the counts move with the tweet's index.
 
 use super::draw::{Draw, Of, mix};
-use super::json::{Date, Escapes, Hex, Text, Token, Twice, put};
+use super::json::{Colour, Date, Escapes, Text, Token, Twice, put};
 use super::words::{Script, Words, push_capitalized};
 use super::{EPOCH_MS, START_MS};
 
@@ -251,13 +251,13 @@ impl User {
         let (http, https) = if theme.is_empty() { ("", "") } else { ("http://", "https://") };
         let bits = draw.bits();
         let colour = |shift: u64, usual: u64| if default_profile { usual } else { bits >> shift };
-        put!(out, "\"profile_background_color\":\"", Hex::<6>(colour(0, 0x00F5_F8FA)));
+        put!(out, "\"profile_background_color\":\"", Colour(colour(0, 0x00F5_F8FA)));
         put!(out, "\",\"profile_background_image_url\":\"", http, theme);
         put!(out, "\",\"profile_background_image_url_https\":\"", https, theme);
         put!(out, "\",\"profile_background_tile\":false,\"profile_link_color\":\"");
-        put!(out, Hex::<6>(colour(12, 0x001D_A1F2)), "\",\"profile_sidebar_border_color\":\"");
-        put!(out, Hex::<6>(colour(24, 0x00C0_DEED)), "\",\"profile_sidebar_fill_color\":\"");
-        put!(out, Hex::<6>(colour(36, 0x00DD_EEF6)), "\",\"profile_text_color\":\"333333\"");
+        put!(out, Colour(colour(12, 0x001D_A1F2)), "\",\"profile_sidebar_border_color\":\"");
+        put!(out, Colour(colour(24, 0x00C0_DEED)), "\",\"profile_sidebar_fill_color\":\"");
+        put!(out, Colour(colour(36, 0x00DD_EEF6)), "\",\"profile_text_color\":\"333333\"");
         put!(out, ",\"profile_use_background_image\":true,");
         let picture = 1_000_000_000_000_000_000 + draw.below(1_000_000_000_000_000_000);
         let (first, second) = (draw.bits(), draw.bits());
