@@ -1,32 +1,42 @@
 //! `tweetflow produce`: a file or synthetic tweets into a Kafka topic.
 //!
-//! It owns the producer: idempotent, keyed by tweet id, every delivery checked. It judges nothing:
-//! a line that is no tweet is sent as it is, without a key. Reading follows the broker's pace; no
-//! more than the client library's queue is in memory.
+//! ```text
+//! input (a thread) ── batches ──► pace ──► send ──► librdkafka's queue ──► topic
+//!                                           ▲ waits while the queue is full    │
+//!                                           └── confirmed, or failed ◄─────────┘
+//! ```
+//!
+//! It owns the producer: idempotent, keyed by tweet id, every delivery checked; a run that ends
+//! without an error has all of its records in the topic, once. It judges nothing: a line that is no
+//! tweet is sent as it is, without a key. Reading follows the brokers' pace; no more than the client
+//! library's queue and a few batches are in memory.
 
+mod client;
 mod input;
+mod key;
+mod pace;
+mod progress;
 pub mod synthetic;
 
-use crate::error::one_line;
-use indicatif::{ProgressBar, ProgressStyle};
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::DeliveryResult;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
-use rdkafka::{ClientContext, Message};
-use std::io::IsTerminal;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long a question to a broker may take.
-const ANSWER_TIME: Duration = Duration::from_secs(10);
-/// How long the last deliveries may take.
-const FLUSH_TIME: Duration = Duration::from_secs(60);
-/// Without a terminal, a line so often.
-const LINE_TIME: Duration = Duration::from_secs(5);
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+
+use client::Context;
+use input::{Input, Next};
+use pace::Pace;
+use progress::Progress;
+
+/// How long the last deliveries may take; longer than librdkafka's `message.timeout.ms`, so that
+/// it is the one to give up.
+const FLUSH_TIME: Duration = Duration::from_secs(65);
+/// Waits are no longer than this, so that a signal and a failure are seen.
+const LOOK_TIME: Duration = Duration::from_millis(50);
+/// Records between two looks at what was delivered.
+const LOOK_RECORDS: u32 = 64;
 
 /// Arguments of `produce`.
 #[derive(clap::Args, Debug, Clone)]
@@ -39,26 +49,29 @@ pub struct ProduceArgs {
     /// Topic to write to; created if it does not exist
     #[arg(long, env = "TWEETFLOW_TOPIC", default_value = "tweets")]
     pub topic: String,
-    /// Partitions of a topic that is created
-    #[arg(long, env = "TWEETFLOW_PARTITIONS", default_value_t = 4)]
+    /// Partitions of a topic that is created; one that exists is left as it is
+    #[arg(long, env = "TWEETFLOW_PARTITIONS", value_name = "N", default_value_t = 4,
+        value_parser = clap::value_parser!(u16).range(1..))]
     pub partitions: u16,
-    /// A setting of the Kafka client, NAME=VALUE; may be repeated
-    #[arg(long = "kafka", value_name = "NAME=VALUE", value_parser = crate::cli::setting)]
+    /// A setting of the Kafka client, NAME=VALUE; may be repeated. From the environment: one a line,
+    /// which is the place for passwords
+    #[arg(long = "kafka", env = "TWEETFLOW_KAFKA", hide_env_values = true, value_delimiter = '\n',
+        value_name = "NAME=VALUE", value_parser = crate::cli::setting)]
     pub kafka: Vec<(String, String)>,
     /// File of tweets, one JSON object a line; - reads standard input
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, env = "TWEETFLOW_INPUT", value_name = "FILE")]
     pub input: Option<PathBuf>,
     /// Make tweets up
-    #[arg(long)]
+    #[arg(long, env = "TWEETFLOW_SYNTHETIC")]
     pub synthetic: bool,
     /// Seed of the synthetic tweets: the same seed gives the same tweets
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, env = "TWEETFLOW_SEED", value_name = "N", default_value_t = 1)]
     pub seed: u64,
     /// Stop after so many tweets
-    #[arg(long, value_name = "N")]
+    #[arg(long, env = "TWEETFLOW_LIMIT", value_name = "N")]
     pub limit: Option<u64>,
-    /// Tweets per second; as fast as it goes if left out
-    #[arg(long, value_name = "N")]
+    /// Tweets per second, evenly; as fast as it goes if left out
+    #[arg(long, env = "TWEETFLOW_RATE", value_name = "N")]
     pub rate: Option<f64>,
 }
 
@@ -76,9 +89,17 @@ pub struct Summary {
 /// Producing ended before its time.
 #[derive(Debug, thiserror::Error)]
 pub enum ProduceError {
-    /// The input cannot be opened or read.
-    #[error("cannot read {path}; check --input")]
-    Input {
+    /// The input cannot be opened.
+    #[error("cannot open {path}; check --input")]
+    Open {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The input failed while it was read; what was read before it is in the topic.
+    #[error("cannot read on in {path}")]
+    Read {
         /// The file.
         path: String,
         /// Why.
@@ -87,40 +108,97 @@ pub enum ProduceError {
     /// `--rate` is no rate.
     #[error("--rate {0} is not a number of tweets per second; it must be above zero")]
     Rate(f64),
-    /// A setting that the client library does not take.
-    #[error("--kafka: the Kafka client refuses a setting")]
-    Setting(#[source] KafkaError),
+    /// librdkafka does not know a setting.
+    #[error(
+        "--kafka {name}: librdkafka has no such setting for producers; correct the name \
+         (CONFIGURATION.md of librdkafka lists them)"
+    )]
+    UnknownSetting {
+        /// Its name.
+        name: String,
+    },
+    /// librdkafka knows a setting, but not with this value.
+    #[error("--kafka {name}: librdkafka refuses its value; correct it")]
+    SettingValue {
+        /// Its name.
+        name: String,
+    },
+    /// A setting that is not for `--kafka`.
+    #[error("--kafka {name} cannot be set: {hint}")]
+    FixedSetting {
+        /// Its name.
+        name: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// The settings do not go together.
+    #[error("the Kafka client does not start with these settings; change --kafka")]
+    Client(#[source] KafkaError),
     /// No broker answered.
-    #[error("no Kafka broker answers at {brokers}; is it running, and is --brokers right?")]
+    #[error(
+        "no Kafka broker answers at {brokers}; is it running, and is --brokers right? ({reason})"
+    )]
     Unreachable {
         /// The addresses tried.
         brokers: String,
         /// The library's words.
-        source: KafkaError,
-    },
-    /// The topic does not exist and was not created.
-    #[error("topic {topic:?} cannot be created: {reason}; create it first")]
-    Topic {
-        /// Its name.
-        topic: String,
-        /// The broker's words.
         reason: String,
     },
+    /// The topic does not exist and may not be created.
+    #[error(
+        "topic {topic:?} does not exist and cannot be created: {code}; create it, or name another"
+    )]
+    TopicRefused {
+        /// Its name.
+        topic: String,
+        /// The brokers' answer.
+        code: RDKafkaErrorCode,
+    },
+    /// The topic does not exist, and the brokers failed to create it.
+    #[error("topic {topic:?} was not created: {code}; look after the brokers and try again")]
+    TopicFailed {
+        /// Its name.
+        topic: String,
+        /// The brokers' answer.
+        code: RDKafkaErrorCode,
+    },
     /// A record did not arrive.
-    #[error("a record was not delivered, {delivered} were before it")]
+    #[error("a record was not delivered to topic {topic:?}; {delivered} others were")]
     Delivery {
-        /// Records that the broker has confirmed.
+        /// The topic.
+        topic: String,
+        /// Records that the brokers have confirmed.
         delivered: u64,
         /// The library's words.
         source: KafkaError,
+    },
+    /// The operating system refused something.
+    #[error("{doing} failed")]
+    System {
+        /// What was tried.
+        doing: &'static str,
+        /// Why it failed.
+        source: std::io::Error,
     },
 }
 
 impl ProduceError {
     /// 2 for what only another command line can cure, else 1.
     pub fn exit_code(&self) -> u8 {
-        use ProduceError::{Input, Rate, Setting, Topic};
-        if matches!(self, Input { .. } | Rate(_) | Setting(_) | Topic { .. }) { 2 } else { 1 }
+        match self {
+            Self::Open { .. }
+            | Self::Rate(_)
+            | Self::UnknownSetting { .. }
+            | Self::SettingValue { .. }
+            | Self::FixedSetting { .. }
+            | Self::Client(_)
+            | Self::TopicRefused { .. } => 2,
+            Self::Read { .. }
+            | Self::Unreachable { .. }
+            | Self::TopicFailed { .. }
+            | Self::Delivery { .. }
+            | Self::System { .. } => 1,
+        }
     }
 }
 
@@ -130,206 +208,111 @@ pub fn run(args: &ProduceArgs, stop: &AtomicBool) -> Result<Summary, ProduceErro
     if let Some(rate) = args.rate.filter(|rate| !(rate.is_finite() && *rate > 0.0)) {
         return Err(ProduceError::Rate(rate));
     }
-    let mut tweets = input::tweets(args)?;
-    let producer = connect(args)?;
-    create_topic(args, &producer)?;
-    let mut sender = Sender { producer, args, started: Instant::now(), sent: 0, bytes: 0 };
-    let bar = progress_bar(args);
-    let mut last_line = Instant::now();
-    while !stop.load(Ordering::Relaxed) && args.limit.is_none_or(|limit| sender.sent < limit) {
-        let Some(tweet) = tweets.next()? else { break };
-        sender.pace(stop);
-        sender.send(tweet.key, tweet.payload)?;
-        if sender.sent % 1024 == 0 || args.rate.is_some() {
-            sender.producer.poll(Duration::ZERO);
-            sender.check()?;
-            bar.set_position(sender.sent);
-            if bar.is_hidden() && last_line.elapsed() > LINE_TIME {
-                last_line = Instant::now();
-                eprintln!("{} tweets sent", sender.sent);
+    let mut input = Input::start(args)?;
+    let producer = client::connect(args)?;
+    let started = Instant::now();
+    let pace = Pace::new(args.rate, started);
+    let left = args.limit.unwrap_or(u64::MAX);
+    let progress = Progress::new(args);
+    let mut sender = Sender { producer, topic: &args.topic, stop, pace, left, progress };
+    // What fails to be read ends the run only after what was read before it is delivered.
+    let mut result = Ok(());
+    while sender.goes_on() {
+        match input.next(LOOK_TIME) {
+            Ok(Next::Batch(batch)) => {
+                for (at, (id, payload)) in (1..).zip(batch.records()) {
+                    sender.send(id, payload)?;
+                    if at % LOOK_RECORDS == 0 {
+                        sender.look(Duration::ZERO)?;
+                    }
+                }
+            }
+            Ok(Next::Nothing) => {}
+            Ok(Next::End) => break,
+            Err(error) => {
+                result = Err(error);
+                break;
             }
         }
+        sender.look(Duration::ZERO)?;
     }
-    let summary = sender.finish()?;
-    bar.finish_and_clear();
-    Ok(summary)
+    sender.flush()?;
+    result?;
+    let (tweets, bytes) = sender.producer.context().delivered();
+    Ok(Summary { tweets, bytes, elapsed: started.elapsed() })
 }
 
-/// The producer and what it has done.
+/// The producer and how far it may go.
 struct Sender<'a> {
-    producer: BaseProducer<Deliveries>,
-    args: &'a ProduceArgs,
-    started: Instant,
-    sent: u64,
-    bytes: u64,
+    producer: BaseProducer<Context>,
+    topic: &'a str,
+    stop: &'a AtomicBool,
+    pace: Pace,
+    /// Records that the limit leaves.
+    left: u64,
+    progress: Progress,
 }
 
 impl Sender<'_> {
-    /// Waits until the next tweet is due.
-    fn pace(&self, stop: &AtomicBool) {
-        let Some(rate) = self.args.rate else { return };
-        #[allow(clippy::cast_precision_loss, reason = "exact below 2^53 tweets")]
-        let due = Duration::from_secs_f64(self.sent as f64 / rate);
-        while !stop.load(Ordering::Relaxed) {
-            let wait = due.saturating_sub(self.started.elapsed());
-            if wait.is_zero() {
-                return;
-            }
-            // Delivery reports come in meanwhile.
-            self.producer.poll(wait.min(Duration::from_millis(50)));
-        }
+    fn goes_on(&self) -> bool {
+        self.left > 0 && !self.stop.load(Ordering::Relaxed)
     }
 
-    /// Queues one record; waits while the queue is full.
-    fn send(&mut self, key: &[u8], payload: &[u8]) -> Result<(), ProduceError> {
-        let mut record = BaseRecord::to(&self.args.topic).payload(payload);
-        if !key.is_empty() {
-            record = record.key(key);
-        }
-        while let Err((error, unsent)) = self.producer.send(record) {
-            if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
-                return Err(self.failed(error));
+    /// Queues one record when it is due and the queue has room; nothing at the end of the run.
+    fn send(&mut self, id: Option<u64>, payload: &[u8]) -> Result<(), ProduceError> {
+        while self.goes_on() {
+            let wait = self.pace.wait(Instant::now);
+            if wait.is_zero() {
+                break;
             }
-            record = unsent;
-            self.producer.poll(Duration::from_millis(5));
-            self.check()?;
+            self.look(wait.min(LOOK_TIME))?;
         }
-        self.sent += 1;
-        self.bytes += payload.len() as u64;
+        let mut digits = itoa::Buffer::new();
+        let mut record = BaseRecord::to(self.topic).payload(payload);
+        if let Some(id) = id {
+            record = record.key(digits.format(id).as_bytes());
+        }
+        while self.goes_on() {
+            match self.producer.send(record) {
+                Ok(()) => {
+                    self.left -= 1;
+                    return Ok(());
+                }
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), unsent)) => {
+                    record = unsent;
+                    // Long enough to be no busy loop, short enough that the queue stays full.
+                    self.look(Duration::from_millis(5))?;
+                }
+                Err((error, _)) => return Err(self.failed(error)),
+            }
+        }
         Ok(())
     }
 
-    fn check(&self) -> Result<(), ProduceError> {
-        match self.producer.context().failure() {
-            Some(error) => Err(self.failed(error)),
-            None => Ok(()),
+    /// Takes delivery reports for `time`, and ends the run if one says that a record failed.
+    fn look(&mut self, time: Duration) -> Result<(), ProduceError> {
+        self.producer.poll(time);
+        self.progress.show(self.producer.context().delivered());
+        self.producer.context().failure().map_or(Ok(()), |error| Err(self.failed(error)))
+    }
+
+    /// Waits until every record is confirmed.
+    fn flush(&mut self) -> Result<(), ProduceError> {
+        let deadline = Instant::now() + FLUSH_TIME;
+        loop {
+            // Sends what waits for its batch to fill, and does not wait itself.
+            let flushed = self.producer.flush(Duration::ZERO);
+            self.look(Duration::ZERO)?;
+            match flushed {
+                Ok(()) => return Ok(()),
+                Err(error) if Instant::now() > deadline => return Err(self.failed(error)),
+                Err(_) => self.look(Duration::from_millis(5))?,
+            }
         }
     }
 
     fn failed(&self, source: KafkaError) -> ProduceError {
-        let delivered = self.producer.context().delivered.load(Ordering::Relaxed);
-        ProduceError::Delivery { delivered, source }
-    }
-
-    fn finish(self) -> Result<Summary, ProduceError> {
-        self.producer.flush(FLUSH_TIME).map_err(|error| self.failed(error))?;
-        self.check()?;
-        let tweets = self.producer.context().delivered.load(Ordering::Relaxed);
-        Ok(Summary { tweets, bytes: self.bytes, elapsed: self.started.elapsed() })
-    }
-}
-
-fn connect(args: &ProduceArgs) -> Result<BaseProducer<Deliveries>, ProduceError> {
-    let producer: BaseProducer<Deliveries> =
-        client(args).create_with_context(Deliveries::default()).map_err(ProduceError::Setting)?;
-    // A question that every broker answers: a wrong address ends here, not after a delivery's time.
-    producer
-        .client()
-        .fetch_metadata(None, ANSWER_TIME)
-        .map_err(|source| ProduceError::Unreachable { brokers: args.brokers.clone(), source })?;
-    Ok(producer)
-}
-
-fn client(args: &ProduceArgs) -> ClientConfig {
-    let mut client = ClientConfig::new();
-    client.set_log_level(RDKafkaLogLevel::Warning);
-    for (name, value) in [
-        ("bootstrap.servers", args.brokers.as_str()),
-        ("compression.type", "lz4"),
-        // The same partition for a key as Java's clients choose.
-        ("partitioner", "murmur2_random"),
-        ("linger.ms", "5"),
-        ("batch.size", "1000000"),
-        ("queue.buffering.max.kbytes", "262144"),
-        ("message.max.bytes", "20000000"),
-        ("ssl.ca.location", "probe"),
-    ] {
-        client.set(name, value);
-    }
-    for (name, value) in &args.kafka {
-        client.set(name, value);
-    }
-    client.set("enable.idempotence", "true");
-    client
-}
-
-/// Creates the topic where it does not exist; one that exists is left as it is.
-fn create_topic(
-    args: &ProduceArgs,
-    producer: &BaseProducer<Deliveries>,
-) -> Result<(), ProduceError> {
-    let metadata = producer.client().fetch_metadata(Some(&args.topic), ANSWER_TIME);
-    let exists = metadata
-        .is_ok_and(|metadata| metadata.topics().iter().any(|topic| !topic.partitions().is_empty()));
-    if exists {
-        return Ok(());
-    }
-    let refused = |reason: String| ProduceError::Topic { topic: args.topic.clone(), reason };
-    let admin: AdminClient<_> = client(args).create().map_err(ProduceError::Setting)?;
-    let topic = NewTopic::new(&args.topic, i32::from(args.partitions), TopicReplication::Fixed(-1));
-    let options = AdminOptions::new().operation_timeout(Some(ANSWER_TIME));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| refused(error.to_string()))?;
-    let results = runtime.block_on(admin.create_topics([&topic], &options));
-    match results.map_err(|error| refused(one_line(&error)))?.pop() {
-        Some(Err((_, code))) if code != RDKafkaErrorCode::TopicAlreadyExists => {
-            Err(refused(code.to_string()))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn progress_bar(args: &ProduceArgs) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let (bar, template) = match args.limit {
-        Some(limit) => (
-            ProgressBar::new(limit),
-            "{bar:30} {human_pos} of {human_len} tweets, {per_sec}, {eta} left",
-        ),
-        None => (ProgressBar::new_spinner(), "{spinner} {human_pos} tweets, {per_sec}"),
-    };
-    let style = ProgressStyle::with_template(template);
-    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-}
-
-/// Counts confirmed records and keeps the first failure.
-#[derive(Default)]
-struct Deliveries {
-    delivered: AtomicU64,
-    failure: Mutex<Option<KafkaError>>,
-}
-
-impl Deliveries {
-    fn failure(&self) -> Option<KafkaError> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-impl ClientContext for Deliveries {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        tracing::debug!(target: "librdkafka", ?level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "Kafka client");
-    }
-}
-
-impl ProducerContext for Deliveries {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        match result {
-            Ok(_) => {
-                self.delivered.fetch_add(1, Ordering::Relaxed);
-            }
-            Err((error, message)) => {
-                tracing::debug!(partition = message.partition(), %error, "not delivered");
-                let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-                failure.get_or_insert_with(|| error.clone());
-            }
-        }
+        let (delivered, _) = self.producer.context().delivered();
+        ProduceError::Delivery { topic: self.topic.to_owned(), delivered, source }
     }
 }

@@ -255,12 +255,12 @@ impl Synthetic {
         put!(
             out,
             ",\"place\":{\"id\":\"",
-            Token16(id),
+            PlaceId(id),
             "\",\"url\":\"https://api.twitter.com/1.1/geo/id/"
         );
         put!(
             out,
-            Token16(id),
+            PlaceId(id),
             ".json\",\"place_type\":\"city\",\"name\":",
             Text(name, head.escapes)
         );
@@ -315,10 +315,10 @@ impl Synthetic {
     }
 }
 
-/// Sixteen hexadecimal digits, as in the id of a place.
-struct Token16(u64);
+/// Eighteen hexadecimal digits of a number, as in the id of a place.
+struct PlaceId(u64);
 
-impl Put for Token16 {
+impl Put for PlaceId {
     fn put(self, out: &mut Vec<u8>) {
         put!(out, json::Colour(self.0 >> 40), json::Colour(self.0 >> 16));
         put!(out, json::Colour(self.0));

@@ -76,7 +76,10 @@ impl Put for Text<'_> {
     fn put(self, out: &mut Vec<u8>) {
         let Self(text, escapes) = self;
         out.push(b'"');
-        // No early exit, so that the compiler looks at many bytes at a time.
+        #[expect(
+            clippy::needless_bitwise_bool,
+            reason = "without an early exit the compiler looks at many bytes at a time"
+        )]
         let plain = text
             .bytes()
             .fold(true, |plain, byte| plain & (byte >= b' ') & (byte != b'"') & (byte != b'\\'));

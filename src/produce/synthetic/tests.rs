@@ -182,7 +182,9 @@ fn the_long_form_holds_the_hashtags_of_the_short_one_and_more() {
 fn assert_indices(status: &Value, text: &str, entities: &Value) {
     let text: Vec<char> = text.chars().collect();
     let at = |entity: &Value| {
-        let [start, end] = [0, 1].map(|side| entity["indices"][side].as_u64().unwrap() as usize);
+        let side =
+            |side: usize| usize::try_from(entity["indices"][side].as_u64().unwrap()).unwrap();
+        let (start, end) = (side(0), side(1));
         text[start..end].iter().collect::<String>()
     };
     for (list, mark, field) in
