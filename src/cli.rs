@@ -69,7 +69,8 @@ struct RunArgs {
     #[arg(long, env = "TWEETFLOW_WORKERS", value_name = "N", default_value_t = 2,
         value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: u16,
-    /// Where the first start reads from: earliest, latest, or a time (2026-11-01T12:00:00Z)
+    /// Where the first start reads from: earliest, latest, or a time (2026-11-01T12:00:00Z); it
+    /// belongs to the job, later starts must name the same
     #[arg(long, env = "TWEETFLOW_FROM", value_name = "WHERE", default_value = "earliest")]
     from: String,
     /// Stop when everything is committed that the topic held at the start
@@ -93,8 +94,10 @@ struct RunArgs {
     /// Go on behind records that the topic lost before they were read
     #[arg(long)]
     accept_gap: bool,
-    /// A setting of the Kafka client, NAME=VALUE; may be repeated
-    #[arg(long = "kafka", value_name = "NAME=VALUE", value_parser = setting)]
+    /// A setting of the Kafka client, NAME=VALUE; may be repeated. From the environment: one a line,
+    /// which is the place for passwords
+    #[arg(long = "kafka", env = "TWEETFLOW_KAFKA", hide_env_values = true, value_delimiter = '\n',
+        value_name = "NAME=VALUE", value_parser = setting)]
     kafka: Vec<(String, String)>,
 }
 

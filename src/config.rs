@@ -40,7 +40,7 @@ impl RunConfig {
             epoch: Duration::from_millis(5),
             pace: Pace { interval: Duration::ZERO, heartbeat: Duration::from_secs(10) },
             credit: Credit { records: 200_000, bytes: 1 << 30 },
-            retry_for: Duration::from_secs(900),
+            retry_for: Duration::from_mins(15),
         }
     }
 

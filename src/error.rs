@@ -29,7 +29,7 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// 2 for what only another command line or configuration can cure, else 1.
+    /// 2 for arguments and configuration that could never have worked, else 1.
     pub fn exit_code(&self) -> u8 {
         let operator = match self {
             RunError::Source(error) => error.is_operators(),

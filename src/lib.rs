@@ -10,6 +10,7 @@
 //! | `dataflows` (a crate) | all other tables, pure functions of the tweets |
 //! | [`sink`] | changes to transactions to the database |
 //! | [`pipeline`] | one worker from poll to gather, and its loop |
+//! | [`produce`] | a file or synthetic tweets into a topic |
 //! | [`cli`], [`config`], [`error`] | arguments to configuration to exit code |
 
 pub mod cli;

@@ -154,7 +154,7 @@ fn work<T: Topic>(shared: &Arc<Shared<T>>) -> Result<Vec<WorkerSummary>, RunErro
     results.map(|result| result.map_err(RunError::Engine)).collect()
 }
 
-/// The fault of a run: the committer's own where it has one, for then the others follow from it.
+/// The fault of a run: a worker's own where there is one, else the committer's.
 fn first_fault<S>(
     fault: Option<RunError>,
     committer: JoinHandle<Result<S, SinkError>>,

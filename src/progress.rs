@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 /// The declaration.
 pub const TABLE: Table = Table {
     name: "kafka_offsets",
-    comment: "which records the other tables count: start_offset <= offset < next_offset",
+    comment: "how far each partition is counted, from start_offset to below next_offset",
     columns: &[
         Column::new("topic", Kind::Text(249), "the topic"),
         Column::new("partition_id", Kind::Unsigned, "the partition"),

@@ -3,6 +3,8 @@
 //! After every crash the tables must be exactly the records below the stored offsets, and no sum
 //! may ever fall. The topic, the server and the faults are a function of the seed, which is printed.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 
 use common::{MemoryTopic, Partitions, Random, Recount};

@@ -49,7 +49,7 @@ pub enum Restore {
 /// A table: a name, columns with the key first, and how it is restored.
 #[derive(Clone, Copy, Debug)]
 pub struct Table {
-    /// Its name in the database, without the prefix of the installation.
+    /// Its name in the database.
     pub name: &'static str,
     /// One sentence for the reader of the schema.
     pub comment: &'static str,

@@ -20,7 +20,7 @@ use timely::dataflow::operators::{Inspect, Probe};
 /// Rows of all tables by table and key.
 type Tables = Vec<BTreeMap<Vec<Value>, Row>>;
 
-/// A small generator of its own (SplitMix64): this crate has no dependency for it.
+/// A small generator of its own (`SplitMix64`): this crate has no dependency for it.
 struct Random(u64);
 
 impl Random {
@@ -72,13 +72,12 @@ fn event(random: &mut Random, offset: u64) -> Event {
 mod model {
     use super::{BTreeMap, Event, Row, Tables, Tweet, Value};
 
+    type Model = fn(&[Event]) -> Vec<Row>;
+
     pub(super) fn tables(events: &[Event]) -> Tables {
         // In the order of `dataflows::ALL`; a table without a model fails the test.
-        let models: BTreeMap<&str, fn(&[Event]) -> Vec<Row>> = BTreeMap::from([
-            ("hashtags", hashtags as fn(&[Event]) -> Vec<Row>),
-            ("users", users),
-            ("totals", totals),
-        ]);
+        let models: BTreeMap<&str, Model> =
+            BTreeMap::from([("hashtags", hashtags as Model), ("users", users), ("totals", totals)]);
         let tables = dataflows::ALL.iter().map(|definition| {
             let table = &definition.table;
             let model = models.get(table.name).expect("every table has a model");
@@ -184,7 +183,9 @@ fn run(feed: Feed, rows: &Tables, epochs: Epoch) -> Vec<TableChange> {
         }
     });
     let results = guards.expect("timely starts").join();
-    results.into_iter().for_each(|result| result.expect("no worker panics"));
+    for result in results {
+        result.expect("no worker panics");
+    }
     Arc::try_unwrap(changes).expect("workers are gone").into_inner().expect("no panic")
 }
 

@@ -62,7 +62,7 @@ impl Inputs {
 pub(super) struct Flow {
     /// `None` once this worker reads no more.
     pub(super) inputs: Option<Inputs>,
-    /// Only worker 0 keeps it open.
+    /// Only worker 0 sends.
     pub(super) control: timely::dataflow::operators::vec::input::Handle<Epoch, Control>,
     /// What worker 0 said and this worker has not yet done.
     pub(super) mailbox: Rc<RefCell<VecDeque<Control>>>,

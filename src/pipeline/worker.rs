@@ -1,7 +1,7 @@
 //! One worker's loop: follow the epoch, read as much as credit allows, let the dataflow work.
 //!
 //! Invariants: a worker reads a partition only after worker 0 has told it the offset; it never has
-//! more read and uncommitted than its credit; it leaves only when everything it read is committed,
+//! more read and uncommitted than its credit (in bytes: plus one poll); it leaves only when everything it read is committed,
 //! or nothing will be any more.
 
 use super::flow::{self, Control, Flow, Inputs};
@@ -182,10 +182,8 @@ impl<T: Topic> Reader<'_, T> {
 
     /// Does what worker 0 said.
     fn follow(&mut self) -> Result<(), SourceError> {
-        while let Some(message) = {
-            let next = self.flow.mailbox.borrow_mut().pop_front();
-            next
-        } {
+        let messages = std::mem::take(&mut *self.flow.mailbox.borrow_mut());
+        for message in messages {
             match message {
                 Control::Epoch(epoch) => {
                     self.epoch = epoch;

@@ -47,6 +47,9 @@ pub struct Channels {
     pub ended: Arc<AtomicBool>,
 }
 
+/// The committer's thread; it gives the sink back.
+pub type Committing<S> = JoinHandle<Result<S, SinkError>>;
+
 /// Starts the committer. The thread ends when `channels.orders` closes, or with the first error
 /// that no new attempt can cure; it gives the sink back.
 pub fn spawn<S: Sink>(
@@ -55,7 +58,7 @@ pub fn spawn<S: Sink>(
     progress_table: u8,
     channels: Channels,
     retry_for: Duration,
-) -> std::io::Result<(JoinHandle<Result<S, SinkError>>, Arc<Counters>)> {
+) -> std::io::Result<(Committing<S>, Arc<Counters>)> {
     let counters = Arc::new(Counters::default());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let committer = Committer { sink, counters: Arc::clone(&counters), retry_for };

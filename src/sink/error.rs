@@ -114,6 +114,7 @@ impl SinkError {
 }
 
 /// The codes after which the same transaction may well succeed on a new connection.
+#[allow(clippy::match_same_arms, reason = "one reason a line")]
 fn is_transient_code(code: u16) -> bool {
     match code {
         // Too many connections: others will go.

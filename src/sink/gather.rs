@@ -56,8 +56,8 @@ pub struct Commits {
 }
 
 /// Builds the gatherer. The returned probe's frontier passes an epoch when it is committed.
-pub fn gather<'scope>(
-    changes: StreamVec<'scope, Epoch, TableChange>,
+pub fn gather(
+    changes: StreamVec<'_, Epoch, TableChange>,
     key_widths: Vec<usize>,
     commits: Commits,
 ) -> probe::Handle<Epoch> {
@@ -80,10 +80,10 @@ pub fn gather<'scope>(
                         gatherer.stash(changes.drain(..), held);
                     });
                     gatherer.close(frontier.frontier().first().copied());
-                    if let Some(outlet) = &mut outlet {
-                        if let Some(delay) = outlet.serve(&mut gatherer) {
-                            activator.activate_after(delay);
-                        }
+                    if let Some(outlet) = &mut outlet
+                        && let Some(delay) = outlet.serve(&mut gatherer)
+                    {
+                        activator.activate_after(delay);
                     }
                 }
             },

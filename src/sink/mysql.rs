@@ -18,7 +18,7 @@ use mysql_async::{Conn, Opts, OptsBuilder};
 use std::time::{Duration, Instant};
 
 /// How long a statement may take before the connection is given up.
-const STATEMENT_TIME: Duration = Duration::from_secs(60);
+const STATEMENT_TIME: Duration = Duration::from_mins(1);
 /// How long a connection may take to come about.
 const CONNECT_TIME: Duration = Duration::from_secs(10);
 /// How long a start waits for a predecessor: longer than the server needs to notice that the

@@ -133,7 +133,8 @@ impl KafkaTopic {
         let metadata = consumer.fetch_metadata(Some(name), ANSWER_TIME);
         let metadata = metadata.map_err(|error| self.read_error(error))?;
         let topic = metadata.topics().iter().find(|topic| topic.name() == name);
-        let partitions = topic.map(|topic| topic.partitions()).unwrap_or_default();
+        let partitions =
+            topic.map(rdkafka::metadata::MetadataTopic::partitions).unwrap_or_default();
         let numbers = partitions.iter().filter_map(|partition| u32::try_from(partition.id()).ok());
         let mut numbers: Vec<_> = numbers.collect();
         numbers.sort_unstable();
@@ -314,6 +315,8 @@ struct Partition {
     next: u64,
     until: Option<u64>,
     is_done: bool,
+    /// Not fetched any more.
+    is_left: bool,
 }
 
 impl KafkaSource {
@@ -349,11 +352,16 @@ impl KafkaSource {
         Err(self.topic.read_error(error))
     }
 
-    /// Stops reading partitions that have reached their end.
+    /// Stops fetching partitions that have reached their end.
     fn leave_done(&mut self) -> Result<(), SourceError> {
         for partition in &mut self.partitions {
             let reached = partition.until.is_some_and(|until| partition.next >= until);
-            partition.is_done |= reached;
+            if (reached || partition.is_done) && !std::mem::replace(&mut partition.is_left, true) {
+                partition.is_done = true;
+                let list = self.topic.list(partition.number, Offset::Invalid)?;
+                let left = self.consumer.incremental_unassign(&list);
+                left.map_err(|error| self.topic.read_error(error))?;
+            }
         }
         Ok(())
     }
@@ -363,7 +371,7 @@ impl Source for KafkaSource {
     fn assign(&mut self, assignment: &Assignment) -> Result<(), SourceError> {
         let Assignment { partition: number, next, until, .. } = *assignment;
         let is_done = until.is_some_and(|until| next >= until);
-        self.partitions.push(Partition { number, next, until, is_done });
+        self.partitions.push(Partition { number, next, until, is_done, is_left: is_done });
         if is_done {
             return Ok(());
         }
@@ -376,13 +384,14 @@ impl Source for KafkaSource {
         limit: usize,
         visit: &mut dyn FnMut(Polled<'_>),
     ) -> Result<usize, SourceError> {
-        let mut handed_out = 0;
+        let (mut taken, mut handed_out) = (0, 0);
         let mut error = None;
         // The last record of each partition stays borrowed until its hash is taken: once per poll
         // and partition, not once per record.
         let mut last: Vec<Option<BorrowedMessage<'_>>> = Vec::new();
         last.resize_with(self.partitions.len(), || None);
-        while handed_out < limit {
+        while taken < limit {
+            taken += 1;
             match self.consumer.poll(Duration::ZERO) {
                 None => break,
                 Some(Err(fault)) => {

@@ -11,7 +11,7 @@ use tweetflow::source::{
     Assignment, Polled, Reached, Record, Source, SourceError, Topic, fingerprint,
 };
 
-/// A small generator (SplitMix64), so that a seed is the whole schedule.
+/// A small generator (`SplitMix64`), so that a seed is the whole schedule.
 pub struct Random(pub u64);
 
 impl Random {
@@ -100,7 +100,9 @@ impl Source for MemorySource {
                 assignment.next += 1;
                 handed_out += 1;
             }
-            last.into_iter().for_each(|reached| visit(Polled::Reached(reached)));
+            if let Some(reached) = last {
+                visit(Polled::Reached(reached));
+            }
         }
         self.topic.polled.fetch_add(handed_out as u64, Ordering::Relaxed);
         Ok(handed_out)
