@@ -25,7 +25,7 @@ const ANSWER_TIME: Duration = Duration::from_secs(10);
 const TRY_TIME: Duration = Duration::from_secs(2);
 
 /// What `--kafka` may change.
-const DEFAULTS: [(&str, &str); 10] = [
+const DEFAULTS: [(&str, &str); 11] = [
     ("compression.type", "lz4"),
     // The same partition for a key as Java's clients choose.
     ("partitioner", "murmur2_random"),
@@ -39,6 +39,8 @@ const DEFAULTS: [(&str, &str); 10] = [
     ("message.max.bytes", "100000000"),
     // A record is delivered or has failed within this time; see `FLUSH_TIME`.
     ("message.timeout.ms", "60000"),
+    // A broker that is back is found within a second, not within ten.
+    ("reconnect.backoff.max.ms", "1000"),
     // Brokers close idle connections; that is no news.
     ("log.connection.close", "false"),
     ("ssl.ca.location", "probe"),
@@ -80,7 +82,7 @@ fn check(name: &str, value: &str) -> Result<(), ProduceError> {
     }
 }
 
-/// A producer that a broker has answered, and how many partitions its topic has.
+/// A producer that a broker has answered, with a topic to write to.
 pub(super) fn connect(args: &ProduceArgs) -> Result<BaseProducer<Context>, ProduceError> {
     let settings = settings(args)?;
     let producer: BaseProducer<Context> =

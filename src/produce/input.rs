@@ -20,7 +20,7 @@ use super::synthetic::Synthetic;
 use super::{ProduceArgs, ProduceError};
 
 /// A batch is handed on when it holds so many bytes, or earlier when nothing more is at hand.
-const BATCH_BYTES: usize = 256 << 10;
+const BATCH_BYTES: usize = 64 << 10;
 /// Batches that wait for the sender.
 const BATCHES: usize = 4;
 /// What is read at once.

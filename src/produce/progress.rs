@@ -75,6 +75,6 @@ fn bar(end: Option<u64>) -> ProgressBar {
 
 /// Whole units per second.
 fn per_second(count: u64, time: Duration) -> u64 {
-    let nanos = u128::from(count) * 1_000_000_000 / time.as_nanos().max(1);
-    u64::try_from(nanos).unwrap_or(u64::MAX)
+    let units = u128::from(count) * 1_000_000_000 / time.as_nanos().max(1);
+    u64::try_from(units).unwrap_or(u64::MAX)
 }
