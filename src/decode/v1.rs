@@ -8,9 +8,11 @@ use super::{Settings, Undecodable, hashtag, name};
 use dataflows::Event;
 use dataflows::latest::Version;
 use dataflows::tweet::{Kind, Tweet, User};
-use serde::de::{Deserialize, Deserializer, IgnoredAny, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
 /// One message of the stream, borrowed from its bytes.
 #[derive(serde::Deserialize)]
@@ -26,7 +28,7 @@ struct Message<'a> {
     #[serde(default, borrow)]
     extended_tweet: Option<Extended<'a>>,
     #[serde(default, borrow)]
-    user: Option<Author<'a>>,
+    user: Option<Object<Author<'a>>>,
     #[serde(default)]
     delete: Option<IgnoredAny>,
     #[serde(default)]
@@ -82,6 +84,25 @@ struct Author<'a> {
     followers_count: Option<i64>,
 }
 
+/// A JSON object. (serde's own structs would take an array as well, field by field.)
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ObjectVisitor<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+            type Value = Object<T>;
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
 /// Text that is borrowed where it has no escapes. (serde's own `Option<Cow<str>>` always copies.)
 struct Text<'a>(Cow<'a, str>);
 
@@ -110,13 +131,14 @@ pub(super) fn decode(
     version: Version,
     settings: Settings,
 ) -> Result<Event, Undecodable> {
-    let message: Message<'_> = serde_json::from_slice(bytes).map_err(|error| {
+    let message: Object<Message<'_>> = serde_json::from_slice(bytes).map_err(|error| {
         if error.is_data() { Undecodable::Shape(error) } else { Undecodable::Json(error) }
     })?;
+    let Object(message) = message;
     if let Some(kind) = message.notice() {
         return Ok(Event::Other(kind));
     }
-    let Some(author) = &message.user else {
+    let Some(Object(author)) = &message.user else {
         return Err(Undecodable::Unknown);
     };
     let tweet_id = id(message.id_str.as_ref(), message.id).ok_or(Undecodable::Id("tweet's id"))?;

@@ -170,8 +170,8 @@ pub(super) fn push_hexadecimal(sql: &mut Vec<u8>, bytes: &[u8]) {
 /// A moment as `DATETIME` text with `digits` of a second's fraction. Times that a `DATETIME`
 /// cannot hold (a producer's clock may say anything) become the nearest that it can.
 pub(super) fn moment(us_since_1970: i64, digits: usize) -> String {
-    // 1000-01-01 and 9999-12-31T23:59:59.999999 in microseconds since 1970.
-    let us = us_since_1970.clamp(-30_610_224_000_000_000, 253_402_300_799_999_999);
+    // From 1000-01-01, where DATETIME begins, to 9999-12-30, the last day that jiff knows, too.
+    let us = us_since_1970.clamp(-30_610_224_000_000_000, 253_402_128_000_000_000);
     let at = jiff::Timestamp::from_microsecond(us).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     let text = at.strftime("%Y-%m-%d %H:%M:%S%.6f").to_string();
     text[..text.len() - (6 - digits)].to_owned()
@@ -257,7 +257,7 @@ mod tests {
     #[test]
     fn moments_beyond_the_servers_range_become_the_nearest() {
         assert_eq!(moment(1_500_000, 6), "1970-01-01 00:00:01.500000");
-        assert_eq!(moment(i64::MAX, 3), "9999-12-31 23:59:59.999");
+        assert_eq!(moment(i64::MAX, 3), "9999-12-30 00:00:00.000");
         assert_eq!(moment(i64::MIN, 3), "1000-01-01 00:00:00.000");
     }
 }
