@@ -480,7 +480,9 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        if self.quiet {
+        // The end of a partition is reported here too; it is an answer, not trouble.
+        let is_end = error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF);
+        if self.quiet || is_end {
             tracing::debug!(%error, reason, "Kafka client");
         } else {
             tracing::warn!(%error, reason, "Kafka client");
