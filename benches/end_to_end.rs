@@ -38,6 +38,7 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>
 
 /// Kafka to MySQL, end to end; needs `TEST_KAFKA` and `TEST_MYSQL`
 #[derive(Parser, Debug, Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "flags of a command line")]
 struct Arguments {
     /// Tweets in the topic
     #[arg(long, default_value_t = 1_000_000)]
@@ -108,7 +109,8 @@ struct Full {
 }
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
+    let arguments = Arguments::parse();
+    match measure::end_children_on_signal().and_then(|()| run(&arguments)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("end_to_end: {error}");
@@ -188,7 +190,7 @@ fn read_only(arguments: &Arguments, topic: &str, mode: &str) -> Result<Mode> {
     command.args(["--workers", &arguments.workers.to_string()]);
     let (output, usage) = measure::measure(&mut command)?;
     let records = number(&output, "records")?;
-    Ok(mode_of(arguments.tweets, records, number(&output, "seconds")?, usage)?)
+    mode_of(arguments.tweets, records, number(&output, "seconds")?, usage)
 }
 
 /// `full`: the program itself, into empty tables.

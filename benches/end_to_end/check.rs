@@ -6,6 +6,7 @@ use crate::{Result, SEED};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
+use std::fmt::Write;
 use tweetflow::produce::synthetic::{GENERATOR_VERSION, Synthetic};
 
 /// The tables, counted with plain maps.
@@ -36,13 +37,16 @@ pub(crate) fn identity(tweets: u64) -> Result<Value> {
         bytes += payload.len() as u64;
         expected.add(payload)
     })?;
-    let hash: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut sha256 = String::new();
+    for byte in hash.finalize() {
+        write!(sha256, "{byte:02x}")?;
+    }
     Ok(json!({
         "generator_version": GENERATOR_VERSION,
         "seed": SEED,
         "tweets": tweets,
         "bytes": bytes,
-        "sha256": hash,
+        "sha256": sha256,
         "with_location": expected.tweets,
         "users": expected.users.len(),
         "hashtags": expected.uses.len(),
@@ -98,9 +102,9 @@ impl Expected {
         let letters = "SELECT COUNT(*) FROM dead_letters";
         same("dead letters", &Some(0_u64), &tables.first(letters)?)?;
 
-        let uses: Vec<(String, u64)> = tables.rows("SELECT hashtag, uses FROM hashtags")?;
-        same("hashtags", &self.uses.len(), &uses.len())?;
-        for (tag, uses) in uses {
+        let hashtags: Vec<(String, u64)> = tables.rows("SELECT hashtag, uses FROM hashtags")?;
+        same("hashtags", &self.uses.len(), &hashtags.len())?;
+        for (tag, uses) in hashtags {
             same(&tag, &self.uses.get(&tag), &Some(&uses))?;
         }
         let users: Vec<(u64, u64, Option<i64>)> =

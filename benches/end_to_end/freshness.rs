@@ -4,7 +4,7 @@
 //! of the database that shows it; the database is asked every millisecond.
 
 use crate::database::Database;
-use crate::measure::children_cpu;
+use crate::measure::{children_cpu, is_stopped};
 use crate::{Arguments, PROGRAM, Result, rounded, topic};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -78,7 +78,7 @@ fn beside_stream(
     let mut program = Command::new(PROGRAM);
     program.args(["run", "--require-location", "--topic", topic, "--brokers", brokers]);
     program.args(["--workers", &arguments.workers.to_string()]);
-    program.env("TWEETFLOW_DATABASE", tables.url()).env("TWEETFLOW_LOG", "warn");
+    program.env("TWEETFLOW_DATABASE", tables.url()).env("TWEETFLOW_LOG", "error");
     let (started, cpu) = (Instant::now(), children_cpu()?);
     let program = Running::start(&mut program)?;
     let mut millis = probe(arguments.probes, brokers, topic, &mut tables)?;
@@ -125,6 +125,9 @@ fn probe(probes: usize, brokers: &str, topic: &str, tables: &mut Database) -> Re
         while !matches!(tables.first::<u64>(&sql), Ok(Some(1))) {
             if sent.elapsed() > PATIENCE {
                 return Err(format!("probe {number} is not visible after {PATIENCE:?}").into());
+            }
+            if is_stopped() {
+                return Err("stopped by a signal".into());
             }
             producer.poll(Duration::ZERO);
             std::thread::sleep(Duration::from_millis(1));

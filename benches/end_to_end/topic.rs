@@ -5,6 +5,7 @@ use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::metadata::MetadataTopic;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tweetflow::produce::synthetic::GENERATOR_VERSION;
@@ -47,7 +48,7 @@ pub(crate) fn records(brokers: &str, topic: &str) -> Result<(usize, u64)> {
     let consumer: BaseConsumer = client(brokers).create()?;
     let metadata = consumer.fetch_metadata(Some(topic), ANSWER_TIME)?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
-    let partitions = found.map(|topic| topic.partitions()).unwrap_or_default();
+    let partitions = found.map(MetadataTopic::partitions).unwrap_or_default();
     let mut sum = 0;
     for partition in partitions {
         let (low, high) = consumer.fetch_watermarks(topic, partition.id(), ANSWER_TIME)?;
