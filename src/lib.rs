@@ -1,1 +1,25 @@
-//! tweetflow
+//! tweetflow: Kafka tweets to exact MySQL tables through differential dataflow.
+//!
+//! The modules in the order of the data; read [`pipeline`] first, it is the spine.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`source`] | the topic, and each worker's share of it |
+//! | [`decode`] | payload bytes to events; the only place that knows JSON |
+//! | [`progress`], [`dead_letters`] | the tables that belong to the pipeline itself |
+//! | `dataflows` (a crate) | all other tables, pure functions of the tweets |
+//! | [`sink`] | changes to transactions to the database |
+//! | [`pipeline`] | one worker from poll to gather, and its loop |
+//! | [`produce`] | a file or synthetic tweets into a topic |
+//! | [`cli`], [`config`], [`error`] | arguments to configuration to exit code |
+
+pub mod cli;
+pub mod config;
+pub mod dead_letters;
+pub mod decode;
+pub mod error;
+pub mod pipeline;
+pub mod produce;
+pub mod progress;
+pub mod sink;
+pub mod source;

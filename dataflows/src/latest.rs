@@ -5,24 +5,45 @@
 //! arrangement instead of one per tweet.
 //!
 //! Invariant: addition is commutative, associative and idempotent, whatever the order of arrival,
-//! because it is the maximum of a total order: the greatest tweet id, then the later record (its
-//! time, then partition and offset), then the values themselves. The oracle's restarts rely on it:
-//! a row that is restored must beat and be beaten exactly as the tweet it came from, so the whole
-//! [`Version`] stands in the row.
+//! because it is the maximum of a total order. A restored row must beat and be beaten exactly as
+//! the tweet it came from, so everything that the order looks at stands in the row.
 //!
 //! It does not retract: a value once seen stays until a newer one comes.
 
 use differential_dataflow::difference::{IsZero, Semigroup};
 use serde::{Deserialize, Serialize};
 
-/// How new a statement is. The derived order compares the fields from top to bottom.
+/// The greatest of all values added so far, by the order of `T`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Latest<T>(pub T);
+
+impl<T> IsZero for Latest<T> {
+    /// There is no "nothing": a statement never cancels out.
+    fn is_zero(&self) -> bool {
+        false
+    }
+}
+
+impl<T: Clone + Ord> Semigroup for Latest<T> {
+    fn plus_equals(&mut self, other: &Self) {
+        if other.0 > self.0 {
+            self.0.clone_from(&other.0);
+        }
+    }
+}
+
+/// How new the statement of one tweet is: the greatest tweet id, then the later record (its time,
+/// then partition and offset). The derived order compares the fields from top to bottom.
+///
+/// The tweet id alone is not enough: a topic that holds a tweet twice would leave the winner to
+/// the order in which workers happen to see the records.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 pub struct Version {
-    /// Id of the tweet that makes the statement; ids of the service rise with time.
+    /// Id of the tweet that makes the statement; the service's ids rise with time.
     pub tweet_id: u64,
-    /// Time of its record in Kafka, milliseconds since 1970, 0 where the record has none.
+    /// Time of its record in Kafka, milliseconds since 1970; 0 where the record has none.
     pub record_ms: u64,
     /// Partition of its record.
     pub partition: u32,
@@ -30,45 +51,20 @@ pub struct Version {
     pub offset: u64,
 }
 
-/// The newest of all values added so far.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Latest<V> {
-    /// How new `value` is.
-    pub version: Version,
-    /// What was stated.
-    pub value: V,
-}
-
-impl<V> IsZero for Latest<V> {
-    /// There is no "nothing": a statement never cancels out.
-    fn is_zero(&self) -> bool {
-        false
-    }
-}
-
-impl<V: Clone + Ord> Semigroup for Latest<V> {
-    fn plus_equals(&mut self, other: &Self) {
-        if *other > *self {
-            self.clone_from(other);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::{Latest, Version};
     use differential_dataflow::difference::Semigroup;
 
-    fn of(tweet_id: u64, record_ms: u64, partition: u32, offset: u64, value: &str) -> Latest<String> {
-        let version = Version { tweet_id, record_ms, partition, offset };
-        Latest { version, value: value.to_owned() }
+    type Statement = Latest<(Version, &'static str)>;
+
+    fn of(tweet_id: u64, record_ms: u64, at: (u32, u64), value: &'static str) -> Statement {
+        Latest((Version { tweet_id, record_ms, partition: at.0, offset: at.1 }, value))
     }
 
-    fn sum(all: &[&Latest<String>]) -> Latest<String> {
-        let mut sum = all[0].clone();
-        for other in &all[1..] {
-            sum.plus_equals(other);
-        }
+    fn sum(first: &Statement, second: &Statement) -> Statement {
+        let mut sum = first.clone();
+        sum.plus_equals(second);
         sum
     }
 
@@ -77,18 +73,18 @@ mod tests {
     #[test]
     fn addition_is_a_total_order_beyond_the_tweet_id() {
         let rising = [
-            of(1, 9, 9, 9, "z"),
-            of(2, 1, 1, 1, "b"),
-            of(2, 1, 1, 1, "c"),
-            of(2, 1, 1, 2, "a"),
-            of(2, 1, 2, 0, "a"),
-            of(2, 3, 0, 0, "a"),
+            of(1, 9, (9, 9), "z"),
+            of(2, 1, (1, 1), "b"),
+            of(2, 1, (1, 1), "c"),
+            of(2, 1, (1, 2), "a"),
+            of(2, 1, (2, 0), "a"),
+            of(2, 3, (0, 0), "a"),
         ];
         for (index, low) in rising.iter().enumerate() {
-            assert_eq!(sum(&[low, low]), *low);
+            assert_eq!(sum(low, low), *low);
             for high in &rising[index + 1..] {
-                assert_eq!(sum(&[low, high]), *high);
-                assert_eq!(sum(&[high, low]), *high);
+                assert_eq!(sum(low, high), *high);
+                assert_eq!(sum(high, low), *high);
             }
         }
     }

@@ -1,1 +1,87 @@
-//! tables
+//! The tables of tweetflow as pure functions of the tweets.
+//!
+//! ```text
+//! events ──► shared ──► hashtags ──► changes ─┐
+//! rows   ──► shared ──► users    ──► changes ─┼──► (table, change) of every epoch
+//!                       totals   ──► changes ─┘
+//! ```
+//!
+//! Each table is one file: a declaration (`TABLE`) and a function (`build`) from the collection of
+//! events and its own restored rows to its changes. [`ALL`] lists them; what is not listed does not
+//! exist. To add a table: one file, one line in the list, its model in `tests/oracle.rs`, a line in
+//! the changelog.
+//!
+//! This crate does no I/O: it knows neither Kafka nor MySQL, no files, no clocks.
+
+pub mod changes;
+pub mod hashtags;
+pub mod latest;
+pub mod shared;
+pub mod table;
+pub mod totals;
+pub mod tweet;
+pub mod users;
+pub mod value;
+
+pub use changes::Changes;
+pub use shared::{Events, Rows, Shared};
+pub use table::Table;
+pub use tweet::Event;
+pub use value::{Change, Row, Value};
+
+use serde::{Deserialize, Serialize};
+use timely::dataflow::StreamVec;
+use timely::dataflow::operators::Concatenate;
+use timely::dataflow::operators::vec::Map;
+
+/// Logical time: a counter within one run. It is never stored.
+pub type Epoch = u64;
+
+/// The epoch at which restored rows enter; new records enter at later ones.
+pub const RESTORED: Epoch = 0;
+
+/// A row that a restart read from the database.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Restored {
+    /// Its table, as an index into the list of tables.
+    pub table: u8,
+    /// Its values.
+    pub row: Row,
+}
+
+/// A table and the function that maintains it.
+#[derive(Clone, Copy)]
+pub struct Definition {
+    /// The declaration.
+    pub table: Table,
+    /// The rows as a function of the events.
+    pub build: for<'a, 'scope> fn(&'a Events<'scope>, &'a Rows<'scope>) -> Changes<'scope>,
+}
+
+/// Every table, in the order in which a transaction writes them.
+pub const ALL: &[Definition] = &[
+    Definition { table: hashtags::TABLE, build: hashtags::build },
+    Definition { table: users::TABLE, build: users::build },
+    Definition { table: totals::TABLE, build: totals::build },
+];
+
+/// One change of one table at one epoch.
+pub type TableChange = (u8, Change, Epoch);
+
+/// The changes of all tables of [`ALL`], numbered by their place in it.
+pub fn build<'scope>(
+    events: &Events<'scope>,
+    rows: &Shared<'scope, Restored>,
+) -> StreamVec<'scope, Epoch, TableChange> {
+    let scope = events.scope();
+    let tables = (0_u8..).zip(ALL).map(|(index, definition)| {
+        let changes = (definition.build)(events, &Rows::new(rows, index));
+        numbered(index, changes)
+    });
+    scope.concatenate(tables)
+}
+
+/// The changes of table number `index`.
+pub fn numbered(index: u8, changes: Changes<'_>) -> StreamVec<'_, Epoch, TableChange> {
+    changes.map(move |(change, epoch)| (index, change, epoch))
+}

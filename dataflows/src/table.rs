@@ -12,6 +12,8 @@ pub enum Kind {
     OptionalSigned,
     /// Text of at most this many characters, compared byte by byte.
     Text(u16),
+    /// A moment in UTC, to the millisecond.
+    Moment,
     /// Bytes, at most this many.
     Bytes(u16),
 }
@@ -47,7 +49,7 @@ pub enum Restore {
 /// A table: a name, columns with the key first, and how it is restored.
 #[derive(Clone, Copy, Debug)]
 pub struct Table {
-    /// Its name in the database, without the prefix of the installation.
+    /// Its name in the database.
     pub name: &'static str,
     /// One sentence for the reader of the schema.
     pub comment: &'static str,

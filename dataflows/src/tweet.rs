@@ -32,9 +32,7 @@ pub struct User {
 }
 
 /// What a record counts as. Each record is exactly one of them or a dead letter.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Kind {
     /// A tweet that the tables count.
     Tweet,

@@ -19,6 +19,8 @@ pub enum Value {
     UInt(u64),
     /// Text, valid UTF-8 by type.
     Text(Box<str>),
+    /// A moment, milliseconds since 1970, UTC.
+    Moment(i64),
     /// Bytes as they came, for records that are not valid text.
     Bytes(Box<[u8]>),
 }

@@ -1,0 +1,71 @@
+//! From a maintained collection to what a database must be told.
+//!
+//! `count_total` says "the old row goes, the new row comes"; a table with a primary key only needs
+//! the new row, and a delete where none comes. This operator pairs the two while they still stand
+//! side by side, before rows are built, sent and sorted.
+//!
+//! Invariant: per key and epoch at most one row goes and one comes. Pairing is an optimisation and
+//! may miss a pair that two messages split: then a delete and an upsert of the key stand at the
+//! same epoch, and the upsert is the newer one (see the order of [`Change`]).
+//!
+//! It does not net epochs; the gatherer of the program does.
+
+use crate::table::{Restore, Table};
+use crate::value::{Change, Row};
+use crate::{Epoch, RESTORED};
+use differential_dataflow::VecCollection;
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::generic::operator::Operator;
+
+/// The changes of one table, each with its epoch.
+pub type Changes<'scope> = StreamVec<'scope, Epoch, (Change, Epoch)>;
+
+/// The changes of a table whose rows are `row(key, value)` for each pair of `counted`, where
+/// `counted` holds at most one pair per key (as the output of `count_total` does).
+pub fn changes<'scope, K, V>(
+    counted: VecCollection<'scope, Epoch, (K, V), isize>,
+    table: &Table,
+    row: impl Fn(&K, &V) -> Row + 'static,
+) -> Changes<'scope>
+where
+    K: Clone + Eq + 'static,
+    V: Clone + Eq + 'static,
+{
+    let (name, width) = (table.name, table.key);
+    let skip_restored = table.restore == Restore::FromRows;
+    counted.inner.unary(Pipeline, name, move |_, _| {
+        move |input, output| {
+            input.for_each(|capability, updates| {
+                let mut session = output.session(&capability);
+                let delete = |(key, value): (K, V), time| {
+                    (Change::Delete(row(&key, &value)[..width].into()), time)
+                };
+                let mut going: Option<((K, V), Epoch)> = None;
+                for (coming, time, difference) in updates.drain(..) {
+                    if skip_restored && time == RESTORED {
+                        continue;
+                    }
+                    if difference < 0 {
+                        if let Some((gone, time)) = going.replace((coming, time)) {
+                            session.give(delete(gone, time));
+                        }
+                        continue;
+                    }
+                    assert_eq!(difference, 1, "a key of {name} has several rows");
+                    if let Some((gone, since)) = going.take() {
+                        if gone.0 != coming.0 || since != time {
+                            session.give(delete(gone, since));
+                        } else if gone.1 == coming.1 {
+                            continue;
+                        }
+                    }
+                    session.give((Change::Upsert(row(&coming.0, &coming.1)), time));
+                }
+                if let Some((gone, time)) = going.take() {
+                    session.give(delete(gone, time));
+                }
+            });
+        }
+    })
+}

@@ -1,0 +1,273 @@
+//! The main proof of the tables: random schedules against a plain sequential model.
+//!
+//! A schedule feeds random events to random workers at random epochs, looks at every table after
+//! every epoch, then restarts with another number of workers from the rows alone. What it catches:
+//! wrong counts, a `Latest` that depends on the order of arrival, changes that do not lead from the
+//! old rows to the new, a restart that writes a row, and a restored row that means something else
+//! than what it was made from. What it cannot catch: anything about databases; see the program's
+//! `tests/crash.rs`.
+//!
+//! The seed is printed; `ORACLE_SEED` runs one seed, `ORACLE_SCHEDULES` sets how many.
+
+use dataflows::latest::Version;
+use dataflows::tweet::{Kind, Tweet, User};
+use dataflows::{Change, Epoch, Event, Restored, Row, Shared, TableChange, Value};
+use differential_dataflow::input::Input;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use timely::dataflow::operators::{Inspect, Probe};
+
+/// Rows of all tables by table and key.
+type Tables = Vec<BTreeMap<Vec<Value>, Row>>;
+
+/// A small generator of its own (`SplitMix64`): this crate has no dependency for it.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    fn pick<'a, T>(&mut self, all: &'a [T]) -> &'a T {
+        &all[usize::try_from(self.below(all.len() as u64)).expect("small")]
+    }
+}
+
+/// Pairs that a database might fold into one key, if it did not compare byte by byte.
+const TAGS: &[&str] =
+    &["Rust", "rust", "Café", "Cafe\u{301}", "ひらがな", "ヒラガナ", "ABC", "ＡＢＣ", "🍣", "🍺"];
+
+fn event(random: &mut Random, offset: u64) -> Event {
+    if random.below(10) == 0 {
+        return Event::Other(*random.pick(&[Kind::Delete, Kind::Filtered, Kind::Limit]));
+    }
+    let tags = (0..random.below(4)).map(|_| Box::from(*random.pick(TAGS))).collect();
+    // Few tweet ids and record times: two statements about a user often differ only in the
+    // partition, the offset or the values, as in a topic that holds a tweet twice.
+    let version = Version {
+        tweet_id: random.below(4),
+        record_ms: random.below(2),
+        partition: u32::try_from(random.below(3)).expect("small"),
+        offset,
+    };
+    let friends = random.below(5).checked_sub(1).map(|count| count.cast_signed() - 1);
+    let user = User {
+        id: random.below(6),
+        name: format!("name {}", random.below(3)).into(),
+        friends,
+        followers: (random.below(3) > 0).then_some(7),
+    };
+    Event::Tweet(Tweet { version, hashtags: tags, user })
+}
+
+/// The tables as plain loops over all events so far.
+mod model {
+    use super::{BTreeMap, Event, Row, Tables, Tweet, Value};
+
+    type Model = fn(&[Event]) -> Vec<Row>;
+
+    pub(super) fn tables(events: &[Event]) -> Tables {
+        // In the order of `dataflows::ALL`; a table without a model fails the test.
+        let models: BTreeMap<&str, Model> =
+            BTreeMap::from([("hashtags", hashtags as Model), ("users", users), ("totals", totals)]);
+        let tables = dataflows::ALL.iter().map(|definition| {
+            let table = &definition.table;
+            let model = models.get(table.name).expect("every table has a model");
+            let rows = model(events).into_iter();
+            rows.map(|row| (row[..table.key].to_vec(), row)).collect()
+        });
+        tables.collect()
+    }
+
+    fn tweets(events: &[Event]) -> impl Iterator<Item = &Tweet> {
+        events.iter().filter_map(|event| match event {
+            Event::Tweet(tweet) => Some(tweet),
+            Event::Other(_) => None,
+        })
+    }
+
+    fn counts<'a>(keys: impl Iterator<Item = &'a str>) -> Vec<Row> {
+        let mut counts = BTreeMap::<&str, u64>::new();
+        keys.for_each(|key| *counts.entry(key).or_default() += 1);
+        let rows = counts.into_iter();
+        rows.map(|(key, count)| [Value::Text(key.into()), Value::UInt(count)].into()).collect()
+    }
+
+    fn hashtags(events: &[Event]) -> Vec<Row> {
+        counts(tweets(events).flat_map(|tweet| tweet.hashtags.iter().map(|tag| &**tag)))
+    }
+
+    fn totals(events: &[Event]) -> Vec<Row> {
+        counts(events.iter().map(|event| event.kind().name()))
+    }
+
+    /// By tweet id, then record time, partition, offset, spelt out here a second time.
+    fn users(events: &[Event]) -> Vec<Row> {
+        let mut newest = BTreeMap::<u64, &Tweet>::new();
+        let rank = |tweet: &Tweet| {
+            let v = tweet.version;
+            (v.tweet_id, v.record_ms, v.partition, v.offset)
+        };
+        for tweet in tweets(events) {
+            let held = newest.entry(tweet.user.id).or_insert(tweet);
+            if rank(tweet) > rank(held) {
+                *held = tweet;
+            }
+        }
+        let row = |tweet: &Tweet| -> Row {
+            let (user, v) = (&tweet.user, tweet.version);
+            Box::new([
+                Value::UInt(user.id),
+                Value::Text(user.name.clone()),
+                Value::optional(user.friends),
+                Value::optional(user.followers),
+                Value::UInt(v.tweet_id),
+                Value::UInt(v.record_ms),
+                Value::UInt(u64::from(v.partition)),
+                Value::UInt(v.offset),
+            ])
+        };
+        newest.into_values().map(row).collect()
+    }
+}
+
+/// What each worker is fed: events by epoch.
+type Feed = Vec<Vec<(Epoch, Event)>>;
+
+/// Runs the tables on `feed.len()` workers from `rows` on; returns all changes.
+fn run(feed: Feed, rows: &Tables, epochs: Epoch) -> Vec<TableChange> {
+    let workers = feed.len();
+    let changes = Arc::new(Mutex::new(Vec::new()));
+    let (sink, feed, rows) = (Arc::clone(&changes), Arc::new(feed), rows.clone());
+    let config =
+        if workers == 1 { timely::Config::thread() } else { timely::Config::process(workers) };
+    let guards = timely::execute(config, move |worker| {
+        let (index, sink) = (worker.index(), Arc::clone(&sink));
+        let (mut events, mut restored, probe) = worker.dataflow::<Epoch, _, _>(|scope| {
+            let (events_in, events) = scope.new_collection::<Event, isize>();
+            let (restored_in, restored) = scope.new_collection::<Restored, isize>();
+            let tables = dataflows::build(&Shared::new(events), &Shared::new(restored));
+            let (probe, _) = tables
+                .inspect(move |change| sink.lock().expect("no panic").push(change.clone()))
+                .probe();
+            (events_in, restored_in, probe)
+        });
+        if index == 0 {
+            for (table, rows) in (0_u8..).zip(&rows) {
+                for row in rows.values() {
+                    restored.update(Restored { table, row: row.clone() }, 1);
+                }
+            }
+        }
+        for epoch in 1..=epochs {
+            for input in [&mut events as &mut dyn Advance, &mut restored] {
+                input.to(epoch);
+            }
+            for (_, event) in feed[index].iter().filter(|(at, _)| *at == epoch) {
+                events.update(event.clone(), 1);
+            }
+            events.flush();
+            worker.step();
+        }
+        drop((events, restored));
+        while !probe.done() {
+            worker.step_or_park(None);
+        }
+    });
+    let results = guards.expect("timely starts").join();
+    for result in results {
+        result.expect("no worker panics");
+    }
+    Arc::try_unwrap(changes).expect("workers are gone").into_inner().expect("no panic")
+}
+
+/// Both inputs follow the epoch.
+trait Advance {
+    fn to(&mut self, epoch: Epoch);
+}
+
+impl<D: differential_dataflow::Data> Advance
+    for differential_dataflow::input::InputSession<Epoch, D, isize>
+{
+    fn to(&mut self, epoch: Epoch) {
+        self.advance_to(epoch);
+        self.flush();
+    }
+}
+
+/// Applies the changes of one epoch; the same key never gets two rows in it.
+fn apply(tables: &mut Tables, changes: &mut [TableChange]) {
+    changes.sort();
+    for pair in changes.windows(2) {
+        let width = dataflows::ALL[usize::from(pair[0].0)].table.key;
+        let same = pair[0].0 == pair[1].0 && pair[0].1.key(width) == pair[1].1.key(width);
+        let both = matches!((&pair[0].1, &pair[1].1), (Change::Upsert(_), Change::Upsert(_)));
+        assert!(!(same && both), "two rows of one key: {pair:?}");
+    }
+    for (table, change, _) in changes.iter() {
+        let width = dataflows::ALL[usize::from(*table)].table.key;
+        let rows = &mut tables[usize::from(*table)];
+        match change {
+            Change::Delete(key) => drop(rows.remove(&key[..])),
+            Change::Upsert(row) => drop(rows.insert(row[..width].to_vec(), row.clone())),
+        }
+    }
+}
+
+fn schedule(seed: u64) {
+    let mut random = Random(seed);
+    let mut tables: Tables = dataflows::ALL.iter().map(|_| BTreeMap::new()).collect();
+    let mut all = Vec::new();
+    let mut offset = 0;
+    for run_number in 0..3 {
+        let workers = 1 + random.below(4);
+        let epochs = 1 + random.below(8);
+        let mut feed: Feed = (0..workers).map(|_| Vec::new()).collect();
+        let mut by_epoch = BTreeMap::<Epoch, Vec<Event>>::new();
+        for _ in 0..random.below(60) {
+            let epoch = 1 + random.below(epochs);
+            let event = event(&mut random, offset);
+            offset += 1;
+            let worker = usize::try_from(random.below(workers)).expect("small");
+            feed[worker].push((epoch, event.clone()));
+            by_epoch.entry(epoch).or_default().push(event);
+        }
+        let changes = run(feed, &tables, epochs);
+        let at_restore = changes.iter().find(|(.., epoch)| *epoch == dataflows::RESTORED);
+        assert_eq!(at_restore, None, "run {run_number} of seed {seed}: a restart writes a row");
+        for epoch in 1..=epochs {
+            all.append(&mut by_epoch.remove(&epoch).unwrap_or_default());
+            let of_epoch = changes.iter().filter(|(.., at)| *at == epoch).cloned();
+            apply(&mut tables, &mut of_epoch.collect::<Vec<_>>());
+            assert_eq!(
+                tables,
+                model::tables(&all),
+                "run {run_number}, epoch {epoch} of seed {seed} with {workers} workers"
+            );
+        }
+    }
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+#[test]
+fn tables_equal_the_model_at_every_epoch_across_restarts() {
+    if let Some(seed) = number("ORACLE_SEED") {
+        return schedule(seed);
+    }
+    let schedules = number("ORACLE_SCHEDULES").unwrap_or(150);
+    for seed in 0..schedules {
+        println!("seed {seed}");
+        schedule(seed);
+    }
+}

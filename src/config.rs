@@ -1,0 +1,63 @@
+//! One typed configuration of a run, validated once.
+
+use crate::decode;
+use crate::pipeline::Credit;
+use crate::sink::gather::Pace;
+use std::time::Duration;
+
+/// Everything that the pipeline needs to know; the topic and the sink are given beside it.
+#[derive(Clone, Debug)]
+pub struct RunConfig {
+    /// Number of workers, at least 1.
+    pub workers: usize,
+    /// The topic's name, as the tables keep it.
+    pub topic: String,
+    /// The job's name: its row in `tweetflow_commit`.
+    pub job: String,
+    /// Where the first start began to read, as text; part of the fingerprint.
+    pub from: String,
+    /// What decides about a record beside its bytes.
+    pub decode: decode::Settings,
+    /// At least so long from one epoch to the next.
+    pub epoch: Duration,
+    /// How commits are spaced.
+    pub pace: Pace,
+    /// What one worker may have read and not yet committed.
+    pub credit: Credit,
+    /// How long a commit is tried again before the process gives up.
+    pub retry_for: Duration,
+}
+
+impl RunConfig {
+    /// The defaults, for a topic.
+    pub fn new(topic: &str) -> Self {
+        RunConfig {
+            workers: 2,
+            topic: topic.to_owned(),
+            job: "tweetflow".to_owned(),
+            from: "earliest".to_owned(),
+            decode: decode::Settings::default(),
+            epoch: Duration::from_millis(5),
+            pace: Pace { interval: Duration::ZERO, heartbeat: Duration::from_secs(10) },
+            credit: Credit { records: 200_000, bytes: 1 << 30 },
+            retry_for: Duration::from_mins(15),
+        }
+    }
+
+    /// What the rows mean, readable: a start with another one must not go on from them.
+    pub fn fingerprint(&self, tables: &[dataflows::Table]) -> String {
+        use std::fmt::Write;
+        let mut text = format!(
+            "decoder={} topic={} from={} require_location={}",
+            decode::VERSION,
+            self.topic,
+            self.from,
+            self.decode.require_location
+        );
+        for table in tables {
+            let definition = xxhash_rust::xxh3::xxh3_64(table.definition().as_bytes());
+            let _ = write!(text, " {}={:08x}", table.name, definition >> 32);
+        }
+        text
+    }
+}

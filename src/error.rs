@@ -1,0 +1,57 @@
+//! What can go wrong, by seam; and what the process answers with.
+//!
+//! Each message says what happened, to what, and what to do. Messages never contain a secret and
+//! never print their sources: `main` prints the chain once.
+
+use crate::sink::SinkError;
+use crate::source::SourceError;
+
+/// A run ended before its time.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The topic's side.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The database's side.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// The dataflow engine did not start.
+    #[error("the dataflow engine did not start: {0}; is --workers a number this machine can run?")]
+    Engine(String),
+    /// The operating system refused something that a run cannot do without.
+    #[error("{doing} failed")]
+    System {
+        /// What was tried.
+        doing: &'static str,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+}
+
+impl RunError {
+    /// 2 for arguments and configuration that could never have worked, else 1.
+    pub fn exit_code(&self) -> u8 {
+        let operator = match self {
+            RunError::Source(error) => error.is_operators(),
+            RunError::Sink(error) => error.is_operators(),
+            RunError::Engine(_) | RunError::System { .. } => false,
+        };
+        if operator { 2 } else { 1 }
+    }
+}
+
+/// An error and its causes in one line, outermost first.
+pub fn one_line(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        // Some libraries repeat their source in their own text.
+        if !line.contains(&text) {
+            line.push_str(": ");
+            line.push_str(&text);
+        }
+        source = cause.source();
+    }
+    line.replace('\n', " ")
+}

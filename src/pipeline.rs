@@ -1,0 +1,185 @@
+//! The spine: from the topic through the tables to the database.
+//!
+//! ```text
+//!            ┌──────────────── each worker ────────────────┐        ┌── worker 0 ──┐
+//! partitions │ poll ─► decode ─► events   ─► tables  ──────┼─rows──►│    gather    │──► committer
+//!   of the   │            │      letters  ─► dead_letters ─┤        └──────┬───────┘
+//!   topic    │            └────► progress ─► kafka_offsets ┘               │
+//!            └── credit ◄──────────── durable probe ◄──────────────────────┘
+//! ```
+//!
+//! **Start order.** The committer raises the generation, then reads offsets and rows; the topic is
+//! checked against the offsets; rows enter at epoch 0 on worker 0; only then does worker 0 tell
+//! each worker, through the dataflow, which partitions to read from where.
+//!
+//! **Epochs.** Worker 0 ends an epoch by a message to all workers, at most one per epoch length and
+//! only while something is open, so a silent topic costs nothing and no other clock matters. What
+//! was polled during an epoch and the offsets that were reached enter at the same epoch: that is
+//! all that reclocking needs.
+//!
+//! **End.** When stopped, or at the end of every partition, the inputs close, the frontier empties
+//! behind the last commit, and only then a worker leaves.
+//!
+//! This module knows source, tables and sink; nothing else knows all three.
+
+mod flow;
+mod worker;
+
+pub use worker::Credit;
+
+use crate::config::RunConfig;
+use crate::error::RunError;
+use crate::progress::{self, Stored};
+use crate::sink::committer::{self, Channels, Counters};
+use crate::sink::gather::Order;
+use crate::sink::{Identity, Sink};
+use crate::source::{Assignment, Topic};
+use crate::{dead_letters, sink::SinkError};
+use dataflows::{Restored, Table};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use worker::WorkerSummary;
+
+/// Every table of a job, in the order in which a transaction writes them: those of the crate
+/// `dataflows`, then the pipeline's own.
+pub fn tables() -> Vec<Table> {
+    let mut tables: Vec<_> = dataflows::ALL.iter().map(|definition| definition.table).collect();
+    tables.extend([progress::TABLE, dead_letters::TABLE]);
+    tables
+}
+
+/// Place of `kafka_offsets` in [`tables`]; `dead_letters` stands behind it.
+pub fn progress_table() -> u8 {
+    u8::try_from(dataflows::ALL.len()).expect("there are fewer than 255 tables")
+}
+
+/// What a run did.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Summary {
+    /// Records read.
+    pub records: u64,
+    /// Bytes of their values.
+    pub bytes: u64,
+    /// From the first record to the last commit.
+    pub elapsed: Duration,
+    /// Transactions committed.
+    pub commits: u64,
+    /// Rows written or deleted by them.
+    pub rows: u64,
+    /// Commits whose outcome was decided by reading the position.
+    pub resolved: u64,
+}
+
+/// What worker 0 has beyond the others.
+struct Lead {
+    orders: tokio::sync::mpsc::Sender<Order>,
+    /// Batches of restored rows; `None` after the last one.
+    rows: Receiver<Option<Vec<Restored>>>,
+    assignments: Vec<Assignment>,
+}
+
+/// What all workers of the process share.
+struct Shared<T> {
+    config: RunConfig,
+    topic: T,
+    /// Set by a signal, by the first fault, and by the committer's end.
+    stop: Arc<AtomicBool>,
+    /// The first fault of a worker.
+    fault: Mutex<Option<RunError>>,
+    /// Taken by worker 0.
+    lead: Mutex<Option<Lead>>,
+}
+
+/// Runs until `stop` is set or, where the topic has an end, until all of it is committed. Returns
+/// after the last commit; the first fault ends the run, with everything read before it committed
+/// if the database allows.
+pub fn run<T: Topic, S: Sink>(
+    config: RunConfig,
+    topic: T,
+    sink: S,
+    stop: Arc<AtomicBool>,
+) -> Result<Summary, RunError> {
+    topic.check()?;
+    let tables = tables();
+    let fingerprint = config.fingerprint(&tables);
+    let identity = Identity { job: config.job.clone(), fingerprint, tables };
+    let (offsets_in, offsets) = sync_channel(1);
+    let (rows_in, rows) = sync_channel(4);
+    let (orders, orders_out) = tokio::sync::mpsc::channel(1);
+    let channels =
+        Channels { offsets: offsets_in, rows: rows_in, orders: orders_out, ended: stop.clone() };
+    let retry_for = config.retry_for;
+    let (committer, counters) =
+        committer::spawn(sink, identity, progress_table(), channels, retry_for)
+            .map_err(|source| RunError::System { doing: "starting the committer", source })?;
+    let Ok(offsets) = offsets.recv() else {
+        return Err(first_fault(None, committer));
+    };
+    let stored: Vec<_> = offsets.iter().map(Stored::of).collect();
+    let assignments = match topic.plan(&stored) {
+        Ok(assignments) => assignments,
+        Err(error) => {
+            drop((rows, orders));
+            return Err(first_fault(Some(error.into()), committer));
+        }
+    };
+    let lead = Mutex::new(Some(Lead { orders, rows, assignments }));
+    let shared = Arc::new(Shared { config, topic, stop, fault: Mutex::new(None), lead });
+    let workers = work(&shared)?;
+    let fault = shared.fault.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if fault.is_some() {
+        return Err(first_fault(fault, committer));
+    }
+    match join(committer) {
+        Ok(_sink) => Ok(summary(&workers, &counters)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Starts the workers and waits for all of them.
+fn work<T: Topic>(shared: &Arc<Shared<T>>) -> Result<Vec<WorkerSummary>, RunError> {
+    let communication = match shared.config.workers {
+        1 => timely::CommunicationConfig::Thread,
+        workers => timely::CommunicationConfig::Process(workers),
+    };
+    let workers = timely::Config { communication, worker: timely::WorkerConfig::default() };
+    let shared = Arc::clone(shared);
+    let guards = timely::execute(workers, move |timely| worker::run(timely, &shared))
+        .map_err(RunError::Engine)?;
+    let results = guards.join().into_iter();
+    // A worker that panicked has ended the process, if the program's panic hook is installed.
+    results.map(|result| result.map_err(RunError::Engine)).collect()
+}
+
+/// The fault of a run: a worker's own where there is one, else the committer's.
+fn first_fault<S>(
+    fault: Option<RunError>,
+    committer: JoinHandle<Result<S, SinkError>>,
+) -> RunError {
+    match (join(committer), fault) {
+        (Err(error), None) => error.into(),
+        (_, Some(fault)) => fault,
+        (Ok(_), None) => SinkError::Gone("it ended early").into(),
+    }
+}
+
+fn join<S>(committer: JoinHandle<Result<S, SinkError>>) -> Result<S, SinkError> {
+    committer.join().unwrap_or(Err(SinkError::Gone("the committer panicked")))
+}
+
+fn summary(workers: &[WorkerSummary], counters: &Counters) -> Summary {
+    let first = workers.iter().filter_map(|worker| worker.first).min();
+    let last = workers.iter().filter_map(|worker| worker.last).max();
+    let elapsed = first.zip(last).map(|(first, last)| last - first);
+    Summary {
+        records: workers.iter().map(|worker| worker.records).sum(),
+        bytes: workers.iter().map(|worker| worker.bytes).sum(),
+        elapsed: elapsed.unwrap_or_default(),
+        commits: counters.commits.load(Ordering::Relaxed),
+        rows: counters.rows.load(Ordering::Relaxed),
+        resolved: counters.resolved.load(Ordering::Relaxed),
+    }
+}

@@ -1,0 +1,322 @@
+//! One worker's loop: follow the epoch, read as much as credit allows, let the dataflow work.
+//!
+//! Invariants: a worker reads a partition only after worker 0 has told it the offset; it never has
+//! more read and uncommitted than its credit (in bytes: plus one poll); it leaves only when everything it read is committed,
+//! or nothing will be any more.
+
+use super::flow::{self, Control, Flow, Inputs};
+use super::{Lead, Shared};
+use crate::dead_letters::{DeadLetter, SAMPLE_BYTES};
+use crate::source::{Assignment, Polled, Record, Source, SourceError, Topic};
+use crate::{decode, progress};
+use dataflows::Epoch;
+use dataflows::latest::Version;
+use std::collections::VecDeque;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use timely::worker::Worker;
+
+/// Records of one poll, between two looks at everything else.
+const POLL_RECORDS: u64 = 512;
+/// The longest sleep. Everything that matters wakes a worker before; this bounds a signal's way.
+const NAP: Duration = Duration::from_millis(100);
+
+/// What one worker may have read and not yet committed; it is also a bound of the largest
+/// transaction.
+#[derive(Clone, Copy, Debug)]
+pub struct Credit {
+    /// In records.
+    pub records: u64,
+    /// In bytes of their values.
+    pub bytes: u64,
+}
+
+/// What a worker did.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct WorkerSummary {
+    pub(super) records: u64,
+    pub(super) bytes: u64,
+    /// When the first record came.
+    pub(super) first: Option<Instant>,
+    /// When everything was committed.
+    pub(super) last: Option<Instant>,
+}
+
+/// Runs one worker to its end. A fault of the source stops all workers of the process.
+pub(super) fn run<T: Topic>(timely: &mut Worker, shared: &Shared<T>) -> WorkerSummary {
+    let lead = match timely.index() {
+        0 => shared.lead.lock().unwrap_or_else(PoisonError::into_inner).take(),
+        _ => None,
+    };
+    let orders = lead.as_ref().map(|lead| lead.orders.clone());
+    let mut flow = flow::build(timely, &shared.config, orders);
+    let durable = flow.durable.clone();
+    let this = std::thread::current();
+    let mut summary = WorkerSummary::default();
+    let result = shared.topic.open(Box::new(move || this.unpark())).and_then(|source| {
+        let mut reader = Reader {
+            source,
+            flow: &mut flow,
+            shared,
+            summary: &mut summary,
+            place: (timely.index(), timely.peers()),
+            epoch: 0,
+            outstanding: Outstanding::default(),
+            assigned: None,
+            clock: None,
+        };
+        reader.run(timely, lead)
+    });
+    if let Err(error) = result {
+        let mut fault = shared.fault.lock().unwrap_or_else(PoisonError::into_inner);
+        fault.get_or_insert(error.into());
+        shared.stop.store(true, Ordering::Relaxed);
+    }
+    drop(flow);
+    while !durable.done() {
+        timely.step_or_park(Some(NAP));
+    }
+    summary.last = Some(Instant::now());
+    summary
+}
+
+/// The state of one worker's loop.
+struct Reader<'a, T: Topic> {
+    source: T::Source,
+    flow: &'a mut Flow,
+    shared: &'a Shared<T>,
+    summary: &'a mut WorkerSummary,
+    /// Number of this worker, and number of workers.
+    place: (usize, usize),
+    /// The epoch that this worker is in.
+    epoch: Epoch,
+    outstanding: Outstanding,
+    /// The partitions of this worker; `None` until worker 0 has told.
+    assigned: Option<Vec<Assignment>>,
+    /// On worker 0, once the rows are restored: the newest epoch announced, and when.
+    clock: Option<(Epoch, Instant)>,
+}
+
+impl<T: Topic> Reader<'_, T> {
+    /// Reads until stopped, or until all partitions of all workers are at their end.
+    fn run(&mut self, timely: &mut Worker, lead: Option<Lead>) -> Result<(), SourceError> {
+        if let Some(lead) = lead {
+            self.restore(timely, lead);
+        }
+        loop {
+            self.follow()?;
+            self.outstanding.settle(|epoch| !self.flow.durable.less_equal(&epoch));
+            if self.shared.stop.load(Ordering::Relaxed) || self.is_finished() {
+                self.flow.inputs = None;
+            }
+            if self.flow.inputs.is_none() && self.flow.reading.done() {
+                // Nobody reads any more: the last epoch ends with the inputs.
+                self.flow.closings.borrow_mut().push_back((self.epoch, now_us()));
+                return Ok(());
+            }
+            self.tick();
+            if self.poll()? > 0 {
+                timely.step();
+            } else {
+                timely.step_or_park(Some(self.nap()));
+            }
+        }
+    }
+
+    /// On worker 0: rows enter at epoch 0, then every worker learns what to read, at epoch 1.
+    fn restore(&mut self, timely: &mut Worker, lead: Lead) {
+        let Some(inputs) = &mut self.flow.inputs else { return };
+        loop {
+            match lead.rows.recv() {
+                Ok(Some(batch)) => {
+                    for row in batch {
+                        inputs.rows.update(row, 1);
+                    }
+                    inputs.flush();
+                    timely.step();
+                }
+                Ok(None) => break,
+                // The committer has ended early and says why; half a state is of no use.
+                Err(_) => {
+                    self.shared.stop.store(true, Ordering::Relaxed);
+                    return;
+                }
+            }
+        }
+        self.announce(1);
+        self.flow.control.send(Control::Assign(lead.assignments));
+        self.flow.control.flush();
+    }
+
+    /// On worker 0: ends the current epoch for all workers.
+    fn announce(&mut self, epoch: Epoch) {
+        self.flow.closings.borrow_mut().push_back((epoch - 1, now_us()));
+        self.flow.control.send(Control::Epoch(epoch));
+        self.flow.control.advance_to(epoch);
+        self.flow.control.flush();
+        self.clock = Some((epoch, Instant::now()));
+    }
+
+    /// On worker 0: ends the epoch when something is open and its length is over, or when nothing
+    /// has happened for a heartbeat.
+    fn tick(&mut self) {
+        let Some((epoch, since)) = self.clock else { return };
+        let is_open = self.flow.opened.get() >= epoch;
+        let due =
+            if is_open { self.shared.config.epoch } else { self.shared.config.pace.heartbeat };
+        if since.elapsed() >= due {
+            self.announce(epoch + 1);
+        }
+    }
+
+    /// How long this worker may sleep if nothing wakes it.
+    fn nap(&self) -> Duration {
+        match self.clock {
+            Some((epoch, since)) if self.flow.opened.get() >= epoch => {
+                self.shared.config.epoch.saturating_sub(since.elapsed())
+            }
+            _ => NAP,
+        }
+    }
+
+    /// Does what worker 0 said.
+    fn follow(&mut self) -> Result<(), SourceError> {
+        let messages = std::mem::take(&mut *self.flow.mailbox.borrow_mut());
+        for message in messages {
+            match message {
+                Control::Epoch(epoch) => {
+                    self.epoch = epoch;
+                    if let Some(inputs) = &mut self.flow.inputs {
+                        inputs.advance_to(epoch);
+                    }
+                }
+                Control::Assign(all) => self.assign(all)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn assign(&mut self, all: Vec<Assignment>) -> Result<(), SourceError> {
+        let Some(inputs) = &mut self.flow.inputs else { return Ok(()) };
+        let (index, peers) = self.place;
+        let is_mine = |assignment: &Assignment| assignment.partition as usize % peers == index;
+        let mine: Vec<_> = all.into_iter().filter(is_mine).collect();
+        for assignment in &mine {
+            self.source.assign(assignment)?;
+            // Where reading starts is stored before the first record: `--from latest` would else
+            // mean another place after a crash.
+            let (partition, position) = progress::assigned(assignment);
+            inputs.progress.update(partition, position);
+        }
+        inputs.flush();
+        self.assigned = Some(mine);
+        Ok(())
+    }
+
+    /// Whether all partitions of this worker have an end and were read up to it.
+    fn is_finished(&self) -> bool {
+        let Some(assigned) = &self.assigned else { return false };
+        let bounded = assigned.iter().all(|assignment| assignment.until.is_some());
+        bounded && self.source.is_finished()
+    }
+
+    /// Reads as many records as there are and credit allows, at the current epoch.
+    fn poll(&mut self) -> Result<u64, SourceError> {
+        let room = self.outstanding.room(self.shared.config.credit);
+        let (Some(inputs), Some(assigned)) = (&mut self.flow.inputs, &self.assigned) else {
+            return Ok(0);
+        };
+        if room == 0 {
+            return Ok(0);
+        }
+        let settings = self.shared.config.decode;
+        let mut bytes = 0;
+        let limit = usize::try_from(room.min(POLL_RECORDS)).unwrap_or(usize::MAX);
+        let records = self.source.poll(limit, &mut |polled| match polled {
+            Polled::Record(record) => {
+                bytes += record.payload.map_or(0, |payload| payload.len() as u64);
+                enter(inputs, &record, settings);
+            }
+            Polled::Reached(reached) => {
+                let of = |assignment: &&Assignment| assignment.partition == reached.partition;
+                let start = assigned.iter().find(of).map_or(0, |assignment| assignment.start);
+                let (partition, position) = progress::reached(start, &reached);
+                inputs.progress.update(partition, position);
+            }
+        })? as u64;
+        if records > 0 {
+            inputs.flush();
+            self.outstanding.add(self.epoch, records, bytes);
+            self.summary.first.get_or_insert_with(Instant::now);
+            self.summary.records += records;
+            self.summary.bytes += bytes;
+        }
+        Ok(records)
+    }
+}
+
+/// Decodes one record; it enters as an event or as a dead letter.
+fn enter(inputs: &mut Inputs, record: &Record<'_>, settings: decode::Settings) {
+    let Record { partition, offset, timestamp_ms, payload } = *record;
+    let version = Version { tweet_id: 0, record_ms: timestamp_ms, partition, offset };
+    match decode::decode(payload, version, settings) {
+        Ok(event) => inputs.events.update(event, 1),
+        Err(fault) => {
+            let payload = payload.unwrap_or_default();
+            let letter = DeadLetter {
+                partition,
+                offset,
+                ms: timestamp_ms,
+                reason: fault.reason().into(),
+                detail: fault.to_string().chars().take(255).collect::<String>().into(),
+                sample: payload[..payload.len().min(SAMPLE_BYTES)].into(),
+            };
+            inputs.letters.update(letter, 1);
+        }
+    }
+}
+
+/// What was read and is not committed, by epoch.
+#[derive(Default)]
+struct Outstanding {
+    epochs: VecDeque<(Epoch, Credit)>,
+    records: u64,
+    bytes: u64,
+}
+
+impl Outstanding {
+    fn add(&mut self, epoch: Epoch, records: u64, bytes: u64) {
+        self.records += records;
+        self.bytes += bytes;
+        match self.epochs.back_mut() {
+            Some((last, sum)) if *last == epoch => {
+                sum.records += records;
+                sum.bytes += bytes;
+            }
+            _ => self.epochs.push_back((epoch, Credit { records, bytes })),
+        }
+    }
+
+    /// Forgets the epochs that are committed.
+    fn settle(&mut self, is_durable: impl Fn(Epoch) -> bool) {
+        while let Some((epoch, sum)) = self.epochs.front()
+            && is_durable(*epoch)
+        {
+            self.records -= sum.records;
+            self.bytes -= sum.bytes;
+            self.epochs.pop_front();
+        }
+    }
+
+    /// How many more records may be read.
+    fn room(&self, credit: Credit) -> u64 {
+        if self.bytes >= credit.bytes { 0 } else { credit.records.saturating_sub(self.records) }
+    }
+}
+
+/// Microseconds since 1970, by this machine's clock.
+fn now_us() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}

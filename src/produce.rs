@@ -1,0 +1,318 @@
+//! `tweetflow produce`: a file or synthetic tweets into a Kafka topic.
+//!
+//! ```text
+//! input (a thread) ── batches ──► pace ──► send ──► librdkafka's queue ──► topic
+//!                                           ▲ waits while the queue is full    │
+//!                                           └── confirmed, or failed ◄─────────┘
+//! ```
+//!
+//! It owns the producer: idempotent, keyed by tweet id, every delivery checked; a run that ends
+//! without an error has all of its records in the topic, once. It judges nothing: a line that is no
+//! tweet is sent as it is, without a key. Reading follows the brokers' pace; no more than the client
+//! library's queue and a few batches are in memory.
+
+mod client;
+mod input;
+mod key;
+mod pace;
+mod progress;
+pub mod synthetic;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+
+use client::Context;
+use input::{Input, Next};
+use pace::Pace;
+use progress::Progress;
+
+/// How long the last deliveries may take; longer than librdkafka's `message.timeout.ms`, so that
+/// it is the one to give up.
+const FLUSH_TIME: Duration = Duration::from_secs(65);
+/// Waits are no longer than this, so that a signal and a failure are seen.
+const LOOK_TIME: Duration = Duration::from_millis(50);
+/// Records between two looks at what was delivered.
+const LOOK_RECORDS: u32 = 64;
+
+/// Arguments of `produce`.
+#[derive(clap::Args, Debug, Clone)]
+#[group(skip)]
+#[command(group(clap::ArgGroup::new("what").required(true).args(["input", "synthetic"])))]
+pub struct ProduceArgs {
+    /// Kafka brokers, host:port with commas between
+    #[arg(long, env = "TWEETFLOW_BROKERS", default_value = "127.0.0.1:9092")]
+    pub brokers: String,
+    /// Topic to write to; created if it does not exist
+    #[arg(long, env = "TWEETFLOW_TOPIC", default_value = "tweets")]
+    pub topic: String,
+    /// Partitions of a topic that is created; one that exists is left as it is
+    #[arg(long, env = "TWEETFLOW_PARTITIONS", value_name = "N", default_value_t = 4,
+        value_parser = clap::value_parser!(u16).range(1..))]
+    pub partitions: u16,
+    /// A setting of the Kafka client, NAME=VALUE; may be repeated. From the environment: one a line,
+    /// which is the place for passwords
+    #[arg(long = "kafka", env = "TWEETFLOW_KAFKA", hide_env_values = true, value_delimiter = '\n',
+        value_name = "NAME=VALUE", value_parser = crate::cli::setting)]
+    pub kafka: Vec<(String, String)>,
+    /// File of tweets, one JSON object a line; - reads standard input
+    #[arg(long, env = "TWEETFLOW_INPUT", value_name = "FILE")]
+    pub input: Option<PathBuf>,
+    /// Make tweets up
+    #[arg(long, env = "TWEETFLOW_SYNTHETIC")]
+    pub synthetic: bool,
+    /// Seed of the synthetic tweets: the same seed gives the same tweets
+    #[arg(long, env = "TWEETFLOW_SEED", value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Stop after so many tweets
+    #[arg(long, env = "TWEETFLOW_LIMIT", value_name = "N")]
+    pub limit: Option<u64>,
+    /// Tweets per second, evenly; as fast as it goes if left out
+    #[arg(long, env = "TWEETFLOW_RATE", value_name = "N")]
+    pub rate: Option<f64>,
+}
+
+/// What was produced.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Summary {
+    /// Records that the broker has confirmed.
+    pub tweets: u64,
+    /// Bytes of their values.
+    pub bytes: u64,
+    /// From the first to the last.
+    pub elapsed: Duration,
+}
+
+/// Producing ended before its time.
+#[derive(Debug, thiserror::Error)]
+pub enum ProduceError {
+    /// The input cannot be opened.
+    #[error("cannot open {path}; check --input")]
+    Open {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The input failed while it was read; what was read before it is in the topic.
+    #[error("cannot read on in {path}")]
+    Read {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// `--rate` is no rate.
+    #[error("--rate {0} is not a number of tweets per second; it must be above zero")]
+    Rate(f64),
+    /// librdkafka does not know a setting.
+    #[error(
+        "--kafka {name}: librdkafka has no such setting for producers; correct the name \
+         (CONFIGURATION.md of librdkafka lists them)"
+    )]
+    UnknownSetting {
+        /// Its name.
+        name: String,
+    },
+    /// librdkafka knows a setting, but not with this value.
+    #[error("--kafka {name}: librdkafka refuses its value; correct it")]
+    SettingValue {
+        /// Its name.
+        name: String,
+    },
+    /// A setting that is not for `--kafka`.
+    #[error("--kafka {name} cannot be set: {hint}")]
+    FixedSetting {
+        /// Its name.
+        name: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// The settings do not go together.
+    #[error("the Kafka client does not start with these settings; change --kafka")]
+    Client(#[source] KafkaError),
+    /// No broker answered.
+    #[error(
+        "no Kafka broker answers at {brokers}; is it running, and is --brokers right? ({reason})"
+    )]
+    Unreachable {
+        /// The addresses tried.
+        brokers: String,
+        /// The library's words.
+        reason: String,
+    },
+    /// The topic does not exist and may not be created.
+    #[error(
+        "topic {topic:?} does not exist and cannot be created: {code}; create it, or name another"
+    )]
+    TopicRefused {
+        /// Its name.
+        topic: String,
+        /// The brokers' answer.
+        code: RDKafkaErrorCode,
+    },
+    /// The topic does not exist, and the brokers failed to create it.
+    #[error("topic {topic:?} was not created: {code}; look after the brokers and try again")]
+    TopicFailed {
+        /// Its name.
+        topic: String,
+        /// The brokers' answer.
+        code: RDKafkaErrorCode,
+    },
+    /// A record did not arrive.
+    #[error("a record was not delivered to topic {topic:?}; {delivered} others were")]
+    Delivery {
+        /// The topic.
+        topic: String,
+        /// Records that the brokers have confirmed.
+        delivered: u64,
+        /// The library's words.
+        source: KafkaError,
+    },
+    /// The operating system refused something.
+    #[error("{doing} failed")]
+    System {
+        /// What was tried.
+        doing: &'static str,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+}
+
+impl ProduceError {
+    /// 2 for what only another command line can cure, else 1.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Open { .. }
+            | Self::Rate(_)
+            | Self::UnknownSetting { .. }
+            | Self::SettingValue { .. }
+            | Self::FixedSetting { .. }
+            | Self::Client(_)
+            | Self::TopicRefused { .. } => 2,
+            Self::Read { .. }
+            | Self::Unreachable { .. }
+            | Self::TopicFailed { .. }
+            | Self::Delivery { .. }
+            | Self::System { .. } => 1,
+        }
+    }
+}
+
+/// Produces until the input ends, the limit is reached or `stop` is set; returns when everything
+/// sent is confirmed.
+pub fn run(args: &ProduceArgs, stop: &AtomicBool) -> Result<Summary, ProduceError> {
+    if let Some(rate) = args.rate.filter(|rate| !(rate.is_finite() && *rate > 0.0)) {
+        return Err(ProduceError::Rate(rate));
+    }
+    let mut input = Input::start(args)?;
+    let producer = client::connect(args)?;
+    let started = Instant::now();
+    let pace = Pace::new(args.rate, started);
+    let left = args.limit.unwrap_or(u64::MAX);
+    let progress = Progress::new(args);
+    let mut sender = Sender { producer, topic: &args.topic, stop, pace, left, progress };
+    // What fails to be read ends the run only after what was read before it is delivered.
+    let mut result = Ok(());
+    while sender.goes_on() {
+        match input.next(LOOK_TIME) {
+            Ok(Next::Batch(batch)) => {
+                for (at, (id, payload)) in (1..).zip(batch.records()) {
+                    sender.send(id, payload)?;
+                    if at % LOOK_RECORDS == 0 {
+                        sender.look(Duration::ZERO)?;
+                    }
+                }
+            }
+            Ok(Next::Nothing) => {}
+            Ok(Next::End) => break,
+            Err(error) => {
+                result = Err(error);
+                break;
+            }
+        }
+        sender.look(Duration::ZERO)?;
+    }
+    sender.flush()?;
+    result?;
+    let (tweets, bytes) = sender.producer.context().delivered();
+    Ok(Summary { tweets, bytes, elapsed: started.elapsed() })
+}
+
+/// The producer and how far it may go.
+struct Sender<'a> {
+    producer: BaseProducer<Context>,
+    topic: &'a str,
+    stop: &'a AtomicBool,
+    pace: Pace,
+    /// Records that the limit leaves.
+    left: u64,
+    progress: Progress,
+}
+
+impl Sender<'_> {
+    fn goes_on(&self) -> bool {
+        self.left > 0 && !self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Queues one record when it is due and the queue has room; nothing at the end of the run.
+    fn send(&mut self, id: Option<u64>, payload: &[u8]) -> Result<(), ProduceError> {
+        while self.goes_on() {
+            let wait = self.pace.wait(Instant::now);
+            if wait.is_zero() {
+                break;
+            }
+            self.look(wait.min(LOOK_TIME))?;
+        }
+        let mut digits = itoa::Buffer::new();
+        let mut record = BaseRecord::to(self.topic).payload(payload);
+        if let Some(id) = id {
+            record = record.key(digits.format(id).as_bytes());
+        }
+        while self.goes_on() {
+            match self.producer.send(record) {
+                Ok(()) => {
+                    self.left -= 1;
+                    return Ok(());
+                }
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), unsent)) => {
+                    record = unsent;
+                    // Long enough to be no busy loop, short enough that the queue stays full.
+                    self.look(Duration::from_millis(5))?;
+                }
+                Err((error, _)) => return Err(self.failed(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes delivery reports for `time`, and ends the run if one says that a record failed.
+    fn look(&mut self, time: Duration) -> Result<(), ProduceError> {
+        self.producer.poll(time);
+        self.progress.show(self.producer.context().delivered());
+        self.producer.context().failure().map_or(Ok(()), |error| Err(self.failed(error)))
+    }
+
+    /// Waits until every record is confirmed.
+    fn flush(&mut self) -> Result<(), ProduceError> {
+        let deadline = Instant::now() + FLUSH_TIME;
+        loop {
+            // Sends what waits for its batch to fill, and does not wait itself.
+            let flushed = self.producer.flush(Duration::ZERO);
+            self.look(Duration::ZERO)?;
+            match flushed {
+                Ok(()) => return Ok(()),
+                Err(error) if Instant::now() > deadline => return Err(self.failed(error)),
+                Err(_) => self.look(Duration::from_millis(5))?,
+            }
+        }
+    }
+
+    fn failed(&self, source: KafkaError) -> ProduceError {
+        let (delivered, _) = self.producer.context().delivered();
+        ProduceError::Delivery { topic: self.topic.to_owned(), delivered, source }
+    }
+}

@@ -1,0 +1,153 @@
+//! `kafka_offsets`: how far each partition is counted, as one more table.
+//!
+//! What was polled during epoch *e* and the offsets that were reached both enter the dataflow at
+//! time *e*, so they leave in one transaction: that is the whole of exactly-once. The newest
+//! position of a partition is the greatest, so this is `Latest` again.
+//!
+//! Restore: as `users`. The rows are read a second time, before the workers start, to know where
+//! to read on ([`Stored`]).
+
+use crate::source::{Assignment, Reached};
+use dataflows::changes::{Changes, changes};
+use dataflows::latest::Latest;
+use dataflows::table::{Column, Kind, Restore, Table};
+use dataflows::{Epoch, Restored, Row, Rows, Value};
+use differential_dataflow::VecCollection;
+use differential_dataflow::operators::CountTotal;
+use serde::{Deserialize, Serialize};
+
+/// The declaration.
+pub const TABLE: Table = Table {
+    name: "kafka_offsets",
+    comment: "how far each partition is counted, from start_offset to below next_offset",
+    columns: &[
+        Column::new("topic", Kind::Text(249), "the topic"),
+        Column::new("partition_id", Kind::Unsigned, "the partition"),
+        Column::new("start_offset", Kind::Unsigned, "first offset that counts"),
+        Column::new("next_offset", Kind::Unsigned, "first offset that does not count yet"),
+        Column::new("last_offset", Kind::OptionalSigned, "offset of the last record read"),
+        Column::new("last_ms", Kind::OptionalSigned, "its timestamp, ms since 1970"),
+        Column::new("last_hash", Kind::OptionalSigned, "its hash, to know it again"),
+    ],
+    key: 2,
+    restore: Restore::FromRows,
+    version: 1,
+};
+
+/// How far a partition is counted. The order compares `next_offset` first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Progress {
+    next_offset: u64,
+    start_offset: u64,
+    last: Option<Last>,
+}
+
+/// The last record read, so that a restart can tell whether the topic is still the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Last {
+    /// Its offset.
+    pub offset: u64,
+    /// Its timestamp, milliseconds since 1970.
+    pub ms: u64,
+    /// Its [`crate::source::fingerprint`].
+    pub hash: u64,
+}
+
+/// Updates of the progress collection: partition, and how far it came.
+pub type Update = (u32, Latest<Progress>);
+
+/// The update of a partition that is read from now on.
+pub fn assigned(assignment: &Assignment) -> Update {
+    let Assignment { partition, start, next, .. } = *assignment;
+    (partition, Latest(Progress { next_offset: next, start_offset: start, last: None }))
+}
+
+/// The update of a partition that was read up to `reached`.
+pub fn reached(start: u64, reached: &Reached) -> Update {
+    let last = Last { offset: reached.offset, ms: reached.timestamp_ms, hash: reached.hash };
+    let next_offset = reached.offset + 1;
+    (reached.partition, Latest(Progress { next_offset, start_offset: start, last: Some(last) }))
+}
+
+/// A row of the table as a start needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The partition.
+    pub partition: u32,
+    /// The first offset that counts.
+    pub start: u64,
+    /// The offset to read next.
+    pub next: u64,
+    /// The last record read, where there was one.
+    pub last: Option<Last>,
+}
+
+impl Stored {
+    /// The meaning of a restored row of this table.
+    ///
+    /// # Panics
+    /// On a row that this table cannot have written.
+    pub fn of(restored: &Restored) -> Self {
+        let Some((partition, Latest(progress))) = state(&restored.row) else {
+            panic!("a restored row has no meaning: {restored:?}");
+        };
+        let Progress { next_offset, start_offset, last } = progress;
+        Stored { partition, start: start_offset, next: next_offset, last }
+    }
+}
+
+/// The rows as a function of the updates.
+pub fn build<'scope>(
+    topic: &str,
+    updates: VecCollection<'scope, Epoch, u32, Latest<Progress>>,
+    rows: &Rows<'scope>,
+) -> Changes<'scope> {
+    let topic: Box<str> = topic.into();
+    let counted = updates.concat(rows.restore(state)).count_total();
+    changes(counted, &TABLE, move |partition, Latest(progress)| row(&topic, *partition, progress))
+}
+
+fn row(topic: &str, partition: u32, progress: &Progress) -> Row {
+    let last = |field: fn(&Last) -> u64| match &progress.last {
+        Some(last) => Value::Int(field(last).cast_signed()),
+        None => Value::Null,
+    };
+    Box::new([
+        Value::Text(topic.into()),
+        Value::UInt(u64::from(partition)),
+        Value::UInt(progress.start_offset),
+        Value::UInt(progress.next_offset),
+        last(|last| last.offset),
+        last(|last| last.ms),
+        last(|last| last.hash),
+    ])
+}
+
+/// The reverse of [`row`]. The topic is part of the job's fingerprint and not looked at here.
+fn state(row: &Row) -> Option<Update> {
+    let number = |column: usize| row.get(column)?.as_u64();
+    let last = match (row.get(4)?, row.get(5)?, row.get(6)?) {
+        (Value::Null, Value::Null, Value::Null) => None,
+        (offset, ms, hash) => Some(Last {
+            offset: offset.as_i64()?.cast_unsigned(),
+            ms: ms.as_i64()?.cast_unsigned(),
+            hash: hash.as_i64()?.cast_unsigned(),
+        }),
+    };
+    let progress = Progress { next_offset: number(3)?, start_offset: number(2)?, last };
+    Some((u32::try_from(number(1)?).ok()?, Latest(progress)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Last, Latest, Progress, row, state};
+
+    #[test]
+    fn a_row_restores_to_what_it_was_made_from() {
+        let last = Last { offset: 8, ms: 1_700_000_000_000, hash: u64::MAX - 5 };
+        for last in [None, Some(last)] {
+            let progress = Progress { next_offset: 9, start_offset: 4, last };
+            assert_eq!(state(&row("tweets", 3, &progress)), Some((3, Latest(progress))));
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Where rows go: the trait of all sinks, and what a transaction is.
+//!
+//! ```text
+//! workers ─changes─► gather (worker 0) ─transaction─► committer (its thread) ─► Sink
+//!    ▲                    │ holds the capability until…                          │
+//!    └── durable probe ◄──┴──────────────── …the transaction is committed ◄──────┘
+//! ```
+//!
+//! Exactly-once rests on three rules that every sink keeps:
+//! 1. A transaction is applied whole or not at all, and only onto the position it was made for
+//!    (compare-and-set of `generation` and `commit_no`).
+//! 2. [`Sink::claim`] raises the generation in a committed transaction of its own *before*
+//!    anything is read, so that no predecessor can change what [`Sink::snapshot`] reads.
+//! 3. [`Sink::position`] waits for every transaction that is still being committed.
+
+pub mod committer;
+pub mod gather;
+pub mod memory;
+pub mod mysql;
+mod sql;
+
+pub use self::error::SinkError;
+use dataflows::{Restored, Row, Table};
+
+mod error;
+
+/// Who may write, and after which commit. Stored in `tweetflow_commit`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Raised by each start; a writer of an older one is a zombie.
+    pub generation: u64,
+    /// Number of the last commit.
+    pub commit_no: u64,
+}
+
+impl Position {
+    /// The position after one more commit.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Position { commit_no: self.commit_no + 1, ..self }
+    }
+}
+
+/// What the tables mean. A start compares it with what is stored.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The job's name: its row in `tweetflow_commit`.
+    pub job: String,
+    /// Everything that decides what the rows are, readable, `key=value` pairs with spaces between.
+    pub fingerprint: String,
+    /// All tables of the job, in the order in which a transaction writes them.
+    pub tables: Vec<Table>,
+}
+
+/// Everything that one commit changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Transaction {
+    /// All records polled before this moment are in the tables; microseconds since 1970, UTC.
+    pub as_of: i64,
+    /// Per table of [`Identity::tables`], by its index.
+    pub tables: Vec<TableChanges>,
+}
+
+impl Transaction {
+    /// Number of rows that it writes or deletes.
+    pub fn rows(&self) -> usize {
+        self.tables.iter().map(|table| table.deletes.len() + table.upserts.len()).sum()
+    }
+}
+
+/// The net changes of one table. Keys are unique across both lists, each list rises by key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TableChanges {
+    /// Key columns of rows that are no more.
+    pub deletes: Vec<Row>,
+    /// Rows as they are now.
+    pub upserts: Vec<Row>,
+}
+
+/// A set of tables that is changed by whole transactions.
+///
+/// The committer's thread owns it and runs its futures on one thread.
+#[allow(async_fn_in_trait, reason = "only awaited on the committer's thread; need not be Send")]
+pub trait Sink: Send + 'static {
+    /// Creates what is missing, compares the fingerprint, raises the generation and commits that.
+    /// Waits for a predecessor's transaction, a bounded time.
+    async fn claim(&mut self, identity: &Identity) -> Result<Position, SinkError>;
+
+    /// Hands every stored row of table number `table` to `visit`, in batches. Only after
+    /// [`Sink::claim`].
+    async fn snapshot(
+        &mut self,
+        table: u8,
+        visit: &mut dyn FnMut(Vec<Restored>),
+    ) -> Result<(), SinkError>;
+
+    /// Tries to apply `transaction` on top of `at`, once. An error says nothing about whether it
+    /// was applied: ask [`Sink::position`].
+    async fn commit(&mut self, at: Position, transaction: &Transaction) -> Result<(), SinkError>;
+
+    /// The stored position, once no transaction can change it any more, on a new connection.
+    async fn position(&mut self) -> Result<Position, SinkError>;
+}

@@ -1,0 +1,176 @@
+//! The committer: one thread, one connection, one transaction at a time, each exactly once.
+//!
+//! It owns the [`Sink`] from the first connection to the last. Order of a start, which is what
+//! makes a restart exact: raise the generation (committed), *then* read the rows and offsets, then
+//! commit on top of that position only.
+//!
+//! After any error in a commit the only thing known is that nothing is known: the stored position
+//! is read on a new connection, by a read that waits, and decides whether the transaction was
+//! applied, must be sent again, or belongs to the past of somebody else.
+//!
+//! This is the one asynchronous place of the program. It knows nothing of timely but how to wake
+//! the gatherer.
+
+use super::gather::Order;
+use super::{Identity, Position, Sink, SinkError, Transaction};
+use crate::error::one_line;
+use backon::BackoffBuilder;
+use dataflows::Restored;
+use dataflows::table::Restore;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::SyncSender;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+
+/// What the committer has done; read by the summary of a run.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Transactions committed.
+    pub commits: AtomicU64,
+    /// Rows written or deleted by them.
+    pub rows: AtomicU64,
+    /// Commits whose outcome was decided by reading the position.
+    pub resolved: AtomicU64,
+}
+
+/// The committer's ends of its channels.
+pub struct Channels {
+    /// The rows of the progress table, sent once, after the generation was raised.
+    pub offsets: SyncSender<Vec<Restored>>,
+    /// All rows that state is restored from, batch by batch; `None` after the last one.
+    pub rows: SyncSender<Option<Vec<Restored>>>,
+    /// Transactions to commit; closed when the gatherer is gone.
+    pub orders: mpsc::Receiver<Order>,
+    /// Set when the committer has ended, for whatever reason.
+    pub ended: Arc<AtomicBool>,
+}
+
+/// The committer's thread; it gives the sink back.
+pub type Committing<S> = JoinHandle<Result<S, SinkError>>;
+
+/// Starts the committer. The thread ends when `channels.orders` closes, or with the first error
+/// that no new attempt can cure; it gives the sink back.
+pub fn spawn<S: Sink>(
+    sink: S,
+    identity: Identity,
+    progress_table: u8,
+    channels: Channels,
+    retry_for: Duration,
+) -> std::io::Result<(Committing<S>, Arc<Counters>)> {
+    let counters = Arc::new(Counters::default());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let committer = Committer { sink, counters: Arc::clone(&counters), retry_for };
+    let thread = std::thread::Builder::new().name("committer".to_owned()).spawn(move || {
+        let ended = Arc::clone(&channels.ended);
+        let result = runtime.block_on(committer.run(&identity, progress_table, channels));
+        ended.store(true, Ordering::Relaxed);
+        result
+    })?;
+    Ok((thread, counters))
+}
+
+struct Committer<S> {
+    sink: S,
+    counters: Arc<Counters>,
+    /// How long a transaction is tried again before the process gives up.
+    retry_for: Duration,
+}
+
+impl<S: Sink> Committer<S> {
+    async fn run(
+        mut self,
+        identity: &Identity,
+        progress_table: u8,
+        mut channels: Channels,
+    ) -> Result<S, SinkError> {
+        let mut position = self.sink.claim(identity).await?;
+        tracing::info!(position.generation, position.commit_no, "the tables are claimed");
+        self.restore(identity, progress_table, &channels).await?;
+        while let Some(order) = channels.orders.recv().await {
+            position = match self.settle(position, &order.transaction).await {
+                Ok(position) => position,
+                Err(error) => {
+                    // Closed first, woken last: the gatherer must find the channel closed.
+                    channels.orders.close();
+                    channels.ended.store(true, Ordering::Relaxed);
+                    let _ = order.wake.activate();
+                    return Err(error);
+                }
+            };
+            let rows = order.transaction.rows();
+            self.counters.commits.fetch_add(1, Ordering::Relaxed);
+            self.counters.rows.fetch_add(rows as u64, Ordering::Relaxed);
+            tracing::debug!(position.commit_no, rows, "committed");
+            // The gatherer may be gone when the dataflow was abandoned; the commit stands.
+            let _ = order.committed.send(());
+            let _ = order.wake.activate();
+        }
+        Ok(self.sink)
+    }
+
+    /// Reads what is stored, after the claim. A receiver that is gone means that the run has
+    /// already failed elsewhere; the rest is then read for nobody and ends soon.
+    async fn restore(
+        &mut self,
+        identity: &Identity,
+        progress_table: u8,
+        channels: &Channels,
+    ) -> Result<(), SinkError> {
+        let mut offsets = Vec::new();
+        self.sink.snapshot(progress_table, &mut |mut rows| offsets.append(&mut rows)).await?;
+        let _ = channels.offsets.send(offsets);
+        for (index, table) in (0_u8..).zip(&identity.tables) {
+            if table.restore == Restore::FromRows {
+                let send = &mut |rows| drop(channels.rows.send(Some(rows)));
+                self.sink.snapshot(index, send).await?;
+            }
+        }
+        let _ = channels.rows.send(None);
+        Ok(())
+    }
+
+    /// Applies `transaction` on top of `at` exactly once and returns the new position.
+    async fn settle(
+        &mut self,
+        at: Position,
+        transaction: &Transaction,
+    ) -> Result<Position, SinkError> {
+        let next = at.next();
+        let mut delays = back_off();
+        let give_up = Instant::now() + self.retry_for;
+        loop {
+            let mut fault = match self.sink.commit(at, transaction).await {
+                Ok(()) => return Ok(next),
+                Err(fault) => fault,
+            };
+            loop {
+                if !fault.is_transient() || Instant::now() > give_up {
+                    return Err(fault);
+                }
+                tracing::warn!(error = one_line(&fault), "commit in doubt, reading the position");
+                tokio::time::sleep(delays.next().unwrap_or_default()).await;
+                match self.sink.position().await {
+                    Ok(found) if found == next => {
+                        self.counters.resolved.fetch_add(1, Ordering::Relaxed);
+                        return Ok(next);
+                    }
+                    Ok(found) if found == at => break,
+                    Ok(found) => return Err(SinkError::Fenced { ours: at, found }),
+                    Err(error) => fault = error,
+                }
+            }
+        }
+    }
+}
+
+/// Delays between attempts: from 50 ms to 5 s, each a little random, without an end.
+pub(super) fn back_off() -> impl Iterator<Item = Duration> {
+    backon::ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(50))
+        .with_max_delay(Duration::from_secs(5))
+        .with_jitter()
+        .without_max_times()
+        .build()
+}

@@ -1,0 +1,151 @@
+//! What can go wrong with a database, and what each fault means.
+//!
+//! One function classifies ([`SinkError::is_transient`]), with the reason beside each code.
+
+use super::Position;
+
+/// A fault of a sink.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// The address of the database is no address.
+    #[error("--database is not an address: {reason}; write mysql://user@host:3306/database")]
+    Url {
+        /// What is wrong with it. Never the address itself, it may hold a password.
+        reason: String,
+    },
+    /// No connection came about.
+    #[error("cannot reach the database at {address}; is it running, and is --database right?")]
+    Unreachable {
+        /// Host and port.
+        address: String,
+        /// The driver's words.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The connection was lost, or an answer did not come in time.
+    #[error("the connection to the database was lost while {doing}")]
+    Lost {
+        /// What was going on.
+        doing: &'static str,
+        /// The driver's words.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The server answered with an error.
+    #[error("the database refused while {doing}: {message} (error {code}){}", hint(*code))]
+    Server {
+        /// What was going on.
+        doing: &'static str,
+        /// The server's error number.
+        code: u16,
+        /// The server's words.
+        message: String,
+    },
+    /// Another process has taken over, or the server went back to an older state.
+    #[error(
+        "the tables are at generation {} commit {}, this process is at generation {} commit {}: \
+         another process has taken over, or the server lost commits; start again to go on from \
+         what is stored", .found.generation, .found.commit_no, .ours.generation, .ours.commit_no
+    )]
+    Fenced {
+        /// What this process had committed.
+        ours: Position,
+        /// What is stored.
+        found: Position,
+    },
+    /// The compare-and-set did not find its row; [`super::Sink::position`] tells why.
+    #[error("the commit did not find generation {} commit {}", .0.generation, .0.commit_no)]
+    Outdated(Position),
+    /// Another process is alive and holds the job.
+    #[error(
+        "another process holds job {job:?} in this database (connection {holder}); stop it first, \
+         or choose another --job and database"
+    )]
+    Held {
+        /// The job's name.
+        job: String,
+        /// The server's number of the other connection.
+        holder: u64,
+    },
+    /// The rows mean something else than this configuration would make of them.
+    #[error(
+        "the tables were made with other settings: stored {stored:?}, now {now:?}; go back to the \
+         stored settings, or use an empty database"
+    )]
+    Fingerprint {
+        /// What is stored.
+        stored: String,
+        /// What this start asks for.
+        now: String,
+    },
+    /// A table of that name exists and is not ours.
+    #[error("table {table} is not as this program makes it: {difference}; use another database")]
+    Foreign {
+        /// The table's name.
+        table: String,
+        /// What differs.
+        difference: String,
+    },
+    /// A test or a bug ended the sink.
+    #[error("the sink is gone: {0}")]
+    Gone(&'static str),
+}
+
+impl SinkError {
+    /// Whether trying again, on a new connection, may help.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            SinkError::Unreachable { .. } | SinkError::Lost { .. } | SinkError::Outdated(_) => true,
+            SinkError::Server { code, .. } => is_transient_code(*code),
+            _ => false,
+        }
+    }
+
+    /// Whether only the operator can help: other arguments, other rights.
+    pub fn is_operators(&self) -> bool {
+        match self {
+            SinkError::Url { .. } | SinkError::Fingerprint { .. } | SinkError::Foreign { .. } => {
+                true
+            }
+            SinkError::Server { code, .. } => {
+                matches!(code, 1044 | 1045 | 1049 | 1142 | 1143 | 1227 | 1251 | 1524 | 1698 | 3118)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// The codes after which the same transaction may well succeed on a new connection.
+#[allow(clippy::match_same_arms, reason = "one reason a line")]
+fn is_transient_code(code: u16) -> bool {
+    match code {
+        // Too many connections: others will go.
+        1040 | 1203 => true,
+        // The server is shutting down, or an administrator killed the connection or statement.
+        1053 | 1317 | 1927 | 3169 => true,
+        // Lock wait timed out: the statement was rolled back, the transaction was not.
+        1205 => true,
+        // Deadlock: the whole transaction was rolled back.
+        1213 => true,
+        // Disk full, table full, cannot write the log: an administrator frees space.
+        1020 | 1021 | 1026 | 1114 | 3 | 28 => true,
+        // Read-only for a while: a switch to another primary.
+        1290 | 1792 | 1836 => true,
+        // Idle for longer than the server waits (4031), or a proxy closed the connection.
+        2006 | 2013 | 4031 => true,
+        _ => false,
+    }
+}
+
+/// What to do about a server's error.
+fn hint(code: u16) -> &'static str {
+    match code {
+        1044 | 1142 | 1143 | 1227 => {
+            "; the account needs CREATE, SELECT, INSERT, UPDATE and DELETE"
+        }
+        1045 | 1698 => "; check the user and the password of --database",
+        1049 => "; create the database first, or correct its name in --database",
+        1290 | 1792 | 1836 => "; the server is read-only: write to its primary, or lift read_only",
+        1153 => "; raise max_allowed_packet",
+        1114 | 1021 => "; free some disk space",
+        _ => "",
+    }
+}

@@ -1,0 +1,343 @@
+//! The gatherer: on worker 0, from the changes of all workers to one transaction after another.
+//!
+//! It owns the changes between the dataflow and the committer. Invariants:
+//! - A transaction holds whole epochs: all of them up to the one it ends with, none of them twice.
+//! - The capability of an epoch is held until the transaction that contains it is *committed*, so
+//!   the frontier behind this operator is the one meaning of "durable" on every worker.
+//! - It never blocks: while the committer is busy, closed epochs are netted per key.
+//!
+//! It knows no database: a transaction goes into a channel of size 1, an outcome comes back.
+
+use super::{TableChanges, Transaction};
+use dataflows::{Change, Epoch, TableChange};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::generic::operator::Operator;
+use timely::dataflow::operators::{Capability, Probe};
+use timely::dataflow::{ProbeHandle, operators::probe};
+use timely::scheduling::SyncActivator;
+use tokio::sync::mpsc;
+
+/// One transaction for the committer, and how to answer.
+pub struct Order {
+    /// What to commit.
+    pub transaction: Transaction,
+    /// Where "it is committed" goes.
+    pub committed: std::sync::mpsc::Sender<()>,
+    /// Wakes the gatherer after the answer.
+    pub wake: SyncActivator,
+}
+
+/// When each epoch was closed: `(epoch, microseconds since 1970)`, rising; written by worker 0's
+/// loop, read by the gatherer on the same thread.
+pub type Closings = Rc<RefCell<VecDeque<(Epoch, i64)>>>;
+
+/// How the gatherer spaces commits.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// At least so long from the start of one commit to the start of the next.
+    pub interval: Duration,
+    /// Without changes, a commit that only moves `as_of` after so long.
+    pub heartbeat: Duration,
+}
+
+/// What the gatherer is connected to.
+pub struct Commits {
+    /// To the committer; only on worker 0.
+    pub orders: Option<mpsc::Sender<Order>>,
+    /// Where the moments of epochs come from.
+    pub closings: Closings,
+    /// How commits are spaced.
+    pub pace: Pace,
+}
+
+/// Builds the gatherer. The returned probe's frontier passes an epoch when it is committed.
+pub fn gather(
+    changes: StreamVec<'_, Epoch, TableChange>,
+    key_widths: Vec<usize>,
+    commits: Commits,
+) -> probe::Handle<Epoch> {
+    let scope = changes.scope();
+    let to_worker_0 = Exchange::new(|_: &TableChange| 0);
+    let durable: ProbeHandle<Epoch> = ProbeHandle::new();
+    changes
+        .unary_frontier::<timely::container::CapacityContainerBuilder<Vec<()>>, _, _, _>(
+            to_worker_0,
+            "gather",
+            move |_capability, info| {
+                let activator = scope.activator_for(Rc::clone(&info.address));
+                let wake = scope.worker().sync_activator_for(info.address.to_vec());
+                let mut gatherer = Gatherer::new(key_widths, commits.closings, commits.pace);
+                let mut outlet = commits.orders.map(|orders| Outlet::new(orders, wake));
+                move |(input, frontier), output| {
+                    input.for_each(|capability, changes| {
+                        let port = output.output_index();
+                        let held = |epoch: &Epoch| capability.delayed(epoch, port);
+                        gatherer.stash(changes.drain(..), held);
+                    });
+                    gatherer.close(frontier.frontier().first().copied());
+                    if let Some(outlet) = &mut outlet
+                        && let Some(delay) = outlet.serve(&mut gatherer)
+                    {
+                        activator.activate_after(delay);
+                    }
+                }
+            },
+        )
+        .probe_with(&durable);
+    durable
+}
+
+/// The gatherer's way to the committer.
+struct Outlet {
+    orders: mpsc::Sender<Order>,
+    wake: SyncActivator,
+    answer: std::sync::mpsc::Sender<()>,
+    answers: std::sync::mpsc::Receiver<()>,
+    busy: bool,
+}
+
+impl Outlet {
+    fn new(orders: mpsc::Sender<Order>, wake: SyncActivator) -> Self {
+        let (answer, answers) = std::sync::mpsc::channel();
+        Outlet { orders, wake, answer, answers, busy: false }
+    }
+
+    /// Takes answers, hands the next transaction over if the committer is free; says after how
+    /// long to look again where only time is missing.
+    fn serve(&mut self, gatherer: &mut Gatherer) -> Option<Duration> {
+        if self.answers.try_recv().is_ok() {
+            self.busy = false;
+            gatherer.committed();
+        }
+        if self.orders.is_closed() {
+            gatherer.abandon();
+            return None;
+        }
+        if self.busy {
+            return None;
+        }
+        match gatherer.take(Instant::now()) {
+            Taken::Nothing => None,
+            Taken::TooEarly(delay) => Some(delay),
+            Taken::Transaction(transaction) => {
+                let committed = self.answer.clone();
+                let order = Order { transaction, committed, wake: self.wake.clone() };
+                self.busy = self.orders.try_send(order).is_ok();
+                None
+            }
+        }
+    }
+}
+
+/// What [`Gatherer::take`] found.
+enum Taken {
+    Nothing,
+    TooEarly(Duration),
+    Transaction(Transaction),
+}
+
+/// The state of the gatherer, free of timely but for the capability that it holds.
+struct Gatherer {
+    key_widths: Vec<usize>,
+    pace: Pace,
+    closings: Closings,
+    /// Changes of epochs that may still get more.
+    open: BTreeMap<Epoch, Vec<(u8, Change)>>,
+    /// Per table, changes of closed epochs that no transaction has taken.
+    closed: Vec<Netted>,
+    /// The least epoch in `closed`.
+    closed_from: Option<Epoch>,
+    /// The capability of the least epoch that is not committed.
+    held: Option<Capability<Epoch>>,
+    /// When the last closed epoch was closed.
+    as_of: i64,
+    last_start: Option<Instant>,
+    /// `as_of` of the last transaction.
+    sent_as_of: i64,
+}
+
+impl Gatherer {
+    fn new(key_widths: Vec<usize>, closings: Closings, pace: Pace) -> Self {
+        let closed = key_widths.iter().map(|_| Netted::default()).collect();
+        Gatherer {
+            key_widths,
+            pace,
+            closings,
+            open: BTreeMap::new(),
+            closed,
+            closed_from: None,
+            held: None,
+            as_of: 0,
+            last_start: None,
+            sent_as_of: 0,
+        }
+    }
+
+    /// Keeps changes as they arrive, in any order of epochs, and the capability of the least one.
+    fn stash(
+        &mut self,
+        changes: impl Iterator<Item = TableChange>,
+        capability: impl Fn(&Epoch) -> Capability<Epoch>,
+    ) {
+        for (table, change, epoch) in changes {
+            if self.held.as_ref().is_none_or(|held| epoch < *held.time()) {
+                self.held = Some(capability(&epoch));
+            }
+            self.open.entry(epoch).or_default().push((table, change));
+        }
+    }
+
+    /// Closes the epochs before `frontier`; all of them where there is none.
+    fn close(&mut self, frontier: Option<Epoch>) {
+        let is_closed = |epoch: Epoch| frontier.is_none_or(|frontier| epoch < frontier);
+        while let Some(entry) = self.open.first_entry()
+            && is_closed(*entry.key())
+        {
+            let (epoch, changes) = entry.remove_entry();
+            self.closed_from.get_or_insert(epoch);
+            for (table, change) in changes {
+                self.closed[usize::from(table)].push(change, epoch);
+            }
+        }
+        for (netted, width) in self.closed.iter_mut().zip(&self.key_widths) {
+            netted.net_if_grown(*width);
+        }
+        let mut closings = self.closings.borrow_mut();
+        while let Some((epoch, as_of)) = closings.front()
+            && is_closed(*epoch)
+        {
+            self.as_of = *as_of;
+            closings.pop_front();
+        }
+    }
+
+    /// The next transaction: everything that is closed, or nothing but a new `as_of` when the
+    /// last one is older than a heartbeat.
+    fn take(&mut self, now: Instant) -> Taken {
+        let heartbeat_us = i64::try_from(self.pace.heartbeat.as_micros()).unwrap_or(i64::MAX);
+        let quiet = self.closed_from.is_none();
+        if quiet && self.as_of.saturating_sub(self.sent_as_of) < heartbeat_us {
+            return Taken::Nothing;
+        }
+        let since = self.last_start.map_or(Duration::MAX, |start| now - start);
+        if since < self.pace.interval {
+            return Taken::TooEarly(self.pace.interval.saturating_sub(since));
+        }
+        self.last_start = Some(now);
+        self.sent_as_of = self.as_of;
+        self.closed_from = None;
+        let widths = self.key_widths.iter();
+        let tables = self.closed.iter_mut().zip(widths).map(|(netted, width)| netted.take(*width));
+        Taken::Transaction(Transaction { as_of: self.as_of, tables: tables.collect() })
+    }
+
+    /// The transaction that was taken last is committed: the capability moves to what is left.
+    fn committed(&mut self) {
+        let left = self.closed_from.or_else(|| self.open.keys().next().copied());
+        match (left, &mut self.held) {
+            (Some(epoch), Some(held)) => held.downgrade(&epoch),
+            _ => self.held = None,
+        }
+    }
+
+    /// Nothing will be committed any more; lets the dataflow come to its end.
+    fn abandon(&mut self) {
+        self.open.clear();
+        self.closed.iter_mut().for_each(|netted| *netted = Netted::default());
+        self.closed_from = None;
+        self.held = None;
+    }
+}
+
+/// The changes of one table over several epochs, netted now and then.
+#[derive(Default)]
+struct Netted {
+    changes: Vec<(Change, Epoch)>,
+    /// Length after the last netting.
+    netted: usize,
+}
+
+impl Netted {
+    fn push(&mut self, change: Change, epoch: Epoch) {
+        self.changes.push((change, epoch));
+    }
+
+    /// Nets when the list has doubled: memory stays within twice the distinct keys, at an
+    /// amortised cost of one sort.
+    fn net_if_grown(&mut self, width: usize) {
+        if self.changes.len() > 2 * self.netted.max(50_000) {
+            self.net(width);
+        }
+    }
+
+    /// Keeps the newest change of each key, by key. Within an epoch an upsert beats a delete.
+    fn net(&mut self, width: usize) {
+        self.changes.sort_unstable_by(|(a, at), (b, bt)| {
+            a.key(width).cmp(b.key(width)).then_with(|| at.cmp(bt)).then_with(|| a.cmp(b))
+        });
+        // `dedup_by` drops the later of two; put the newest first by going backwards.
+        self.changes.reverse();
+        self.changes.dedup_by(|(older, older_epoch), (newer, newer_epoch)| {
+            let same = older.key(width) == newer.key(width);
+            let both = matches!((&*older, &*newer), (Change::Upsert(_), Change::Upsert(_)));
+            assert!(
+                !(same && both && older_epoch == newer_epoch),
+                "two rows of one key: {newer:?}"
+            );
+            same
+        });
+        self.changes.reverse();
+        self.netted = self.changes.len();
+    }
+
+    fn take(&mut self, width: usize) -> TableChanges {
+        self.net(width);
+        self.netted = 0;
+        let mut taken = TableChanges::default();
+        for (change, _) in std::mem::take(&mut self.changes) {
+            match change {
+                Change::Delete(key) => taken.deletes.push(key),
+                Change::Upsert(row) => taken.upserts.push(row),
+            }
+        }
+        taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Netted;
+    use dataflows::{Change, Row, Value};
+
+    fn row(key: u64, value: u64) -> Row {
+        [Value::UInt(key), Value::UInt(value)].into()
+    }
+
+    fn key(key: u64) -> Row {
+        [Value::UInt(key)].into()
+    }
+
+    #[test]
+    fn the_newest_change_of_each_key_is_left() {
+        let mut netted = Netted::default();
+        netted.push(Change::Upsert(row(2, 1)), 5);
+        netted.push(Change::Upsert(row(1, 1)), 4);
+        netted.push(Change::Upsert(row(1, 3)), 6);
+        netted.push(Change::Upsert(row(1, 2)), 5);
+        netted.push(Change::Delete(key(2)), 6);
+        netted.net(1);
+        netted.push(Change::Upsert(row(3, 7)), 7);
+        netted.push(Change::Delete(key(3)), 7);
+        netted.push(Change::Delete(key(4)), 7);
+        netted.push(Change::Upsert(row(4, 1)), 8);
+        let taken = netted.take(1);
+        assert_eq!(taken.deletes, [key(2)]);
+        assert_eq!(taken.upserts, [row(1, 3), row(3, 7), row(4, 1)]);
+        assert_eq!(netted.take(1), super::TableChanges::default());
+    }
+}

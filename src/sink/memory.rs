@@ -1,0 +1,157 @@
+//! A sink in memory whose faults are chosen by the caller: the proof of the commit protocol.
+//!
+//! A [`Store`] is the server; each [`MemorySink`] is one process connected to it. At every step
+//! the sink asks a function what goes wrong there. Nothing is written to disk.
+
+use super::{Identity, Position, Sink, SinkError, Transaction};
+use dataflows::{Restored, Row, Value};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The rows of one table by key.
+pub type Rows = BTreeMap<Box<[Value]>, Row>;
+
+/// What the server holds.
+#[derive(Debug, Default)]
+pub struct Stored {
+    /// The stored position.
+    pub position: Position,
+    /// The stored fingerprint, once a job has claimed the tables.
+    pub fingerprint: Option<String>,
+    /// `as_of` of the last commit.
+    pub as_of: i64,
+    /// The tables.
+    pub tables: Vec<Rows>,
+    /// How many rows all commits together have written or deleted.
+    pub rows_written: usize,
+}
+
+impl Default for Position {
+    /// Before the first start.
+    fn default() -> Self {
+        Position { generation: 0, commit_no: 0 }
+    }
+}
+
+/// A database server in memory, shared by the processes that are connected to it.
+#[derive(Clone, Debug, Default)]
+pub struct Store(Arc<Mutex<Stored>>);
+
+impl Store {
+    /// What the server holds now.
+    pub fn lock(&self) -> MutexGuard<'_, Stored> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A step of the protocol at which something may go wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Before the generation is raised.
+    Claim,
+    /// Before a table is read.
+    Snapshot,
+    /// Before a transaction is applied.
+    Commit,
+    /// After a transaction was applied, before the answer arrives.
+    Answer,
+    /// Before the position is read.
+    Position,
+}
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing.
+    None,
+    /// The connection is lost; the process lives.
+    Lost,
+    /// The process dies.
+    Crash,
+}
+
+/// Decides what goes wrong at each step. It may change the store: that is what another process or
+/// a delayed packet does meanwhile.
+pub type Faults = Box<dyn FnMut(Step) -> Fault + Send>;
+
+/// One process's connection to a [`Store`].
+pub struct MemorySink {
+    store: Store,
+    faults: Faults,
+    widths: Vec<usize>,
+}
+
+impl MemorySink {
+    /// A connection at which `faults` go wrong.
+    pub fn new(store: &Store, faults: Faults) -> Self {
+        MemorySink { store: store.clone(), faults, widths: Vec::new() }
+    }
+
+    fn step(&mut self, step: Step) -> Result<(), SinkError> {
+        match (self.faults)(step) {
+            Fault::None => Ok(()),
+            Fault::Lost => {
+                let source = Box::from("a chosen fault");
+                Err(SinkError::Lost { doing: "testing", source })
+            }
+            Fault::Crash => Err(SinkError::Gone("a chosen crash")),
+        }
+    }
+}
+
+impl Sink for MemorySink {
+    async fn claim(&mut self, identity: &Identity) -> Result<Position, SinkError> {
+        self.step(Step::Claim)?;
+        self.widths = identity.tables.iter().map(|table| table.key).collect();
+        let mut stored = self.store.lock();
+        stored.tables.resize_with(identity.tables.len(), Rows::new);
+        let fingerprint = stored.fingerprint.get_or_insert_with(|| identity.fingerprint.clone());
+        if *fingerprint != identity.fingerprint {
+            let now = identity.fingerprint.clone();
+            return Err(SinkError::Fingerprint { stored: fingerprint.clone(), now });
+        }
+        stored.position.generation += 1;
+        Ok(stored.position)
+    }
+
+    async fn snapshot(
+        &mut self,
+        table: u8,
+        visit: &mut dyn FnMut(Vec<Restored>),
+    ) -> Result<(), SinkError> {
+        self.step(Step::Snapshot)?;
+        let stored = self.store.lock();
+        let rows = stored.tables[usize::from(table)].values();
+        let rows = rows.map(|row| Restored { table, row: row.clone() }).collect();
+        drop(stored);
+        visit(rows);
+        Ok(())
+    }
+
+    async fn commit(&mut self, at: Position, transaction: &Transaction) -> Result<(), SinkError> {
+        self.step(Step::Commit)?;
+        let mut stored = self.store.lock();
+        if stored.position != at {
+            return Err(SinkError::Outdated(at));
+        }
+        stored.position = at.next();
+        stored.as_of = transaction.as_of;
+        stored.rows_written += transaction.rows();
+        for (index, changes) in transaction.tables.iter().enumerate() {
+            let rows = &mut stored.tables[index];
+            for key in &changes.deletes {
+                rows.remove(key);
+            }
+            for row in &changes.upserts {
+                rows.insert(row[..self.widths[index]].into(), row.clone());
+            }
+        }
+        drop(stored);
+        self.step(Step::Answer)
+    }
+
+    async fn position(&mut self) -> Result<Position, SinkError> {
+        self.step(Step::Position)?;
+        Ok(self.store.lock().position)
+    }
+}

@@ -1,0 +1,350 @@
+//! MySQL and MariaDB.
+//!
+//! It owns one connection, on which every transaction runs; after any error that connection is
+//! dropped, never used again, because half a transaction may be open on it. Declarations run on a
+//! connection of their own: they commit implicitly.
+//!
+//! The fence is the first statement of each transaction, a compare-and-set on `tweetflow_commit`.
+//! The named lock only buys a friendly message to a second copy; nothing hangs on it.
+
+mod schema;
+
+use super::sql;
+use super::{Identity, Position, Sink, SinkError, Transaction};
+use dataflows::table::Kind;
+use dataflows::{Restored, Row, Table, Value};
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Opts, OptsBuilder};
+use std::time::{Duration, Instant};
+
+/// How long a statement may take before the connection is given up.
+const STATEMENT_TIME: Duration = Duration::from_mins(1);
+/// How long a connection may take to come about.
+const CONNECT_TIME: Duration = Duration::from_secs(10);
+/// How long a start waits for a predecessor: longer than the server needs to notice that the
+/// predecessor is dead (`wait_timeout` below).
+const PREDECESSOR_TIME: Duration = Duration::from_secs(90);
+/// Rows handed on at a time while restoring.
+const SNAPSHOT_ROWS: usize = 4096;
+
+/// What each session is set to. A dead client's locks are gone within a minute.
+const SESSION: &str = "SET SESSION sql_mode='STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', \
+    time_zone='+00:00', wait_timeout=60, innodb_lock_wait_timeout=10, autocommit=1";
+
+/// A MySQL or MariaDB server.
+pub struct MySqlSink {
+    opts: Opts,
+    address: String,
+    /// Set by `claim`.
+    identity: Option<Identity>,
+    connection: Option<Conn>,
+}
+
+impl MySqlSink {
+    /// The server at `url` (`mysql://user:password@host:port/database`). Does not connect.
+    pub fn new(url: &str) -> Result<Self, SinkError> {
+        let reason = |error: mysql_async::UrlError| SinkError::Url { reason: error.to_string() };
+        let opts = Opts::from_url(url).map_err(reason)?;
+        if opts.db_name().is_none_or(str::is_empty) {
+            return Err(SinkError::Url { reason: "it names no database".to_owned() });
+        }
+        let address = format!("{}:{}", opts.ip_or_hostname(), opts.tcp_port());
+        let opts = OptsBuilder::from_opts(opts)
+            // A local socket would be another server than the one the address names.
+            .prefer_socket(false)
+            .tcp_keepalive(Some(Duration::from_secs(10)))
+            .setup(vec![
+                "SET NAMES utf8mb4",
+                SESSION,
+                "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+            ]);
+        Ok(MySqlSink { opts: opts.into(), address, identity: None, connection: None })
+    }
+
+    async fn connect(&self) -> Result<Conn, SinkError> {
+        let connecting = Conn::new(self.opts.clone());
+        match tokio::time::timeout(CONNECT_TIME, connecting).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(mysql_async::Error::Server(error))) => Err(refused("connecting", error)),
+            Ok(Err(error)) => Err(self.unreachable(error)),
+            Err(late) => Err(self.unreachable(late)),
+        }
+    }
+
+    fn unreachable(&self, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> SinkError {
+        SinkError::Unreachable { address: self.address.clone(), source: error.into() }
+    }
+
+    fn identity(&self) -> Result<&Identity, SinkError> {
+        self.identity.as_ref().ok_or(SinkError::Gone("the tables are not claimed"))
+    }
+
+    /// Waits until no other living process holds the job, as long as one would take to be
+    /// noticed dead.
+    async fn take_named_lock(&self, connection: &mut Conn, job: &str) -> Result<(), SinkError> {
+        let name = self.lock_name(job);
+        let deadline = Instant::now() + PREDECESSOR_TIME;
+        let mut told = false;
+        loop {
+            let sql = format!("SELECT GET_LOCK('{name}', 1)");
+            if first::<Option<u64>>(connection, "taking the job's lock", sql).await?
+                == Some(Some(1))
+            {
+                return Ok(());
+            }
+            let sql = format!("SELECT IS_USED_LOCK('{name}')");
+            let holder = first::<Option<u64>>(connection, "taking the job's lock", sql).await?;
+            let holder = holder.flatten().unwrap_or_default();
+            if Instant::now() > deadline {
+                return Err(SinkError::Held { job: job.to_owned(), holder });
+            }
+            if !std::mem::replace(&mut told, true) {
+                let seconds = PREDECESSOR_TIME.as_secs();
+                tracing::warn!(job, holder, "another process holds the job; waiting {seconds} s");
+            }
+        }
+    }
+
+    fn lock_name(&self, job: &str) -> String {
+        let text = format!("{}\0{job}", self.opts.db_name().unwrap_or_default());
+        format!("tweetflow-{:016x}", xxhash_rust::xxh3::xxh3_64(text.as_bytes()))
+    }
+
+    /// Raises the generation on `connection` in a transaction of its own.
+    async fn raise(
+        &self,
+        connection: &mut Conn,
+        identity: &Identity,
+    ) -> Result<Position, SinkError> {
+        let doing = "claiming the tables";
+        let job = hexadecimal(&identity.job);
+        run(connection, doing, "START TRANSACTION").await?;
+        let stored: Option<(u64, u64, String)> = first(
+            connection,
+            doing,
+            format!(
+                "SELECT generation, commit_no, fingerprint FROM tweetflow_commit \
+                 WHERE job = {job} FOR UPDATE"
+            ),
+        )
+        .await?;
+        let position = if let Some((generation, commit_no, fingerprint)) = stored {
+            if fingerprint != identity.fingerprint {
+                let now = identity.fingerprint.clone();
+                return Err(SinkError::Fingerprint { stored: fingerprint, now });
+            }
+            let generation = generation + 1;
+            let sql =
+                format!("UPDATE tweetflow_commit SET generation = {generation} WHERE job = {job}");
+            run(connection, doing, sql).await?;
+            Position { generation, commit_no }
+        } else {
+            schema::check_empty(connection, &identity.tables).await?;
+            let fingerprint = hexadecimal(&identity.fingerprint);
+            let sql = format!(
+                "INSERT INTO tweetflow_commit (job, generation, commit_no, fingerprint) \
+                 VALUES ({job}, 1, 0, {fingerprint})"
+            );
+            run(connection, doing, sql).await?;
+            Position { generation: 1, commit_no: 0 }
+        };
+        run(connection, doing, "COMMIT").await?;
+        Ok(position)
+    }
+
+    /// One attempt at a whole transaction. Whatever goes wrong, `connection` must not be used
+    /// again.
+    async fn apply(
+        identity: &Identity,
+        connection: &mut Conn,
+        at: Position,
+        transaction: &Transaction,
+    ) -> Result<(), SinkError> {
+        let doing = "committing";
+        run(connection, doing, "START TRANSACTION").await?;
+        let next = at.next();
+        let compare_and_set = format!(
+            "UPDATE tweetflow_commit SET commit_no = {}, as_of = '{}' \
+             WHERE job = {} AND generation = {} AND commit_no = {}",
+            next.commit_no,
+            sql::moment(transaction.as_of, 6),
+            hexadecimal(&identity.job),
+            at.generation,
+            at.commit_no,
+        );
+        run(connection, doing, compare_and_set).await?;
+        if connection.affected_rows() != 1 {
+            return Err(SinkError::Outdated(at));
+        }
+        for (table, changes) in identity.tables.iter().zip(&transaction.tables) {
+            for statement in sql::statements(table, changes) {
+                run(connection, doing, statement).await?;
+            }
+        }
+        run(connection, doing, "COMMIT").await
+    }
+}
+
+impl Sink for MySqlSink {
+    async fn claim(&mut self, identity: &Identity) -> Result<Position, SinkError> {
+        self.identity = Some(identity.clone());
+        schema::prepare(self.connect().await?, &identity.tables).await?;
+        let deadline = Instant::now() + PREDECESSOR_TIME;
+        loop {
+            let mut connection = self.connect().await?;
+            self.take_named_lock(&mut connection, &identity.job).await?;
+            match self.raise(&mut connection, identity).await {
+                Ok(position) => {
+                    self.connection = Some(connection);
+                    return Ok(position);
+                }
+                // A predecessor's transaction is still open: its row lock is waited for.
+                Err(SinkError::Server { code: 1205 | 1213, .. }) if Instant::now() < deadline => {
+                    tracing::warn!("a predecessor's transaction is still open, waiting for it");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn snapshot(
+        &mut self,
+        table: u8,
+        visit: &mut dyn FnMut(Vec<Restored>),
+    ) -> Result<(), SinkError> {
+        let doing = "reading the tables";
+        let declared = self.identity()?.tables[usize::from(table)];
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.connect().await?,
+        };
+        let query = sql::select(&declared);
+        let mut result =
+            connection.query_iter(query).await.map_err(|error| lost_or_refused(doing, error))?;
+        let mut rows = Vec::with_capacity(SNAPSHOT_ROWS);
+        loop {
+            let next = tokio::time::timeout(STATEMENT_TIME, result.next()).await;
+            let next = next.map_err(|late| lost(doing, late))?;
+            let Some(row) = next.map_err(|error| lost_or_refused(doing, error))? else { break };
+            rows.push(Restored { table, row: restore_row(&declared, row)? });
+            if rows.len() == SNAPSHOT_ROWS {
+                visit(std::mem::take(&mut rows));
+            }
+        }
+        visit(rows);
+        drop(result);
+        self.connection = Some(connection);
+        Ok(())
+    }
+
+    async fn commit(&mut self, at: Position, transaction: &Transaction) -> Result<(), SinkError> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.connect().await?,
+        };
+        Self::apply(self.identity()?, &mut connection, at, transaction).await?;
+        // Only a connection on which everything went well is kept.
+        self.connection = Some(connection);
+        Ok(())
+    }
+
+    async fn position(&mut self) -> Result<Position, SinkError> {
+        let doing = "reading the position";
+        self.connection = None;
+        let job = hexadecimal(&self.identity()?.job);
+        let mut connection = self.connect().await?;
+        run(&mut connection, doing, "START TRANSACTION").await?;
+        // FOR UPDATE waits for a session that is still committing; a plain read would not.
+        let sql = format!(
+            "SELECT generation, commit_no FROM tweetflow_commit WHERE job = {job} FOR UPDATE"
+        );
+        let stored: Option<(u64, u64)> = first(&mut connection, doing, sql).await?;
+        run(&mut connection, doing, "COMMIT").await?;
+        let name = self.lock_name(&self.identity()?.job);
+        let _: Option<Option<u64>> =
+            first(&mut connection, doing, format!("SELECT GET_LOCK('{name}', 0)")).await?;
+        self.connection = Some(connection);
+        // No row: somebody emptied the database, which is no position of ours.
+        let (generation, commit_no) = stored.unwrap_or_default();
+        Ok(Position { generation, commit_no })
+    }
+}
+
+/// One row of a result as values, by the kinds that are declared.
+fn restore_row(table: &Table, mut row: mysql_async::Row) -> Result<Row, SinkError> {
+    let columns = table.columns.iter().enumerate();
+    let values = columns.map(|(index, column)| {
+        use mysql_async::Value as Stored;
+        let number = |bytes: &[u8]| std::str::from_utf8(bytes).ok()?.parse().ok();
+        let value = match (column.kind, row.take(index)?) {
+            (_, Stored::NULL) => Value::Null,
+            (Kind::Unsigned, Stored::UInt(number)) => Value::UInt(number),
+            (Kind::Unsigned, Stored::Int(number)) => Value::UInt(u64::try_from(number).ok()?),
+            (Kind::Unsigned, Stored::Bytes(bytes)) => {
+                Value::UInt(std::str::from_utf8(&bytes).ok()?.parse().ok()?)
+            }
+            (Kind::OptionalSigned, Stored::Int(number)) => Value::Int(number),
+            (Kind::OptionalSigned, Stored::Bytes(bytes)) => Value::Int(number(&bytes)?),
+            (Kind::Text(_), Stored::Bytes(bytes)) => {
+                Value::Text(String::from_utf8(bytes).ok()?.into_boxed_str())
+            }
+            (Kind::Bytes(_), Stored::Bytes(bytes)) => Value::Bytes(bytes.into_boxed_slice()),
+            _ => return None,
+        };
+        Some(value)
+    });
+    values.collect::<Option<Row>>().ok_or_else(|| SinkError::Foreign {
+        table: table.name.to_owned(),
+        difference: "a row holds values of other types".to_owned(),
+    })
+}
+
+fn hexadecimal(text: &str) -> String {
+    let mut sql = Vec::new();
+    sql::push_hexadecimal(&mut sql, text.as_bytes());
+    String::from_utf8_lossy(&sql).into_owned()
+}
+
+/// Runs a statement and reads its whole answer, in bounded time.
+async fn run<Q>(connection: &mut Conn, doing: &'static str, sql: Q) -> Result<(), SinkError>
+where
+    Q: mysql_async::prelude::AsQuery,
+{
+    match tokio::time::timeout(STATEMENT_TIME, connection.query_drop(sql)).await {
+        Ok(answer) => answer.map_err(|error| lost_or_refused(doing, error)),
+        Err(late) => Err(lost(doing, late)),
+    }
+}
+
+/// The first row of a statement's answer, in bounded time.
+async fn first<T>(
+    connection: &mut Conn,
+    doing: &'static str,
+    sql: String,
+) -> Result<Option<T>, SinkError>
+where
+    T: mysql_async::prelude::FromRow + Send + 'static,
+{
+    match tokio::time::timeout(STATEMENT_TIME, connection.query_first(sql)).await {
+        Ok(answer) => answer.map_err(|error| lost_or_refused(doing, error)),
+        Err(late) => Err(lost(doing, late)),
+    }
+}
+
+fn lost_or_refused(doing: &'static str, error: mysql_async::Error) -> SinkError {
+    match error {
+        mysql_async::Error::Server(error) => refused(doing, error),
+        error => lost(doing, error),
+    }
+}
+
+fn refused(doing: &'static str, error: mysql_async::ServerError) -> SinkError {
+    SinkError::Server { doing, code: error.code, message: error.message }
+}
+
+fn lost(
+    doing: &'static str,
+    error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> SinkError {
+    SinkError::Lost { doing, source: error.into() }
+}

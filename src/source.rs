@@ -1,0 +1,175 @@
+//! Where records come from: the topic as a whole, and one worker's share of it.
+//!
+//! A [`Topic`] is looked at once, by process 0, before any worker reads: which partitions exist,
+//! and from which offset each is read on. A [`Source`] belongs to one worker and reads the
+//! partitions that were assigned to it, each from an explicit offset. Neither knows what a tweet
+//! is; nobody here remembers offsets: they are rows.
+
+pub mod kafka;
+
+use crate::progress::Stored;
+
+/// A fault of a source.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// A setting that the client library does not take.
+    #[error("--kafka {setting} is not a setting of the Kafka client")]
+    Setting {
+        /// As it was given.
+        setting: String,
+        /// The library's words.
+        source: rdkafka::error::KafkaError,
+    },
+    /// A setting that exactly-once hangs on.
+    #[error("--kafka {name}=… cannot be set: counts would no longer be exact; leave it out")]
+    Protected {
+        /// The setting's name.
+        name: String,
+    },
+    /// No broker answered.
+    #[error("no Kafka broker answers at {brokers}; is it running, and is --brokers right?")]
+    Unreachable {
+        /// The addresses tried.
+        brokers: String,
+        /// The library's words.
+        source: rdkafka::error::KafkaError,
+    },
+    /// The topic does not exist.
+    #[error("topic {topic:?} does not exist at {brokers}; create it, or correct --topic")]
+    NoTopic {
+        /// Its name.
+        topic: String,
+        /// The addresses asked.
+        brokers: String,
+    },
+    /// The topic is not the one that was read before.
+    #[error(
+        "partition {partition} of {topic:?} is not the one that was read before: {reason}; if the \
+         topic was made anew, start with an empty database"
+    )]
+    Changed {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: u32,
+        /// How that was noticed.
+        reason: String,
+    },
+    /// The next record to read is gone.
+    #[error(
+        "partition {partition} of {topic:?} goes on at offset {next}, but its oldest record is \
+         {low}: records were removed before they were read; --accept-gap goes on without them"
+    )]
+    Gap {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: u32,
+        /// The offset to read next.
+        next: u64,
+        /// The lowest offset that is left.
+        low: u64,
+    },
+    /// Reading failed in a way that does not heal by itself.
+    #[error("reading {what} failed")]
+    Read {
+        /// Topic, or topic and partition.
+        what: String,
+        /// The library's words.
+        source: rdkafka::error::KafkaError,
+    },
+}
+
+impl SourceError {
+    /// Whether only the operator can help.
+    pub fn is_operators(&self) -> bool {
+        use SourceError::{NoTopic, Protected, Setting};
+        matches!(self, Setting { .. } | Protected { .. } | NoTopic { .. })
+    }
+}
+
+/// A partition and where to read it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct Assignment {
+    /// Its number.
+    pub partition: u32,
+    /// The first offset that the tables count.
+    pub start: u64,
+    /// The offset to read next.
+    pub next: u64,
+    /// The offset at which to stop; `None` = read on for ever.
+    pub until: Option<u64>,
+}
+
+/// One record, borrowed from the source until it is decoded.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// Its partition.
+    pub partition: u32,
+    /// Its offset.
+    pub offset: u64,
+    /// Its timestamp, milliseconds since 1970; 0 where it has none.
+    pub timestamp_ms: u64,
+    /// Its value; `None` = tombstone.
+    pub payload: Option<&'a [u8]>,
+}
+
+/// How far one call of [`Source::poll`] came in one partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// The partition.
+    pub partition: u32,
+    /// Offset of the last record that was handed out.
+    pub offset: u64,
+    /// That record's timestamp.
+    pub timestamp_ms: u64,
+    /// That record's [`fingerprint`].
+    pub hash: u64,
+}
+
+/// What a poll hands out.
+#[derive(Clone, Copy, Debug)]
+pub enum Polled<'a> {
+    /// A record; per partition in the order of offsets.
+    Record(Record<'a>),
+    /// After all records of the poll, once for each partition that had any.
+    Reached(Reached),
+}
+
+/// A hash that is the same in every version of the program, for "is this the same record?".
+pub fn fingerprint(key: Option<&[u8]>, payload: Option<&[u8]>) -> u64 {
+    let seed = xxhash_rust::xxh3::xxh3_64(key.unwrap_or_default());
+    xxhash_rust::xxh3::xxh3_64_with_seed(payload.unwrap_or_default(), seed)
+}
+
+/// A topic, as process 0 looks at it before the workers start.
+pub trait Topic: Send + Sync + 'static {
+    /// What a worker reads with.
+    type Source: Source;
+
+    /// Looks whether the topic can be read at all, before anything is written anywhere.
+    fn check(&self) -> Result<(), SourceError>;
+
+    /// The partitions and where each is read on, given what is stored of them; checks that they
+    /// are still the partitions that were read.
+    fn plan(&self, stored: &[Stored]) -> Result<Vec<Assignment>, SourceError>;
+
+    /// A reader for the calling thread; `wake` may be called from any thread when records come.
+    fn open(&self, wake: Box<dyn Fn() + Send + Sync>) -> Result<Self::Source, SourceError>;
+}
+
+/// One worker's share of a topic.
+pub trait Source {
+    /// Adds a partition.
+    fn assign(&mut self, assignment: &Assignment) -> Result<(), SourceError>;
+
+    /// Hands out at most `limit` records that are there, without waiting. Returns how many.
+    fn poll(
+        &mut self,
+        limit: usize,
+        visit: &mut dyn FnMut(Polled<'_>),
+    ) -> Result<usize, SourceError>;
+
+    /// Whether every assigned partition has reached its `until`.
+    fn is_finished(&self) -> bool;
+}

@@ -1,0 +1,491 @@
+//! Kafka: partitions assigned by the program, each read from an explicit offset.
+//!
+//! It owns a consumer per worker and, at start, one for looking at the topic. Invariants: no group
+//! is joined and no offset is stored in Kafka, so nothing but the tables decides where to read; an
+//! offset that does not exist is an error, never a jump; only committed records are seen. The
+//! settings that this hangs on cannot be overridden ([`PROTECTED`]).
+//!
+//! It decodes nothing and keeps no record longer than a poll.
+
+use super::{Assignment, Polled, Reached, Record, Source, SourceError, Topic, fingerprint};
+use crate::progress::Stored;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::BorrowedMessage;
+use rdkafka::{ClientContext, Message, Offset, TopicPartitionList};
+use std::time::{Duration, Instant};
+
+/// How long a question to a broker may take.
+const ANSWER_TIME: Duration = Duration::from_secs(10);
+
+/// Settings that exactness hangs on, with their only value.
+pub const PROTECTED: &[(&str, &str)] = &[
+    // Its default jumps to the end, in silence, when retention overtakes a paused job.
+    ("auto.offset.reset", "error"),
+    ("enable.auto.commit", "false"),
+    ("enable.auto.offset.store", "false"),
+    // Ends `--until-end` where the last offsets hold no record.
+    ("enable.partition.eof", "true"),
+    ("isolation.level", "read_committed"),
+];
+
+/// Settings that may be overridden by name.
+const DEFAULTS: &[(&str, &str)] = &[
+    // Asked for by `assign`; no group is joined.
+    ("group.id", "tweetflow"),
+    // The default of 1,000 lets a consumer that is slower than the network stand still.
+    ("fetch.queue.backoff.ms", "5"),
+    // Bounds the records that wait in memory, per worker.
+    ("queued.max.messages.kbytes", "32768"),
+    ("reconnect.backoff.max.ms", "2000"),
+    ("socket.keepalive.enable", "true"),
+    // Where vendored OpenSSL finds the system's certificates.
+    ("ssl.ca.location", "probe"),
+];
+
+/// Where reading starts when nothing is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// At the oldest record.
+    Earliest,
+    /// After the newest record.
+    Latest,
+    /// At the first record of this time or later, milliseconds since 1970.
+    Time(i64),
+}
+
+/// What to read and how.
+#[derive(Clone, Debug)]
+pub struct KafkaConfig {
+    /// `host:port,…`.
+    pub brokers: String,
+    /// The topic's name.
+    pub topic: String,
+    /// Where reading starts when nothing is stored.
+    pub from: From,
+    /// Stop at the end offsets seen at start.
+    pub until_end: bool,
+    /// Go on behind records that were removed before they were read.
+    pub accept_gap: bool,
+    /// Settings passed through to the client library by name.
+    pub settings: Vec<(String, String)>,
+}
+
+/// A topic in Kafka.
+pub struct KafkaTopic {
+    config: KafkaConfig,
+}
+
+impl KafkaTopic {
+    /// The topic of `config`. Does not connect, but refuses settings that cannot be.
+    pub fn new(config: KafkaConfig) -> Result<Self, SourceError> {
+        let protected = |name: &String| PROTECTED.iter().any(|(other, _)| other == name);
+        if let Some((name, _)) = config.settings.iter().find(|(name, _)| protected(name)) {
+            return Err(SourceError::Protected { name: name.clone() });
+        }
+        Ok(KafkaTopic { config })
+    }
+
+    fn consumer(&self, quiet: bool) -> Result<BaseConsumer<Context>, SourceError> {
+        let mut client = ClientConfig::new();
+        client.set_log_level(RDKafkaLogLevel::Warning);
+        client.set("bootstrap.servers", &self.config.brokers);
+        for (name, value) in DEFAULTS {
+            client.set(*name, *value);
+        }
+        for (name, value) in &self.config.settings {
+            client.set(name, value);
+        }
+        for (name, value) in PROTECTED {
+            client.set(*name, *value);
+        }
+        client.create_with_context(Context { quiet }).map_err(|source| {
+            let setting = match &source {
+                KafkaError::ClientConfig(_, _, name, value) => format!("{name}={value}"),
+                _ => String::new(),
+            };
+            SourceError::Setting { setting, source }
+        })
+    }
+
+    fn read_error(&self, source: KafkaError) -> SourceError {
+        use RDKafkaErrorCode::{
+            AllBrokersDown, BrokerTransportFailure, OperationTimedOut, Resolve,
+        };
+        match source.rdkafka_error_code() {
+            Some(AllBrokersDown | BrokerTransportFailure | OperationTimedOut | Resolve) => {
+                SourceError::Unreachable { brokers: self.config.brokers.clone(), source }
+            }
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
+                SourceError::NoTopic {
+                    topic: self.config.topic.clone(),
+                    brokers: self.config.brokers.clone(),
+                }
+            }
+            _ => SourceError::Read { what: format!("topic {:?}", self.config.topic), source },
+        }
+    }
+
+    /// The numbers of the topic's partitions, rising.
+    fn partitions(&self, consumer: &BaseConsumer<Context>) -> Result<Vec<u32>, SourceError> {
+        let name = &self.config.topic;
+        let metadata = consumer.fetch_metadata(Some(name), ANSWER_TIME);
+        let metadata = metadata.map_err(|error| self.read_error(error))?;
+        let topic = metadata.topics().iter().find(|topic| topic.name() == name);
+        let partitions =
+            topic.map(rdkafka::metadata::MetadataTopic::partitions).unwrap_or_default();
+        let numbers = partitions.iter().filter_map(|partition| u32::try_from(partition.id()).ok());
+        let mut numbers: Vec<_> = numbers.collect();
+        numbers.sort_unstable();
+        if numbers.is_empty() {
+            let brokers = self.config.brokers.clone();
+            return Err(SourceError::NoTopic { topic: name.clone(), brokers });
+        }
+        Ok(numbers)
+    }
+
+    fn watermarks(
+        &self,
+        consumer: &BaseConsumer<Context>,
+        partition: u32,
+    ) -> Result<(u64, u64), SourceError> {
+        let number = partition.cast_signed();
+        let marks = consumer.fetch_watermarks(&self.config.topic, number, ANSWER_TIME);
+        let (low, high) = marks.map_err(|error| self.read_error(error))?;
+        Ok((low.max(0).cast_unsigned(), high.max(0).cast_unsigned()))
+    }
+
+    /// Where a partition of which nothing is stored starts.
+    fn first_offset(
+        &self,
+        consumer: &BaseConsumer<Context>,
+        partition: u32,
+        (low, high): (u64, u64),
+    ) -> Result<u64, SourceError> {
+        let ms = match self.config.from {
+            From::Earliest => return Ok(low),
+            From::Latest => return Ok(high),
+            From::Time(ms) => ms,
+        };
+        let times = self.list(partition, Offset::Offset(ms))?;
+        let found = consumer.offsets_for_times(times, ANSWER_TIME);
+        let found = found.map_err(|error| self.read_error(error))?;
+        let offset = found
+            .elements()
+            .first()
+            .map(rdkafka::topic_partition_list::TopicPartitionListElem::offset);
+        match offset {
+            Some(Offset::Offset(offset)) => Ok(offset.max(0).cast_unsigned()),
+            _ => Ok(high),
+        }
+    }
+
+    /// Checks that the partition still is the one that was read, and says where to go on.
+    fn resume(
+        &self,
+        consumer: &BaseConsumer<Context>,
+        stored: &Stored,
+        (low, high): (u64, u64),
+    ) -> Result<u64, SourceError> {
+        let (partition, topic) = (stored.partition, &self.config.topic);
+        let changed =
+            |reason: String| Err(SourceError::Changed { topic: topic.clone(), partition, reason });
+        if stored.next > high {
+            let next = stored.next;
+            return changed(format!("it ends at offset {high}, but {next} was read before"));
+        }
+        if stored.next < low {
+            let next = stored.next;
+            if self.config.accept_gap {
+                tracing::warn!(partition, next, low, "records were removed unread, going on");
+                return Ok(low);
+            }
+            return Err(SourceError::Gap { topic: topic.clone(), partition, next, low });
+        }
+        if let Some(last) = stored.last {
+            match self.hash_at(consumer, partition, last.offset, (low, high))? {
+                Some(hash) if hash != last.hash => {
+                    return changed(format!("the record at offset {} is another one", last.offset));
+                }
+                Some(_) => {}
+                None => tracing::warn!(
+                    partition,
+                    last.offset,
+                    "the last record read is gone, so nothing shows that the topic is the same"
+                ),
+            }
+        }
+        Ok(stored.next)
+    }
+
+    /// Reads one record again; `None` if retention, compaction or an abort has removed it.
+    fn hash_at(
+        &self,
+        consumer: &BaseConsumer<Context>,
+        partition: u32,
+        offset: u64,
+        (low, high): (u64, u64),
+    ) -> Result<Option<u64>, SourceError> {
+        if offset < low || offset >= high {
+            return Ok(None);
+        }
+        let at = self.list(partition, Offset::Offset(offset.cast_signed()))?;
+        consumer.assign(&at).map_err(|error| self.read_error(error))?;
+        let deadline = Instant::now() + ANSWER_TIME;
+        let hash = loop {
+            match consumer.poll(Duration::from_millis(200)) {
+                Some(Ok(record)) if record.offset() == offset.cast_signed() => {
+                    break Some(fingerprint(record.key(), record.payload()));
+                }
+                Some(Ok(_) | Err(KafkaError::PartitionEOF(_))) => break None,
+                Some(Err(error)) if !is_passing(&error) => return Err(self.read_error(error)),
+                _ if Instant::now() > deadline => {
+                    let timed_out = RDKafkaErrorCode::OperationTimedOut;
+                    return Err(self.read_error(KafkaError::MessageConsumption(timed_out)));
+                }
+                _ => {}
+            }
+        };
+        consumer.unassign().map_err(|error| self.read_error(error))?;
+        Ok(hash)
+    }
+
+    fn list(&self, partition: u32, offset: Offset) -> Result<TopicPartitionList, SourceError> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&self.config.topic, partition.cast_signed(), offset)
+            .map_err(|error| self.read_error(error))?;
+        Ok(list)
+    }
+}
+
+impl Topic for KafkaTopic {
+    type Source = KafkaSource;
+
+    fn check(&self) -> Result<(), SourceError> {
+        let consumer = self.consumer(true)?;
+        self.partitions(&consumer).map(drop)
+    }
+
+    fn plan(&self, stored: &[Stored]) -> Result<Vec<Assignment>, SourceError> {
+        let consumer = self.consumer(true)?;
+        let partitions = self.partitions(&consumer)?;
+        if let Some(gone) = stored.iter().find(|stored| !partitions.contains(&stored.partition)) {
+            return Err(SourceError::Changed {
+                topic: self.config.topic.clone(),
+                partition: gone.partition,
+                reason: "it does not exist any more".to_owned(),
+            });
+        }
+        let assign = |partition| {
+            let marks = self.watermarks(&consumer, partition)?;
+            let (start, next) = match stored.iter().find(|stored| stored.partition == partition) {
+                Some(stored) => (stored.start, self.resume(&consumer, stored, marks)?),
+                // A partition that was added to a topic that is read already counts from its start.
+                None if !stored.is_empty() => (marks.0, marks.0),
+                None => {
+                    let first = self.first_offset(&consumer, partition, marks)?;
+                    (first, first)
+                }
+            };
+            let until = self.config.until_end.then_some(marks.1);
+            Ok(Assignment { partition, start, next, until })
+        };
+        partitions.into_iter().map(assign).collect()
+    }
+
+    fn open(&self, wake: Box<dyn Fn() + Send + Sync>) -> Result<KafkaSource, SourceError> {
+        let mut consumer = self.consumer(false)?;
+        consumer.set_nonempty_callback(wake);
+        let topic = KafkaTopic { config: self.config.clone() };
+        Ok(KafkaSource { topic, consumer, partitions: Vec::new() })
+    }
+}
+
+/// One worker's consumer.
+pub struct KafkaSource {
+    topic: KafkaTopic,
+    consumer: BaseConsumer<Context>,
+    partitions: Vec<Partition>,
+}
+
+/// A partition as its reader sees it.
+struct Partition {
+    number: u32,
+    next: u64,
+    until: Option<u64>,
+    is_done: bool,
+    /// Not fetched any more.
+    is_left: bool,
+}
+
+impl KafkaSource {
+    /// What an error of a poll means: nothing (it passes), the end of a partition, or the end.
+    fn on_error(&mut self, error: KafkaError) -> Result<(), SourceError> {
+        if let KafkaError::PartitionEOF(number) = error {
+            let at_end = |partition: &&mut Partition| {
+                partition.number.cast_signed() == number && partition.until.is_some()
+            };
+            if let Some(partition) = self.partitions.iter_mut().find(at_end) {
+                partition.is_done = true;
+            }
+            return Ok(());
+        }
+        if is_passing(&error) {
+            tracing::warn!(%error, "the Kafka client reports trouble, it goes on trying");
+            return Ok(());
+        }
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AutoOffsetReset) {
+            for partition in &self.partitions {
+                let (number, next) = (partition.number, partition.next);
+                let (low, high) = self.topic.watermarks(&self.consumer, number)?;
+                let topic = self.topic.config.topic.clone();
+                if next < low {
+                    return Err(SourceError::Gap { topic, partition: number, next, low });
+                }
+                if next > high {
+                    let reason = format!("it ends at offset {high}, but {next} was read before");
+                    return Err(SourceError::Changed { topic, partition: number, reason });
+                }
+            }
+        }
+        Err(self.topic.read_error(error))
+    }
+
+    /// Stops fetching partitions that have reached their end.
+    fn leave_done(&mut self) -> Result<(), SourceError> {
+        for partition in &mut self.partitions {
+            let reached = partition.until.is_some_and(|until| partition.next >= until);
+            if (reached || partition.is_done) && !std::mem::replace(&mut partition.is_left, true) {
+                partition.is_done = true;
+                let list = self.topic.list(partition.number, Offset::Invalid)?;
+                let left = self.consumer.incremental_unassign(&list);
+                left.map_err(|error| self.topic.read_error(error))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Source for KafkaSource {
+    fn assign(&mut self, assignment: &Assignment) -> Result<(), SourceError> {
+        let Assignment { partition: number, next, until, .. } = *assignment;
+        let is_done = until.is_some_and(|until| next >= until);
+        self.partitions.push(Partition { number, next, until, is_done, is_left: is_done });
+        if is_done {
+            return Ok(());
+        }
+        let list = self.topic.list(number, Offset::Offset(next.cast_signed()))?;
+        self.consumer.incremental_assign(&list).map_err(|error| self.topic.read_error(error))
+    }
+
+    fn poll(
+        &mut self,
+        limit: usize,
+        visit: &mut dyn FnMut(Polled<'_>),
+    ) -> Result<usize, SourceError> {
+        let (mut taken, mut handed_out) = (0, 0);
+        let mut error = None;
+        // The last record of each partition stays borrowed until its hash is taken: once per poll
+        // and partition, not once per record.
+        let mut last: Vec<Option<BorrowedMessage<'_>>> = Vec::new();
+        last.resize_with(self.partitions.len(), || None);
+        while taken < limit {
+            taken += 1;
+            match self.consumer.poll(Duration::ZERO) {
+                None => break,
+                Some(Err(fault)) => {
+                    error = Some(fault);
+                    break;
+                }
+                Some(Ok(message)) => {
+                    let mut partitions = self.partitions.iter_mut().enumerate();
+                    let number = message.partition().cast_unsigned();
+                    let found = partitions.find(|(_, partition)| partition.number == number);
+                    let offset = message.offset().cast_unsigned();
+                    let Some((index, partition)) = found.filter(|(_, partition)| {
+                        !partition.is_done && partition.until.is_none_or(|until| offset < until)
+                    }) else {
+                        continue;
+                    };
+                    partition.next = offset + 1;
+                    visit(Polled::Record(record(&message)));
+                    last[index] = Some(message);
+                    handed_out += 1;
+                }
+            }
+        }
+        for message in last.into_iter().flatten() {
+            let Record { partition, offset, timestamp_ms, payload } = record(&message);
+            let hash = fingerprint(message.key(), payload);
+            visit(Polled::Reached(Reached { partition, offset, timestamp_ms, hash }));
+        }
+        if let Some(error) = error {
+            self.on_error(error)?;
+        }
+        self.leave_done()?;
+        Ok(handed_out)
+    }
+
+    fn is_finished(&self) -> bool {
+        self.partitions.iter().all(|partition| partition.is_done)
+    }
+}
+
+fn record<'a>(message: &'a BorrowedMessage<'_>) -> Record<'a> {
+    let timestamp_ms = message.timestamp().to_millis().unwrap_or(0).max(0).cast_unsigned();
+    Record {
+        partition: message.partition().cast_unsigned(),
+        offset: message.offset().cast_unsigned(),
+        timestamp_ms,
+        payload: message.payload(),
+    }
+}
+
+/// Errors that the client library goes on from by itself.
+fn is_passing(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::AllBrokersDown
+                | Code::BrokerTransportFailure
+                | Code::OperationTimedOut
+                | Code::Resolve
+                | Code::RequestTimedOut
+                | Code::LeaderNotAvailable
+                | Code::NotLeaderForPartition
+                | Code::BrokerNotAvailable
+                | Code::ReplicaNotAvailable
+                | Code::NetworkException
+                | Code::CoordinatorLoadInProgress
+                | Code::CoordinatorNotAvailable
+                | Code::KafkaStorageError
+                | Code::FencedLeaderEpoch
+                | Code::UnknownLeaderEpoch
+                | Code::OffsetNotAvailable
+        )
+    )
+}
+
+/// The client library's log lines as ours.
+struct Context {
+    /// While the program is only looking, its own error says it all.
+    quiet: bool,
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(target: "librdkafka", ?level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        if self.quiet {
+            tracing::debug!(%error, reason, "Kafka client");
+        } else {
+            tracing::warn!(%error, reason, "Kafka client");
+        }
+    }
+}
+
+impl ConsumerContext for Context {}

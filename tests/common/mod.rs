@@ -1,0 +1,237 @@
+//! What several tests need: a topic in memory, an independent recount, real servers, the program.
+#![allow(dead_code, reason = "each test uses a part")]
+#![allow(missing_docs, unreachable_pub, clippy::missing_panics_doc, clippy::unwrap_used)]
+
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tweetflow::progress::Stored;
+use tweetflow::source::{
+    Assignment, Polled, Reached, Record, Source, SourceError, Topic, fingerprint,
+};
+
+/// A small generator (`SplitMix64`), so that a seed is the whole schedule.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+}
+
+/// The payloads of each partition.
+pub type Partitions = Arc<Vec<Vec<Vec<u8>>>>;
+
+/// A topic in memory that ends where its payloads end.
+#[derive(Clone)]
+pub struct MemoryTopic {
+    pub partitions: Partitions,
+    /// Records handed out so far, by all sources.
+    pub polled: Arc<AtomicU64>,
+    /// Most records of one poll.
+    pub slice: usize,
+}
+
+impl MemoryTopic {
+    pub fn new(partitions: Partitions) -> Self {
+        MemoryTopic { partitions, polled: Arc::default(), slice: 7 }
+    }
+}
+
+impl Topic for MemoryTopic {
+    type Source = MemorySource;
+
+    fn check(&self) -> Result<(), SourceError> {
+        Ok(())
+    }
+
+    fn plan(&self, stored: &[Stored]) -> Result<Vec<Assignment>, SourceError> {
+        let assign = |(partition, payloads): (u32, &Vec<Vec<u8>>)| {
+            let stored = stored.iter().find(|stored| stored.partition == partition);
+            let next = stored.map_or(0, |stored| stored.next);
+            Assignment { partition, start: 0, next, until: Some(payloads.len() as u64) }
+        };
+        Ok((0..).zip(self.partitions.iter()).map(assign).collect())
+    }
+
+    fn open(&self, _wake: Box<dyn Fn() + Send + Sync>) -> Result<MemorySource, SourceError> {
+        Ok(MemorySource { topic: self.clone(), assigned: Vec::new() })
+    }
+}
+
+pub struct MemorySource {
+    topic: MemoryTopic,
+    assigned: Vec<Assignment>,
+}
+
+impl Source for MemorySource {
+    fn assign(&mut self, assignment: &Assignment) -> Result<(), SourceError> {
+        self.assigned.push(assignment.clone());
+        Ok(())
+    }
+
+    fn poll(
+        &mut self,
+        limit: usize,
+        visit: &mut dyn FnMut(Polled<'_>),
+    ) -> Result<usize, SourceError> {
+        let mut handed_out = 0;
+        for assignment in &mut self.assigned {
+            let partition = assignment.partition;
+            let room = self.topic.slice.min(limit - handed_out);
+            let payloads = &self.topic.partitions[partition as usize];
+            let next = usize::try_from(assignment.next).unwrap();
+            let mut last = None;
+            for payload in payloads.iter().skip(next).take(room) {
+                let (offset, timestamp_ms) = (assignment.next, 1_000 + assignment.next);
+                let payload = Some(&payload[..]);
+                visit(Polled::Record(Record { partition, offset, timestamp_ms, payload }));
+                let hash = fingerprint(None, payload);
+                last = Some(Reached { partition, offset, timestamp_ms, hash });
+                assignment.next += 1;
+                handed_out += 1;
+            }
+            if let Some(reached) = last {
+                visit(Polled::Reached(reached));
+            }
+        }
+        self.topic.polled.fetch_add(handed_out as u64, Ordering::Relaxed);
+        Ok(handed_out)
+    }
+
+    fn is_finished(&self) -> bool {
+        self.assigned.iter().all(|assignment| Some(assignment.next) >= assignment.until)
+    }
+}
+
+/// Hashtag uses, and per user (tweet id, friends); totals by kind; by another code path than the
+/// program's: the whole document as a tree, plain loops.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Recount {
+    pub hashtags: BTreeMap<String, u64>,
+    pub users: BTreeMap<u64, (u64, Option<i64>)>,
+    pub totals: BTreeMap<String, u64>,
+    pub dead: u64,
+}
+
+impl Recount {
+    pub fn add(&mut self, payload: &[u8], require_location: bool) {
+        let count = |totals: &mut BTreeMap<String, u64>, name: &str| {
+            *totals.entry(name.to_owned()).or_default() += 1;
+        };
+        let Ok(tweet) = serde_json::from_slice::<Value>(payload) else {
+            self.dead += 1;
+            return;
+        };
+        if tweet.get("delete").is_some() {
+            return count(&mut self.totals, "delete");
+        }
+        let id = |object: &Value| {
+            let text = object["id_str"].as_str().and_then(|text| text.parse::<u64>().ok());
+            text.or(object["id"].as_u64())
+        };
+        let (Some(tweet_id), Some(user_id)) = (id(&tweet), id(&tweet["user"])) else {
+            self.dead += 1;
+            return;
+        };
+        if require_location && tweet["user"]["location"].is_null() {
+            return count(&mut self.totals, "filtered");
+        }
+        count(&mut self.totals, "tweets");
+        let extended = &tweet["extended_tweet"];
+        let entities = if tweet["truncated"] == Value::Bool(true) && extended.is_object() {
+            &extended["entities"]
+        } else {
+            &tweet["entities"]
+        };
+        for tag in entities["hashtags"].as_array().into_iter().flatten() {
+            let tag = tag["text"].as_str().unwrap().to_owned();
+            *self.hashtags.entry(tag).or_default() += 1;
+        }
+        let friends = tweet["user"]["friends_count"].as_i64();
+        let held = self.users.entry(user_id).or_insert((tweet_id, friends));
+        if tweet_id > held.0 {
+            *held = (tweet_id, friends);
+        }
+    }
+}
+
+/// A real server's address. A missing service is a failure, never a skip.
+pub fn service(name: &str) -> String {
+    std::env::var(name)
+        .unwrap_or_else(|_| panic!("{name} is not set; run: eval \"$(deploy/local start)\""))
+}
+
+/// An own, empty database on the real server: the URL of it.
+pub fn fresh_database(name: &str) -> String {
+    let base = service("TEST_MYSQL");
+    let (server, _) = base.rsplit_once('/').expect("a URL names a database");
+    let database = format!("tweetflow_test_{name}");
+    let mut sql = Sql::connect(&base);
+    sql.run(&format!("DROP DATABASE IF EXISTS {database}"));
+    sql.run(&format!("CREATE DATABASE {database}"));
+    format!("{server}/{database}")
+}
+
+/// A plain connection beside the program's own.
+pub struct Sql {
+    runtime: tokio::runtime::Runtime,
+    connection: mysql_async::Conn,
+}
+
+impl Sql {
+    pub fn connect(url: &str) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let opts = mysql_async::Opts::from_url(url).unwrap();
+        let opts = mysql_async::OptsBuilder::from_opts(opts).prefer_socket(false);
+        let connection = runtime.block_on(mysql_async::Conn::new(opts)).unwrap();
+        Sql { runtime, connection }
+    }
+
+    pub fn run(&mut self, sql: &str) {
+        use mysql_async::prelude::Queryable;
+        self.runtime.block_on(self.connection.query_drop(sql)).unwrap();
+    }
+
+    pub fn rows<T>(&mut self, sql: &str) -> Vec<T>
+    where
+        T: mysql_async::prelude::FromRow + Send + 'static,
+    {
+        use mysql_async::prelude::Queryable;
+        self.runtime.block_on(self.connection.query(sql)).unwrap()
+    }
+
+    /// What the program's tables say, in the recount's form.
+    pub fn recount(&mut self) -> Recount {
+        let hashtags = self.rows::<(String, u64)>("SELECT hashtag, uses FROM hashtags");
+        let users =
+            self.rows::<(u64, u64, Option<i64>)>("SELECT user_id, tweet_id, nb_friends FROM users");
+        let totals = self.rows::<(String, u64)>("SELECT name, records FROM totals");
+        let dead = self.rows::<u64>("SELECT COUNT(*) FROM dead_letters");
+        Recount {
+            hashtags: hashtags.into_iter().collect(),
+            users: users.into_iter().map(|(user, tweet, n)| (user, (tweet, n))).collect(),
+            totals: totals.into_iter().collect(),
+            dead: dead[0],
+        }
+    }
+}
+
+/// The program with arguments and a database; nothing inherited that could configure it.
+pub fn program(arguments: &[&str], database: &str) -> std::process::Command {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tweetflow"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TWEETFLOW_")) {
+        command.env_remove(name);
+    }
+    command.args(arguments).env("TWEETFLOW_DATABASE", database).env("NO_COLOR", "1");
+    command
+}

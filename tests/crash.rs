@@ -1,0 +1,236 @@
+//! The commit protocol against a server in memory that fails at any step.
+//!
+//! After every crash the tables must be exactly the records below the stored offsets, and no sum
+//! may ever fall. The topic, the server and the faults are a function of the seed, which is printed.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{MemoryTopic, Partitions, Random, Recount};
+use dataflows::Value;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tweetflow::config::RunConfig;
+use tweetflow::pipeline::{self, Credit, Summary};
+use tweetflow::sink::memory::{Fault, Faults, MemorySink, Step, Store, Stored};
+
+fn topic(random: &mut Random, records: u64) -> Partitions {
+    let mut partitions = vec![Vec::new(); 3];
+    for tweet in 0..records {
+        let payload = match random.below(20) {
+            0 => "no json".to_owned(),
+            1 => format!(r#"{{"delete":{{"status":{{"id":{tweet}}}}}}}"#),
+            _ => {
+                let tags = (0..random.below(3)).map(|_| random.below(12)).collect::<Vec<_>>();
+                let tags = tags.iter().map(|tag| format!(r#"{{"text":"t{tag}"}}"#));
+                format!(
+                    r#"{{"id":{tweet},"entities":{{"hashtags":[{}]}},
+                    "user":{{"id":{},"name":"n","friends_count":{}}}}}"#,
+                    tags.collect::<Vec<_>>().join(","),
+                    random.below(9),
+                    random.below(50),
+                )
+            }
+        };
+        let partition = usize::try_from(random.below(3)).unwrap();
+        partitions[partition].push(payload.into_bytes());
+    }
+    Arc::new(partitions)
+}
+
+fn config(workers: u64, credit: u64) -> RunConfig {
+    let mut config = RunConfig::new("memory");
+    config.workers = usize::try_from(workers).unwrap();
+    config.credit = Credit { records: credit, bytes: u64::MAX };
+    config.epoch = Duration::from_millis(1);
+    config
+}
+
+fn run(
+    topic: &MemoryTopic,
+    store: &Store,
+    config: RunConfig,
+    faults: Faults,
+) -> Result<Summary, tweetflow::error::RunError> {
+    pipeline::run(config, topic.clone(), MemorySink::new(store, faults), Arc::default())
+}
+
+fn table<'a>(stored: &'a Stored, name: &str) -> impl Iterator<Item = &'a dataflows::Row> {
+    let tables = pipeline::tables();
+    let index = tables.iter().position(|table| table.name == name).expect("it is a table");
+    stored.tables.get(index).into_iter().flat_map(|rows| rows.values())
+}
+
+fn sum_of_uses(stored: &Stored) -> u64 {
+    table(stored, "hashtags").filter_map(|row| row[1].as_u64()).sum()
+}
+
+/// The tables must be what a plain loop makes of the records below the stored offsets.
+fn assert_exact(store: &Store, partitions: &Partitions, about: &str) -> u64 {
+    let stored = store.lock();
+    let mut expected = Recount::default();
+    let mut counted = 0;
+    for row in table(&stored, "kafka_offsets") {
+        let number = |column: usize| usize::try_from(row[column].as_u64().unwrap()).unwrap();
+        let (partition, next) = (number(1), number(3));
+        counted += next as u64;
+        partitions[partition][..next].iter().for_each(|payload| expected.add(payload, false));
+    }
+    let text = |value: &Value| value.as_text().unwrap().to_owned();
+    let pairs = |name| {
+        let rows = table(&stored, name).map(|row| (text(&row[0]), row[1].as_u64().unwrap()));
+        rows.collect()
+    };
+    let users = table(&stored, "users")
+        .map(|row| (row[0].as_u64().unwrap(), (row[4].as_u64().unwrap(), row[2].as_i64())));
+    let found = Recount {
+        hashtags: pairs("hashtags"),
+        users: users.collect(),
+        totals: pairs("totals"),
+        dead: table(&stored, "dead_letters").count() as u64,
+    };
+    assert_eq!(found, expected, "{about}");
+    counted
+}
+
+#[test]
+fn exact_after_a_fault_at_any_step() {
+    for seed in 0..40 {
+        println!("seed {seed}");
+        let mut random = Random(seed);
+        let records = 50 + random.below(400);
+        let memory = MemoryTopic::new(topic(&mut random, records));
+        let store = Store::default();
+        let mut runs = 0;
+        loop {
+            runs += 1;
+            let (workers, credit) = (1 + random.below(4), 5 + random.below(60));
+            let mut fate = Random(random.next());
+            let (watched, mut least) = (store.clone(), 0);
+            let quiet = runs > 12;
+            let faults = Box::new(move |_: Step| {
+                let sum = sum_of_uses(&watched.lock());
+                assert!(sum >= least, "a reader saw the sum fall");
+                least = sum;
+                match fate.below(40) {
+                    _ if quiet => Fault::None,
+                    0..2 => Fault::Lost,
+                    2..4 => Fault::Crash,
+                    _ => Fault::None,
+                }
+            });
+            let result = run(&memory, &store, config(workers, credit), faults);
+            let about = format!("seed {seed}, run {runs} with {workers} workers: {result:?}");
+            let counted = assert_exact(&store, &memory.partitions, &about);
+            if result.is_ok() {
+                assert_eq!(counted, records, "{about}");
+                break;
+            }
+        }
+    }
+}
+
+/// A predecessor that still lives tries to commit at each step of its successor's start: either
+/// the successor has not read anything yet, or the predecessor must fail.
+#[test]
+fn a_predecessor_cannot_commit_behind_what_its_successor_has_read() {
+    let mut random = Random(7);
+    let all = topic(&mut random, 400);
+    let half: Partitions =
+        Arc::new(all.iter().map(|payloads| payloads[..payloads.len() / 2].to_vec()).collect());
+    for step in 0..8 {
+        let no_faults = || Box::new(|_: Step| Fault::None) as Faults;
+        let (store, later) = (Store::default(), Store::default());
+        for store in [&store, &later] {
+            run(&MemoryTopic::new(Arc::clone(&half)), store, config(2, 50), no_faults()).unwrap();
+        }
+        // What the predecessor is about to commit, as a run of its own over the whole topic.
+        run(&MemoryTopic::new(Arc::clone(&all)), &later, config(1, 1000), no_faults()).unwrap();
+        let (server, mut steps, mut least) = (store.clone(), 0, 0);
+        let faults = Box::new(move |_: Step| {
+            let mut stored = server.lock();
+            // The predecessor's compare-and-set: only while the generation is still its own.
+            if steps == step && stored.position.generation == 1 {
+                let position = stored.position.next();
+                *stored = std::mem::take(&mut *later.lock());
+                stored.position = position;
+            }
+            steps += 1;
+            let sum = sum_of_uses(&stored);
+            assert!(sum >= least, "a reader saw the sum fall from {least} to {sum}");
+            least = sum;
+            Fault::None
+        });
+        run(&MemoryTopic::new(Arc::clone(&all)), &store, config(3, 20), faults).unwrap();
+        assert_exact(&store, &all, &format!("predecessor's commit at step {step}"));
+    }
+}
+
+#[test]
+fn a_restart_writes_no_row() {
+    let mut random = Random(11);
+    let memory = MemoryTopic::new(topic(&mut random, 300));
+    let store = Store::default();
+    for workers in [2, 1, 4, 3] {
+        let before = store.lock().rows_written;
+        run(&memory, &store, config(workers, 100), Box::new(|_| Fault::None)).unwrap();
+        let written = store.lock().rows_written - before;
+        assert_eq!(written == 0, before > 0, "{written} rows were written by {workers} workers");
+    }
+}
+
+/// The database answers nothing for a while: what is read and not committed stays within the
+/// workers' credit. (A capability that is dropped before the commit would let it grow, too.)
+#[test]
+fn a_slow_database_stops_reading() {
+    let mut random = Random(5);
+    let memory = MemoryTopic::new(topic(&mut random, 5_000));
+    let store = Store::default();
+    let polled = Arc::clone(&memory.polled);
+    let (workers, credit) = (2, 100);
+    let most = Arc::new(Mutex::new(0));
+    let seen = Arc::clone(&most);
+    let mut committed = 0;
+    let mut slept = 0;
+    let server = store.clone();
+    let faults = Box::new(move |step: Step| {
+        if step == Step::Commit && slept < 3 {
+            slept += 1;
+            std::thread::sleep(Duration::from_millis(300));
+            let read = polled.load(Ordering::Relaxed);
+            let mut seen = seen.lock().unwrap();
+            *seen = (*seen).max(read - committed);
+        }
+        let rows = server.lock();
+        committed = table(&rows, "kafka_offsets").filter_map(|row| row[3].as_u64()).sum();
+        Fault::None
+    });
+    run(&memory, &store, config(workers, credit), faults).unwrap();
+    let most = *most.lock().unwrap();
+    assert!(most > 0 && most <= workers * credit, "{most} records were read and not committed");
+    assert_exact(&store, &memory.partitions, "after a slow database");
+}
+
+/// A run is over when its last commit is, not when its last record was read.
+#[test]
+fn the_end_waits_for_the_last_commit() {
+    let mut random = Random(3);
+    let memory = MemoryTopic::new(topic(&mut random, 50));
+    let store = Store::default();
+    let in_commit = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&in_commit);
+    let faults = Box::new(move |step: Step| {
+        if step == Step::Commit {
+            flag.store(true, Ordering::Relaxed);
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        Fault::None
+    });
+    let started = Instant::now();
+    run(&memory, &store, config(3, 1000), faults).unwrap();
+    assert!(in_commit.load(Ordering::Relaxed) && started.elapsed() >= Duration::from_millis(200));
+    let counted = assert_exact(&store, &memory.partitions, "at the end");
+    assert_eq!(counted, 50);
+}

@@ -1,0 +1,273 @@
+//! The program on a real broker and a real database: killed, stopped, doubled, misused.
+//!
+//! `TWEETFLOW_TEST_TWEETS` sets how many tweets the kill test reads (60,000; 1,000,000 for a full
+//! run), `TWEETFLOW_TEST_SEED` its seed, which is printed.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{Random, Recount, Sql, fresh_database, program, service};
+use std::io::Read;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use tweetflow::produce::synthetic::Synthetic;
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// A topic name that no earlier test run has used.
+fn fresh_topic(name: &str) -> String {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    format!("{name}-{}", since.as_micros())
+}
+
+fn produce(topic: &str, tweets: u64, more: &[&str]) {
+    let (brokers, limit) = (service("TEST_KAFKA"), tweets.to_string());
+    let mut arguments = vec!["produce", "--brokers", &brokers, "--topic", topic, "--synthetic"];
+    arguments.extend(["--limit", &limit]);
+    arguments.extend(more);
+    let output = program(&arguments, "").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn run(topic: &str, database: &str, more: &[&str]) -> Command {
+    let brokers = service("TEST_KAFKA");
+    let mut arguments = vec!["run", "--brokers", &brokers, "--topic", topic];
+    arguments.extend(more);
+    let mut command = program(&arguments, database);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn until_end(topic: &str, database: &str, more: &[&str]) -> Output {
+    run(topic, database, &[more, &["--until-end"]].concat()).output().unwrap()
+}
+
+fn recount(tweets: u64, require_location: bool) -> Recount {
+    let (generator, mut recount, mut tweet) = (Synthetic::new(1), Recount::default(), Vec::new());
+    for index in 0..tweets {
+        tweet.clear();
+        generator.tweet(index, &mut tweet);
+        recount.add(&tweet, require_location);
+    }
+    recount
+}
+
+fn assert_equal(found: &Recount, expected: &Recount) {
+    assert_eq!(found.totals, expected.totals);
+    let hashtags = found.hashtags.iter().filter(|row| expected.hashtags.get(row.0) != Some(row.1));
+    assert_eq!(hashtags.collect::<Vec<_>>(), [], "hashtags that differ");
+    let users = found.users.iter().filter(|row| expected.users.get(row.0) != Some(row.1));
+    assert_eq!(users.collect::<Vec<_>>(), [], "users that differ");
+    assert_eq!(
+        (found.hashtags.len(), found.users.len()),
+        (expected.hashtags.len(), expected.users.len())
+    );
+    assert_eq!(found.dead, expected.dead);
+}
+
+fn stop(child: &Child, signal: nix::sys::signal::Signal) {
+    let pid = nix::unistd::Pid::from_raw(child.id().cast_signed());
+    nix::sys::signal::kill(pid, signal).unwrap();
+}
+
+fn wait(child: &mut Child, limit: Duration) -> Option<std::process::ExitStatus> {
+    let deadline = Instant::now() + limit;
+    while Instant::now() < deadline {
+        if let Some(status) = child.try_wait().unwrap() {
+            return Some(status);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    None
+}
+
+fn text(mut from: impl Read) -> String {
+    let mut text = String::new();
+    from.read_to_string(&mut text).unwrap();
+    text
+}
+
+/// Killed at random moments, restarted with other numbers of workers, while a reader looks on: the
+/// tables end as an independent recount says, and no sum is ever seen to fall.
+#[test]
+fn killed_at_random_moments_the_tables_stay_exact() {
+    let tweets = number("TWEETFLOW_TEST_TWEETS", 60_000);
+    let seed = number("TWEETFLOW_TEST_SEED", 1);
+    println!("seed {seed}");
+    let (topic, database) = (fresh_topic("kill"), fresh_database("kill"));
+    produce(&topic, tweets, &[]);
+    let mut random = Random(seed);
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut sql = Sql::connect(&database);
+            let mut least = 0;
+            while !ended.load(Ordering::Relaxed) {
+                let exists = sql.rows::<u64>(
+                    "SELECT COUNT(*) FROM information_schema.tables \
+                     WHERE table_schema = DATABASE() AND table_name = 'hashtags'",
+                );
+                if exists == [1] {
+                    let sum = sql.rows::<u64>(
+                        "SELECT CAST(COALESCE(SUM(uses), 0) AS UNSIGNED) FROM hashtags",
+                    )[0];
+                    assert!(sum >= least, "the sum of uses fell from {least} to {sum}");
+                    least = sum;
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            least
+        });
+        let mut kills = 0;
+        let small = (tweets / 40).to_string();
+        while kills < 20 {
+            let workers = (1 + random.below(4)).to_string();
+            let more = ["--require-location", "--until-end", "--workers", &workers];
+            let mut child =
+                run(&topic, &database, &[&more[..], &["--max-records", &small]].concat())
+                    .spawn()
+                    .unwrap();
+            if wait(&mut child, Duration::from_millis(100 + random.below(900))).is_some() {
+                break;
+            }
+            stop(&child, nix::sys::signal::Signal::SIGKILL);
+            child.wait().unwrap();
+            kills += 1;
+        }
+        println!("{kills} kills");
+        let output = until_end(&topic, &database, &["--require-location", "--workers", "3"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        ended.store(true, Ordering::Relaxed);
+        assert!(reader.join().unwrap() > 0 && kills > 0);
+    });
+    assert_equal(&Sql::connect(&database).recount(), &recount(tweets, true));
+    // Nothing is left to do: not a row is written.
+    let output = until_end(&topic, &database, &["--require-location", "--workers", "4"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("records=0 ") && said.contains("rows=0 "), "{said}");
+}
+
+/// A second copy waits while the first lives; it takes over when the first is killed.
+#[test]
+fn a_second_copy_waits_and_takes_over() {
+    let (topic, database) = (fresh_topic("second"), fresh_database("second"));
+    produce(&topic, 5_000, &[]);
+    let mut first = run(&topic, &database, &[]).spawn().unwrap();
+    let mut sql = Sql::connect(&database);
+    let tables = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE()";
+    while sql.rows::<u64>(tables)[0] < 6 {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let counted = "SELECT CAST(COALESCE(SUM(next_offset), 0) AS UNSIGNED) FROM kafka_offsets";
+    while sql.rows::<u64>(counted)[0] < 5_000 {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let mut second = run(&topic, &database, &["--until-end"]).spawn().unwrap();
+    assert_eq!(wait(&mut second, Duration::from_secs(3)), None, "the second copy did not wait");
+    assert_eq!(sql.rows::<u64>("SELECT generation FROM tweetflow_commit"), [1]);
+    stop(&first, nix::sys::signal::Signal::SIGKILL);
+    first.wait().unwrap();
+    let status = wait(&mut second, Duration::from_mins(1)).expect("the second copy takes over");
+    let said = text(second.stderr.take().unwrap());
+    assert!(status.success() && said.contains("another process holds the job"), "{said}");
+    assert_equal(&sql.recount(), &recount(5_000, false));
+}
+
+/// Stopped in the middle, succeeded by another, then woken: it changes nothing and says why.
+#[test]
+fn a_stopped_copy_that_wakes_changes_nothing() {
+    let (topic, database) = (fresh_topic("stopped"), fresh_database("stopped"));
+    produce(&topic, 40_000, &[]);
+    let mut zombie = run(&topic, &database, &["--max-records", "300"]).spawn().unwrap();
+    let mut sql = Sql::connect(&database);
+    let busy = "SELECT COUNT(*) FROM information_schema.processlist \
+        WHERE db = DATABASE() AND info LIKE 'INSERT INTO `users`%'";
+    while sql.rows::<u64>(busy)[0] == 0 {}
+    stop(&zombie, nix::sys::signal::Signal::SIGSTOP);
+    // The server rolls an idle session back after `wait_timeout`, one minute.
+    let output = until_end(&topic, &database, &[]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let expected = recount(40_000, false);
+    assert_equal(&sql.recount(), &expected);
+    stop(&zombie, nix::sys::signal::Signal::SIGCONT);
+    let status = wait(&mut zombie, Duration::from_mins(1)).expect("a zombie ends");
+    let said = text(zombie.stderr.take().unwrap());
+    assert!(status.code() == Some(1) && said.contains("another process has taken over"), "{said}");
+    assert_equal(&sql.recount(), &expected);
+}
+
+/// A worker's panic ends the process with one line; timely alone would go on without it.
+#[test]
+fn a_panic_ends_the_process() {
+    let (topic, database) = (fresh_topic("panic"), fresh_database("panic"));
+    produce(&topic, 100, &[]);
+    assert!(until_end(&topic, &database, &[]).status.success());
+    // No tweet makes such a row: it has no meaning, and going on would count from nothing.
+    Sql::connect(&database).run("UPDATE users SET record_partition = 1 << 40 LIMIT 1");
+    let mut child = run(&topic, &database, &[]).spawn().unwrap();
+    let status = wait(&mut child, Duration::from_secs(20));
+    child.kill().unwrap();
+    let said = text(child.stderr.take().unwrap());
+    assert_eq!(status.and_then(|status| status.code()), Some(1), "{said}");
+    let lines: Vec<_> = said.lines().filter(|line| line.starts_with("tweetflow: ")).collect();
+    assert!(lines.len() == 1 && lines[0].contains("bug in"), "{said}");
+}
+
+/// SIGTERM ends with the last commit and exit code 0; the next start goes on from there.
+#[test]
+fn a_clean_stop_loses_nothing() {
+    let (topic, database) = (fresh_topic("stop"), fresh_database("stop"));
+    produce(&topic, 30_000, &[]);
+    let mut child = run(&topic, &database, &["--max-records", "2000"]).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(600));
+    stop(&child, nix::sys::signal::Signal::SIGTERM);
+    let status = wait(&mut child, Duration::from_secs(20)).expect("it stops");
+    assert!(status.success(), "{}", text(child.stderr.take().unwrap()));
+    assert!(until_end(&topic, &database, &["--workers", "1"]).status.success());
+    assert_equal(&Sql::connect(&database).recount(), &recount(30_000, false));
+}
+
+/// What cannot work ends at once with one line that says what to do, and the contract's exit code.
+#[test]
+fn misuse_is_one_line_and_an_exit_code() {
+    let (topic, database) = (fresh_topic("misuse"), fresh_database("misuse"));
+    produce(&topic, 10, &[]);
+    let kafka = service("TEST_KAFKA");
+    let wrong = |from: &str, to: &str| database.replacen(from, to, 1);
+    let (good, ended) = (["run", "--brokers", &kafka, "--topic", &topic], "--until-end");
+    let cases: [(&[&str], String, i32, &str); 8] = [
+        (
+            &["run", "--brokers", "127.0.0.1:1", ended],
+            database.clone(),
+            1,
+            "no Kafka broker answers",
+        ),
+        (
+            &["run", "--brokers", &kafka, "--topic", "absent", ended],
+            database.clone(),
+            2,
+            "does not exist",
+        ),
+        (&[&good[..], &[ended]].concat(), wrong(":tweetflow@", ":wrong@"), 2, "password"),
+        (&[&good[..], &[ended]].concat(), format!("{database}_absent"), 2, "create the database"),
+        (&[&good[..], &[ended]].concat(), "mysql://a@127.0.0.1:1/d".to_owned(), 1, "cannot reach"),
+        (&[&good[..], &["--kafka", "no.such=1"]].concat(), database.clone(), 2, "no.such=1"),
+        (&[&good[..], &["--kafka", "isolation.level=x"]].concat(), database.clone(), 2, "exact"),
+        (&[&good[..], &["--database", &database]].concat(), String::new(), 2, "process list"),
+    ];
+    for (arguments, database, code, says) in cases {
+        let output = program(arguments, &database).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let lines: Vec<_> = said.lines().filter(|line| line.starts_with("tweetflow: ")).collect();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(lines.len() == 1 && lines[0].contains(says), "{arguments:?}: {said}");
+        assert!(!said.contains("panicked") && !said.contains("tweetflow@127"), "{said}");
+    }
+    let written = "SELECT COUNT(*) FROM information_schema.tables \
+        WHERE table_schema = DATABASE() AND table_rows > 0";
+    assert_eq!(Sql::connect(&database).rows::<u64>(written), [0]);
+}

@@ -1,0 +1,107 @@
+//! The source on a real broker: offsets that are gone, topics that were made anew.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{fresh_database, program, service};
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use std::time::{Duration, Instant};
+use tweetflow::source::kafka::{From, KafkaConfig, KafkaTopic};
+use tweetflow::source::{Assignment, Source, SourceError, Topic};
+
+fn admin() -> AdminClient<DefaultClientContext> {
+    ClientConfig::new().set("bootstrap.servers", service("TEST_KAFKA")).create().unwrap()
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(future)
+}
+
+fn produce(topic: &str, seed: &str) {
+    let brokers = service("TEST_KAFKA");
+    let arguments = ["produce", "--brokers", &brokers, "--topic", topic, "--synthetic"];
+    let more = ["--limit", "200", "--partitions", "1", "--seed", seed];
+    let output = program(&[&arguments[..], &more].concat(), "").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn run(topic: &str, database: &str, more: &[&str]) -> (Option<i32>, String) {
+    let brokers = service("TEST_KAFKA");
+    let arguments = ["run", "--brokers", &brokers, "--topic", topic, "--until-end"];
+    let output = program(&[&arguments[..], more].concat(), database).output().unwrap();
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+fn delete_below(topic: &str, offset: i64) {
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, 0, Offset::Offset(offset)).unwrap();
+    block_on(admin().delete_records(&list, &AdminOptions::new())).unwrap();
+}
+
+fn fresh_topic(name: &str) -> String {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    format!("{name}-{}", since.as_micros())
+}
+
+/// Retention overtakes a job while it runs: an error with both offsets, never a jump.
+#[test]
+fn an_offset_that_is_gone_is_an_error_and_no_jump() {
+    let topic = fresh_topic("gap");
+    produce(&topic, "1");
+    delete_below(&topic, 50);
+    let config = KafkaConfig {
+        brokers: service("TEST_KAFKA"),
+        topic: topic.clone(),
+        from: From::Earliest,
+        until_end: false,
+        accept_gap: false,
+        settings: Vec::new(),
+    };
+    let mut source = KafkaTopic::new(config).unwrap().open(Box::new(|| {})).unwrap();
+    let assignment = Assignment { partition: 0, start: 0, next: 0, until: None };
+    source.assign(&assignment).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let error = loop {
+        match source.poll(100, &mut |polled| panic!("it jumped to {polled:?}")) {
+            Err(error) => break error,
+            Ok(_) => assert!(Instant::now() < deadline, "neither an error nor a record"),
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    assert!(matches!(error, SourceError::Gap { next: 0, low: 50, .. }), "{error}");
+}
+
+#[test]
+fn records_removed_unread_stop_a_start_until_the_gap_is_accepted() {
+    let (topic, database) = (fresh_topic("unread"), fresh_database("unread"));
+    produce(&topic, "1");
+    assert_eq!(run(&topic, &database, &[]).0, Some(0));
+    produce(&topic, "2");
+    delete_below(&topic, 300);
+    let (code, said) = run(&topic, &database, &[]);
+    assert!(
+        code == Some(1) && said.contains("offset 200") && said.contains("--accept-gap"),
+        "{said}"
+    );
+    let (code, said) = run(&topic, &database, &["--accept-gap"]);
+    assert_eq!(code, Some(0), "{said}");
+    let records = "SELECT CAST(SUM(records) AS UNSIGNED) FROM totals";
+    assert_eq!(common::Sql::connect(&database).rows::<u64>(records), [300]);
+}
+
+/// Made anew with as many records, the topic has the same offsets and other records.
+#[test]
+fn a_topic_that_was_made_anew_is_noticed() {
+    let (topic, database) = (fresh_topic("anew"), fresh_database("anew"));
+    produce(&topic, "1");
+    assert_eq!(run(&topic, &database, &[]).0, Some(0));
+    block_on(admin().delete_topics(&[&topic], &AdminOptions::new())).unwrap();
+    std::thread::sleep(Duration::from_secs(1));
+    produce(&topic, "2");
+    let (code, said) = run(&topic, &database, &[]);
+    assert!(code == Some(1) && said.contains("is another one"), "{said}");
+}

@@ -1,0 +1,208 @@
+//! The sink on a real server: the fence, the read that waits, the snapshot, keys byte by byte.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{Sql, fresh_database};
+use dataflows::{Restored, Row, Value};
+use mysql_async::prelude::Queryable;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tweetflow::pipeline;
+use tweetflow::sink::mysql::MySqlSink;
+use tweetflow::sink::{Identity, Position, Sink, SinkError, TableChanges, Transaction};
+
+fn identity() -> Identity {
+    let tables = pipeline::tables();
+    Identity { job: "test".to_owned(), fingerprint: "f=1".to_owned(), tables }
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(future)
+}
+
+fn hashtag(tag: &str, uses: u64) -> Row {
+    [Value::Text(tag.into()), Value::UInt(uses)].into()
+}
+
+/// A transaction that sets hashtags and the offset of partition 0.
+fn transaction(mut hashtags: Vec<Row>, next_offset: u64) -> Transaction {
+    hashtags.sort();
+    let offset: Row = Box::new([
+        Value::Text("t".into()),
+        Value::UInt(0),
+        Value::UInt(0),
+        Value::UInt(next_offset),
+        Value::Null,
+        Value::Null,
+        Value::Null,
+    ]);
+    let mut tables = vec![TableChanges::default(); identity().tables.len()];
+    tables[0].upserts = hashtags;
+    tables[usize::from(pipeline::progress_table())].upserts = vec![offset];
+    Transaction { as_of: 1_700_000_000_000_000, tables }
+}
+
+async fn snapshot(sink: &mut MySqlSink, table: u8) -> Vec<Restored> {
+    let mut rows = Vec::new();
+    sink.snapshot(table, &mut |mut batch| rows.append(&mut batch)).await.unwrap();
+    rows
+}
+
+/// A reader that takes a consistent snapshot never sees rows of one commit and offsets of another.
+#[test]
+fn every_commit_is_one_snapshot_of_rows_and_offsets() {
+    let url = fresh_database("snapshot");
+    let mut sink = MySqlSink::new(&url).unwrap();
+    let done = AtomicBool::new(false);
+    // One runtime: a connection lives on the one that it was made on.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut at = runtime.block_on(sink.claim(&identity())).unwrap();
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut sql = Sql::connect(&url);
+            let mut reads = 0;
+            while !done.load(Ordering::Relaxed) {
+                sql.run("START TRANSACTION WITH CONSISTENT SNAPSHOT");
+                let uses = sql.rows::<u64>("SELECT uses FROM hashtags");
+                let next = sql.rows::<u64>("SELECT next_offset FROM kafka_offsets");
+                sql.run("COMMIT");
+                assert_eq!(uses, next, "rows and offsets are of different commits");
+                reads += 1;
+            }
+            reads
+        });
+        for n in 1..300 {
+            let commit = transaction(vec![hashtag("x", n)], n);
+            runtime.block_on(sink.commit(at, &commit)).unwrap();
+            at = at.next();
+        }
+        done.store(true, Ordering::Relaxed);
+        assert!(reader.join().unwrap() > 10);
+    });
+}
+
+/// A process that was succeeded changes nothing any more, however late it wakes.
+#[test]
+fn a_zombie_never_changes_a_row() {
+    let url = fresh_database("zombie");
+    let (mut old, mut new) = (MySqlSink::new(&url).unwrap(), MySqlSink::new(&url).unwrap());
+    block_on(async {
+        let at = old.claim(&identity()).await.unwrap();
+        old.commit(at, &transaction(vec![hashtag("x", 1)], 1)).await.unwrap();
+        // Its connection breaks, and with it the named lock; the successor starts.
+        let mut sql = mysql_async::Conn::from_url(&url).await.unwrap();
+        let ids: Vec<u64> = sql
+            .query(
+                "SELECT id FROM information_schema.processlist \
+                 WHERE db = DATABASE() AND id <> CONNECTION_ID()",
+            )
+            .await
+            .unwrap();
+        for id in ids {
+            sql.query_drop(format!("KILL {id}")).await.unwrap();
+        }
+        let successor = new.claim(&identity()).await.unwrap();
+        assert_eq!(successor, Position { generation: 2, commit_no: 1 });
+        let late = transaction(vec![hashtag("x", 99)], 99);
+        for _ in 0..3 {
+            let result = old.commit(at.next(), &late).await;
+            assert!(result.is_err(), "a zombie committed");
+        }
+        new.commit(successor, &transaction(vec![hashtag("x", 2)], 2)).await.unwrap();
+        assert!(matches!(old.commit(at.next(), &late).await, Err(SinkError::Outdated(_))));
+        let rows = snapshot(&mut new, 0).await;
+        assert_eq!(rows, [Restored { table: 0, row: hashtag("x", 2) }]);
+    });
+}
+
+/// The answer to a COMMIT is lost while the server still works on it: the position is only told
+/// once that session is through.
+#[test]
+fn the_position_waits_for_a_commit_in_progress() {
+    let url = fresh_database("waits");
+    let mut sink = MySqlSink::new(&url).unwrap();
+    let at = block_on(sink.claim(&identity())).unwrap();
+    let mut slow = Sql::connect(&url);
+    slow.run("START TRANSACTION");
+    slow.run("UPDATE tweetflow_commit SET commit_no = commit_no + 1");
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| block_on(sink.position()).unwrap());
+        std::thread::sleep(Duration::from_millis(700));
+        assert!(!asking.is_finished(), "the position was told while a commit was in progress");
+        slow.run("COMMIT");
+        assert_eq!(asking.join().unwrap(), at.next());
+    });
+}
+
+/// Distinct keys in memory are distinct rows, and come back as they went.
+#[test]
+fn keys_are_compared_byte_by_byte() {
+    let url = fresh_database("keys");
+    let tags = [
+        "Rust",
+        "rust",
+        "Café",
+        "cafe",
+        "Cafe\u{301}",
+        "Å",
+        "A\u{30a}",
+        "ひらがな",
+        "ヒラガナ",
+        "ABC",
+        "ＡＢＣ",
+        "straße",
+        "strasse",
+        "🍣",
+        "🍺",
+        "'",
+        "\\",
+        "\"",
+        "--",
+        "%",
+        "_",
+        "؀",
+        "日本語",
+        "नमस्ते",
+        "a\u{200d}b",
+        "A",
+        "a",
+        "ä",
+        "İ",
+        "ı",
+        "i",
+        "I",
+    ];
+    let rows: Vec<_> = (1..).zip(tags).map(|(uses, tag)| hashtag(tag, uses)).collect();
+    let mut sink = MySqlSink::new(&url).unwrap();
+    block_on(async {
+        let at = sink.claim(&identity()).await.unwrap();
+        sink.commit(at, &transaction(rows.clone(), 1)).await.unwrap();
+        sink.commit(at.next(), &transaction(rows.clone(), 1)).await.unwrap();
+        let stored: BTreeSet<_> =
+            snapshot(&mut sink, 0).await.into_iter().map(|restored| restored.row).collect();
+        assert_eq!(stored, rows.into_iter().collect());
+    });
+}
+
+#[test]
+fn other_settings_and_foreign_tables_are_refused() {
+    let url = fresh_database("settings");
+    let mut sql = Sql::connect(&url);
+    let claim = |identity: Identity| block_on(MySqlSink::new(&url).unwrap().claim(&identity));
+    sql.run("CREATE TABLE users (username VARCHAR(30), nb_friends INT)");
+    let error = claim(identity()).unwrap_err();
+    assert!(matches!(error, SinkError::Foreign { .. }), "{error}");
+    sql.run("DROP TABLE users");
+    claim(identity()).unwrap();
+    let other = Identity { fingerprint: "f=2".to_owned(), ..identity() };
+    let error = claim(other).unwrap_err().to_string();
+    assert!(error.contains("\"f=1\"") && error.contains("\"f=2\""), "{error}");
+    sql.run("DELETE FROM tweetflow_commit");
+    sql.run("INSERT INTO hashtags VALUES ('x', 1)");
+    let error = claim(identity()).unwrap_err();
+    assert!(matches!(error, SinkError::Foreign { .. }), "{error}");
+}
