@@ -385,7 +385,7 @@ impl Source for KafkaSource {
         visit: &mut dyn FnMut(Polled<'_>),
     ) -> Result<usize, SourceError> {
         let (mut taken, mut handed_out) = (0, 0);
-        let mut error = None;
+        let mut errors = Vec::new();
         // The last record of each partition stays borrowed until its hash is taken: once per poll
         // and partition, not once per record.
         let mut last: Vec<Option<BorrowedMessage<'_>>> = Vec::new();
@@ -394,10 +394,8 @@ impl Source for KafkaSource {
             taken += 1;
             match self.consumer.poll(Duration::ZERO) {
                 None => break,
-                Some(Err(fault)) => {
-                    error = Some(fault);
-                    break;
-                }
+                // Read on: the client wakes this worker only when its queue was empty before.
+                Some(Err(error)) => errors.push(error),
                 Some(Ok(message)) => {
                     let mut partitions = self.partitions.iter_mut().enumerate();
                     let number = message.partition().cast_unsigned();
@@ -420,7 +418,7 @@ impl Source for KafkaSource {
             let hash = fingerprint(message.key(), payload);
             visit(Polled::Reached(Reached { partition, offset, timestamp_ms, hash }));
         }
-        if let Some(error) = error {
+        for error in errors {
             self.on_error(error)?;
         }
         self.leave_done()?;
