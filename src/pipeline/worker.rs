@@ -19,6 +19,11 @@ use timely::worker::Worker;
 
 /// Records of one poll, between two looks at everything else.
 const POLL_RECORDS: u64 = 512;
+/// A worker with more than this read and not committed is behind: nobody waits for the single epoch
+/// then, and fewer, longer ones cost less.
+const BEHIND_RECORDS: u64 = 5_000;
+/// How much longer epochs are then.
+const BEHIND_FACTOR: u32 = 5;
 /// The longest sleep. Everything that matters wakes a worker before; this bounds a signal's way.
 const NAP: Duration = Duration::from_millis(100);
 
@@ -163,18 +168,22 @@ impl<T: Topic> Reader<'_, T> {
     fn tick(&mut self) {
         let Some((epoch, since)) = self.clock else { return };
         let is_open = self.flow.opened.get() >= epoch;
-        let due =
-            if is_open { self.shared.config.epoch } else { self.shared.config.pace.heartbeat };
+        let due = if is_open { self.epoch_length() } else { self.shared.config.pace.heartbeat };
         if since.elapsed() >= due {
             self.announce(epoch + 1);
         }
+    }
+
+    fn epoch_length(&self) -> Duration {
+        let is_behind = self.outstanding.records > BEHIND_RECORDS;
+        self.shared.config.epoch * if is_behind { BEHIND_FACTOR } else { 1 }
     }
 
     /// How long this worker may sleep if nothing wakes it.
     fn nap(&self) -> Duration {
         match self.clock {
             Some((epoch, since)) if self.flow.opened.get() >= epoch => {
-                self.shared.config.epoch.saturating_sub(since.elapsed())
+                self.epoch_length().saturating_sub(since.elapsed())
             }
             _ => NAP,
         }
