@@ -24,9 +24,9 @@ struct Message<'a> {
     #[serde(default)]
     truncated: Option<bool>,
     #[serde(default, borrow)]
-    entities: Option<Entities<'a>>,
+    entities: Option<Object<Entities<'a>>>,
     #[serde(default, borrow)]
-    extended_tweet: Option<Extended<'a>>,
+    extended_tweet: Option<Object<Extended<'a>>>,
     #[serde(default, borrow)]
     user: Option<Object<Author<'a>>>,
     #[serde(default)]
@@ -52,13 +52,13 @@ struct Message<'a> {
 #[derive(serde::Deserialize)]
 struct Extended<'a> {
     #[serde(default, borrow)]
-    entities: Option<Entities<'a>>,
+    entities: Option<Object<Entities<'a>>>,
 }
 
 #[derive(serde::Deserialize)]
 struct Entities<'a> {
     #[serde(default, borrow)]
-    hashtags: Option<Vec<Hashtag<'a>>>,
+    hashtags: Option<Vec<Object<Hashtag<'a>>>>,
 }
 
 #[derive(serde::Deserialize)]
@@ -146,7 +146,7 @@ pub(super) fn decode(
     if settings.require_location && author.location.is_none() {
         return Ok(Event::Other(Kind::Filtered));
     }
-    let hashtags = message.hashtags().iter().map(|tag| hashtag(&tag.text.0));
+    let hashtags = message.hashtags().iter().map(|Object(tag)| hashtag(&tag.text.0));
     Ok(Event::Tweet(Tweet {
         version: Version { tweet_id, ..version },
         hashtags: hashtags.collect::<Result<_, _>>()?,
@@ -183,13 +183,13 @@ impl Message<'_> {
     }
 
     /// The tweet's own hashtags: a truncated tweet has all of them only in its extended form.
-    fn hashtags(&self) -> &[Hashtag<'_>] {
+    fn hashtags(&self) -> &[Object<Hashtag<'_>>] {
         let extended = self.extended_tweet.as_ref().filter(|_| self.truncated == Some(true));
         let entities = match extended {
-            Some(extended) => extended.entities.as_ref(),
+            Some(Object(extended)) => extended.entities.as_ref(),
             None => self.entities.as_ref(),
         };
-        entities.and_then(|entities| entities.hashtags.as_deref()).unwrap_or_default()
+        entities.and_then(|Object(entities)| entities.hashtags.as_deref()).unwrap_or_default()
     }
 }
 
@@ -284,6 +284,9 @@ mod tests {
             (r#"{"id":1}"#, "shape"),
             (r#"{"id":-1,"user":{"id":2}}"#, "shape"),
             (r#"{"id":1,"user":[]}"#, "shape"),
+            (r#"{"id":1,"user":{"id":2},"entities":[[]]}"#, "shape"),
+            (r#"{"id":1,"user":{"id":2},"entities":{"hashtags":[["a"]]}}"#, "shape"),
+            (r#"{"id":1,"user":{"id":2},"extended_tweet":[]}"#, "shape"),
             (r#"{"user":{"id":2}}"#, "id"),
             (r#"{"id":1,"user":{"name":"x"}}"#, "id"),
             (r#"{"id":1,"user":{"id":2},"entities":{"hashtags":[{"text":"a b"}]}}"#, "hashtag"),
