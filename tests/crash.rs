@@ -57,6 +57,14 @@ fn run(
     pipeline::run(config, topic.clone(), MemorySink::new(store, faults), Arc::default())
 }
 
+/// A run that ends well, and in time: one that loses its capability may never end.
+fn within(limit: Duration, topic: &MemoryTopic, store: &Store, config: RunConfig, faults: Faults) {
+    let (ended, end) = std::sync::mpsc::channel();
+    let (topic, store) = (topic.clone(), store.clone());
+    std::thread::spawn(move || ended.send(run(&topic, &store, config, faults)));
+    end.recv_timeout(limit).expect("the run does not end").unwrap();
+}
+
 fn table<'a>(stored: &'a Stored, name: &str) -> impl Iterator<Item = &'a dataflows::Row> {
     let tables = pipeline::tables();
     let index = tables.iter().position(|table| table.name == name).expect("it is a table");
@@ -207,7 +215,7 @@ fn a_slow_database_stops_reading() {
         committed = table(&rows, "kafka_offsets").filter_map(|row| row[3].as_u64()).sum();
         Fault::None
     });
-    run(&memory, &store, config(workers, credit), faults).unwrap();
+    within(Duration::from_mins(1), &memory, &store, config(workers, credit), faults);
     let most = *most.lock().unwrap();
     assert!(most > 0 && most <= workers * credit, "{most} records were read and not committed");
     assert_exact(&store, &memory.partitions, "after a slow database");

@@ -121,7 +121,7 @@ impl Sink for MemorySink {
     ) -> Result<(), SinkError> {
         self.step(Step::Snapshot)?;
         let stored = self.store.lock();
-        let rows = stored.tables[usize::from(table)].values();
+        let rows = stored.tables.get(usize::from(table)).into_iter().flat_map(Rows::values);
         let rows = rows.map(|row| Restored { table, row: row.clone() }).collect();
         drop(stored);
         visit(rows);
