@@ -91,6 +91,37 @@ fn text(mut from: impl Read) -> String {
     text
 }
 
+/// Twenty starts, each with another number of workers than the last, each killed: one in four while
+/// it starts, the others when the tables have come to a random share of the topic.
+fn kill_twenty_times(topic: &str, database: &str, tweets: u64, random: &mut Random) {
+    const KILLS: u64 = 20;
+    let mut sql = Sql::connect(database);
+    // Small transactions, so that there are many moments to die at.
+    let records = (tweets / 100).to_string();
+    let (mut workers, mut in_the_middle) = (1, 0);
+    for kill in 1..=KILLS {
+        workers = 1 + (workers + random.below(3)) % 4;
+        let count = workers.to_string();
+        let more = ["--require-location", "--workers", &count, "--max-records", &records];
+        let mut child = run(topic, database, &more).spawn().unwrap();
+        if random.below(4) == 0 {
+            std::thread::sleep(Duration::from_millis(random.below(400)));
+        } else {
+            let until = tweets * (kill - 1) / KILLS + random.below(tweets / KILLS);
+            let deadline = Instant::now() + Duration::from_mins(2);
+            while sql.records_counted() < until {
+                assert!(Instant::now() < deadline, "kill {kill}: {until} is never reached");
+                assert_eq!(child.try_wait().unwrap(), None, "kill {kill}: it ended by itself");
+            }
+        }
+        stop(&child, nix::sys::signal::Signal::SIGKILL);
+        child.wait().unwrap();
+        in_the_middle += u64::from(sql.records_counted() < tweets);
+    }
+    println!("{KILLS} kills, {in_the_middle} before the end was reached");
+    assert!(in_the_middle >= KILLS / 2);
+}
+
 /// Killed at random moments, restarted with other numbers of workers, while a reader looks on: the
 /// tables end as an independent recount says, and no sum is ever seen to fall.
 #[test]
@@ -107,11 +138,7 @@ fn killed_at_random_moments_the_tables_stay_exact() {
             let mut sql = Sql::connect(&database);
             let mut least = 0;
             while !ended.load(Ordering::Relaxed) {
-                let exists = sql.rows::<u64>(
-                    "SELECT COUNT(*) FROM information_schema.tables \
-                     WHERE table_schema = DATABASE() AND table_name = 'hashtags'",
-                );
-                if exists == [1] {
+                if sql.has_table("hashtags") {
                     let sum = sql.rows::<u64>(
                         "SELECT CAST(COALESCE(SUM(uses), 0) AS UNSIGNED) FROM hashtags",
                     )[0];
@@ -122,27 +149,11 @@ fn killed_at_random_moments_the_tables_stay_exact() {
             }
             least
         });
-        let mut kills = 0;
-        let small = (tweets / 40).to_string();
-        while kills < 20 {
-            let workers = (1 + random.below(4)).to_string();
-            let more = ["--require-location", "--until-end", "--workers", &workers];
-            let mut child =
-                run(&topic, &database, &[&more[..], &["--max-records", &small]].concat())
-                    .spawn()
-                    .unwrap();
-            if wait(&mut child, Duration::from_millis(100 + random.below(900))).is_some() {
-                break;
-            }
-            stop(&child, nix::sys::signal::Signal::SIGKILL);
-            child.wait().unwrap();
-            kills += 1;
-        }
-        println!("{kills} kills");
+        kill_twenty_times(&topic, &database, tweets, &mut random);
         let output = until_end(&topic, &database, &["--require-location", "--workers", "3"]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         ended.store(true, Ordering::Relaxed);
-        assert!(reader.join().unwrap() > 0 && kills > 0);
+        assert!(reader.join().unwrap() > 0);
     });
     assert_equal(&Sql::connect(&database).recount(), &recount(tweets, true));
     // Nothing is left to do: not a row is written.
@@ -158,12 +169,7 @@ fn a_second_copy_waits_and_takes_over() {
     produce(&topic, 5_000, &[]);
     let mut first = run(&topic, &database, &[]).spawn().unwrap();
     let mut sql = Sql::connect(&database);
-    let tables = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE()";
-    while sql.rows::<u64>(tables)[0] < 6 {
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    let counted = "SELECT CAST(COALESCE(SUM(next_offset), 0) AS UNSIGNED) FROM kafka_offsets";
-    while sql.rows::<u64>(counted)[0] < 5_000 {
+    while sql.records_counted() < 5_000 {
         std::thread::sleep(Duration::from_millis(20));
     }
     let mut second = run(&topic, &database, &["--until-end"]).spawn().unwrap();
@@ -270,4 +276,42 @@ fn misuse_is_one_line_and_an_exit_code() {
     let written = "SELECT COUNT(*) FROM information_schema.tables \
         WHERE table_schema = DATABASE() AND table_rows > 0";
     assert_eq!(Sql::connect(&database).rows::<u64>(written), [0]);
+}
+
+/// Lets other accounts write again, however the test ends.
+struct ReadOnly(Sql);
+
+impl Drop for ReadOnly {
+    fn drop(&mut self) {
+        self.0.run("SET GLOBAL read_only = 0");
+    }
+}
+
+/// A server that is read-only for the job's account, which has the least rights that it needs.
+#[test]
+fn a_read_only_server_is_one_line_and_nothing_written() {
+    let (topic, database) = (fresh_topic("readonly"), fresh_database("readonly"));
+    produce(&topic, 10, &[]);
+    let mut sql = Sql::connect(&database);
+    sql.run("DROP USER IF EXISTS tweetflow_least");
+    sql.run("CREATE USER tweetflow_least IDENTIFIED BY 'least'");
+    sql.run(
+        "GRANT CREATE, SELECT, INSERT, UPDATE, DELETE ON tweetflow_test_readonly.* \
+             TO tweetflow_least",
+    );
+    let (_, place) = database.split_once('@').unwrap();
+    let least = format!("mysql://tweetflow_least:least@{place}");
+    let read_only = ReadOnly(Sql::connect(&database));
+    sql.run("SET GLOBAL read_only = 1");
+    let output = until_end(&topic, &least, &[]);
+    drop(read_only);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let lines: Vec<_> = said.lines().filter(|line| line.starts_with("tweetflow: ")).collect();
+    assert!(lines.len() == 1 && lines[0].contains("the server is read-only"), "{said}");
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(!sql.has_table("tweetflow_commit") && !sql.has_table("hashtags"));
+    // The rights above are enough once the server takes writes.
+    let output = until_end(&topic, &least, &[]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_equal(&sql.recount(), &recount(10, false));
 }

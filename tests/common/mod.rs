@@ -210,6 +210,23 @@ impl Sql {
         self.runtime.block_on(self.connection.query(sql)).unwrap()
     }
 
+    /// Whether the database has such a table.
+    pub fn has_table(&mut self, name: &str) -> bool {
+        let sql = format!(
+            "SELECT COUNT(*) FROM information_schema.tables \
+             WHERE table_schema = DATABASE() AND table_name = '{name}'"
+        );
+        self.rows::<u64>(&sql) == [1]
+    }
+
+    /// The sum of the committed offsets; 0 before there is a table.
+    pub fn records_counted(&mut self) -> u64 {
+        if !self.has_table("kafka_offsets") {
+            return 0;
+        }
+        self.rows("SELECT CAST(COALESCE(SUM(next_offset), 0) AS UNSIGNED) FROM kafka_offsets")[0]
+    }
+
     /// What the program's tables say, in the recount's form.
     pub fn recount(&mut self) -> Recount {
         let hashtags = self.rows::<(String, u64)>("SELECT hashtag, uses FROM hashtags");
