@@ -1,0 +1,73 @@
+//! `docs/tables.md` is written from the declarations of the tables.
+//!
+//! `TWEETFLOW_WRITE_DOCS=1 cargo test --test docs` writes it anew; otherwise a difference fails.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use dataflows::Table;
+use dataflows::table::Kind;
+use std::fmt::Write;
+
+const HEAD: &str = "\
+# Tables
+
+Written from the declarations in the code; see the test `tests/docs.rs`. `tweetflow schema` prints
+the DDL. Text compares byte by byte (`utf8mb4_bin`): `Rust` and `rust` are two hashtags. Missing
+tables are made at the start; nothing that exists is altered or dropped.
+
+A commit changes all tables in one transaction, so that a reader who reads several of them in one
+transaction sees them at the same moment of the stream.
+
+## tweetflow_commit
+
+One row, the job's: the fence against a second writer, and as of when the tables are.
+
+| column | holds | meaning |
+|---|---|---|
+| `job` (key) | text, at most 64 characters | name of the job |
+| `generation` | unsigned 64-bit number | raised by each start |
+| `commit_no` | unsigned 64-bit number | raised by each commit |
+| `as_of` | moment in UTC, to the microsecond, or NULL | all records read before it are counted |
+| `fingerprint` | text | the settings that decide what the rows are |
+
+On a quiet topic a commit every 10 s moves `as_of`. An old `as_of` therefore means that the program
+does not run or cannot commit.
+";
+
+fn holds(kind: Kind) -> String {
+    match kind {
+        Kind::Unsigned => "unsigned 64-bit number".to_owned(),
+        Kind::OptionalSigned => "signed 64-bit number, or NULL".to_owned(),
+        Kind::Text(length) => format!("text, at most {length} characters"),
+        Kind::Moment => "moment in UTC, to the millisecond".to_owned(),
+        Kind::Bytes(length) => format!("at most {length} bytes"),
+    }
+}
+
+fn section(table: &Table) -> String {
+    let mut text = format!("\n## {}\n\n", table.name);
+    let mut sentence = table.comment.chars();
+    let first = sentence.next().unwrap().to_uppercase();
+    writeln!(text, "{first}{}.\n", sentence.as_str()).unwrap();
+    text.push_str("| column | holds | meaning |\n|---|---|---|\n");
+    for (index, column) in table.columns.iter().enumerate() {
+        let key = if index < table.key { " (key)" } else { "" };
+        let (name, comment) = (column.name, column.comment);
+        writeln!(text, "| `{name}`{key} | {} | {comment} |", holds(column.kind)).unwrap();
+    }
+    text
+}
+
+#[test]
+fn the_tables_are_described() {
+    let sections = tweetflow::pipeline::tables().iter().map(section).collect::<String>();
+    let (path, text) = ("docs/tables.md", format!("{HEAD}{sections}"));
+    if std::env::var_os("TWEETFLOW_WRITE_DOCS").is_some() {
+        std::fs::write(path, &text).unwrap();
+    }
+    let found = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        found == text,
+        "{path} is not what the declarations say; see the header of tests/docs.rs"
+    );
+}
