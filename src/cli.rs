@@ -153,6 +153,7 @@ fn run(args: &RunArgs, database_is_argument: bool, stop: Arc<AtomicBool>) -> Exi
     let kafka = KafkaConfig {
         brokers: args.brokers.clone(),
         topic: args.topic.clone(),
+        group: args.job.clone(),
         from,
         until_end: args.until_end,
         accept_gap: args.accept_gap,

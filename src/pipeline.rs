@@ -23,6 +23,7 @@
 //! This module knows source, tables and sink; nothing else knows all three.
 
 mod flow;
+mod watcher;
 mod worker;
 
 pub use worker::Credit;
@@ -32,15 +33,16 @@ use crate::error::RunError;
 use crate::progress::{self, Stored};
 use crate::sink::committer::{self, Channels, Counters};
 use crate::sink::gather::Order;
-use crate::sink::{Identity, Sink};
+use crate::sink::{Identity, Sink, Transaction};
 use crate::source::{Assignment, Topic};
 use crate::{dead_letters, sink::SinkError};
 use dataflows::{Restored, Table};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use watcher::{Committed, Watcher};
 use worker::WorkerSummary;
 
 /// Every table of a job, in the order in which a transaction writes them: those of the crate
@@ -79,6 +81,8 @@ struct Lead {
     /// Batches of restored rows; `None` after the last one.
     rows: Receiver<Option<Vec<Restored>>>,
     assignments: Vec<Assignment>,
+    /// Partitions that are added to the topic later.
+    added: Receiver<Vec<Assignment>>,
 }
 
 /// What all workers of the process share.
@@ -109,8 +113,14 @@ pub fn run<T: Topic, S: Sink>(
     let (offsets_in, offsets) = sync_channel(1);
     let (rows_in, rows) = sync_channel(4);
     let (orders, orders_out) = tokio::sync::mpsc::channel(1);
-    let channels =
-        Channels { offsets: offsets_in, rows: rows_in, orders: orders_out, ended: stop.clone() };
+    let durable = Committed::default();
+    let channels = Channels {
+        offsets: offsets_in,
+        rows: rows_in,
+        orders: orders_out,
+        committed: note_offsets(&durable),
+        ended: stop.clone(),
+    };
     let retry_for = config.retry_for;
     let (committer, counters) =
         committer::spawn(sink, identity, progress_table(), channels, retry_for)
@@ -118,25 +128,55 @@ pub fn run<T: Topic, S: Sink>(
     let Ok(offsets) = offsets.recv() else {
         return Err(first_fault(None, committer));
     };
-    let stored: Vec<_> = offsets.iter().map(Stored::of).collect();
-    let assignments = match topic.plan(&stored) {
-        Ok(assignments) => assignments,
+    let stored = offsets.iter().map(|restored| Stored::of(&restored.row)).collect::<Vec<_>>();
+    let (added_in, added) = channel();
+    let (assignments, watcher) = match begin(&topic, &stored, durable, added_in) {
+        Ok(begun) => begun,
         Err(error) => {
             drop((rows, orders));
-            return Err(first_fault(Some(error.into()), committer));
+            return Err(first_fault(Some(error), committer));
         }
     };
-    let lead = Mutex::new(Some(Lead { orders, rows, assignments }));
+    let lead = Mutex::new(Some(Lead { orders, rows, assignments, added }));
     let shared = Arc::new(Shared { config, topic, stop, fault: Mutex::new(None), lead });
-    let workers = work(&shared)?;
+    let worked = work(&shared);
+    // An engine that did not start has not taken it, and the committer would wait for its orders.
+    drop(shared.lead.lock().unwrap_or_else(PoisonError::into_inner).take());
     let fault = shared.fault.lock().unwrap_or_else(PoisonError::into_inner).take();
-    if fault.is_some() {
-        return Err(first_fault(fault, committer));
-    }
-    match join(committer) {
+    let workers = match (worked, fault) {
+        (Ok(workers), None) => workers,
+        (_, Some(fault)) | (Err(fault), None) => return Err(first_fault(Some(fault), committer)),
+    };
+    let result = join(committer);
+    watcher.end();
+    match result {
         Ok(_sink) => Ok(summary(&workers, &counters)),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Notes the offsets of each transaction that is committed.
+fn note_offsets(committed: &Committed) -> Box<dyn Fn(&Transaction) + Send> {
+    let committed = committed.clone();
+    Box::new(move |transaction| {
+        let rows = transaction.tables[usize::from(progress_table())].upserts.iter();
+        committed.note(rows.map(Stored::of).map(|stored| (stored.partition, stored.next)));
+    })
+}
+
+/// Looks where to read on, and has the topic watched.
+fn begin<T: Topic>(
+    topic: &T,
+    stored: &[Stored],
+    committed: Committed,
+    added: Sender<Vec<Assignment>>,
+) -> Result<(Vec<Assignment>, Watcher), RunError> {
+    let assignments = topic.plan(stored)?;
+    let known = assignments.iter().map(|assignment| assignment.partition).collect();
+    committed.note(stored.iter().map(|stored| (stored.partition, stored.next)));
+    let watcher = Watcher::start(topic.watch()?, known, committed, added)
+        .map_err(|source| RunError::System { doing: "starting the watcher", source })?;
+    Ok((assignments, watcher))
 }
 
 /// Starts the workers and waits for all of them.

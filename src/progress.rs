@@ -11,7 +11,7 @@ use crate::source::{Assignment, Reached};
 use dataflows::changes::{Changes, changes};
 use dataflows::latest::Latest;
 use dataflows::table::{Column, Kind, Restore, Table};
-use dataflows::{Epoch, Restored, Row, Rows, Value};
+use dataflows::{Epoch, Row, Rows, Value};
 use differential_dataflow::VecCollection;
 use differential_dataflow::operators::CountTotal;
 use serde::{Deserialize, Serialize};
@@ -83,13 +83,13 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// The meaning of a restored row of this table.
+    /// The meaning of a row of this table.
     ///
     /// # Panics
     /// On a row that this table cannot have written.
-    pub fn of(restored: &Restored) -> Self {
-        let Some((partition, Latest(progress))) = state(&restored.row) else {
-            panic!("a restored row has no meaning: {restored:?}");
+    pub fn of(row: &Row) -> Self {
+        let Some((partition, Latest(progress))) = state(row) else {
+            panic!("a restored row has no meaning: {row:?}");
         };
         let Progress { next_offset, start_offset, last } = progress;
         Stored { partition, start: start_offset, next: next_offset, last }

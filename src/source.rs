@@ -8,6 +8,7 @@
 pub mod kafka;
 
 use crate::progress::Stored;
+use std::collections::BTreeMap;
 
 /// A fault of a source.
 #[derive(Debug, thiserror::Error)]
@@ -146,6 +147,8 @@ pub fn fingerprint(key: Option<&[u8]>, payload: Option<&[u8]>) -> u64 {
 pub trait Topic: Send + Sync + 'static {
     /// What a worker reads with.
     type Source: Source;
+    /// What process 0 watches with.
+    type Watch: Watch;
 
     /// Looks whether the topic can be read at all, before anything is written anywhere.
     fn check(&self) -> Result<(), SourceError>;
@@ -156,6 +159,19 @@ pub trait Topic: Send + Sync + 'static {
 
     /// A reader for the calling thread; `wake` may be called from any thread when records come.
     fn open(&self, wake: Box<dyn Fn() + Send + Sync>) -> Result<Self::Source, SourceError>;
+
+    /// Looks at the topic as a whole while the workers read.
+    fn watch(&self) -> Result<Self::Watch, SourceError>;
+}
+
+/// A look at the whole topic beside the workers. Nothing that is exact hangs on it.
+pub trait Watch: Send + 'static {
+    /// Partitions that are not among `known`, each from its first record on; none where reading
+    /// ends at the end seen at the start.
+    fn added(&mut self, known: &[u32]) -> Result<Vec<Assignment>, SourceError>;
+
+    /// Tells the topic's own tools, which show the lag, the offset to read next of each partition.
+    fn publish(&mut self, next: &BTreeMap<u32, u64>) -> Result<(), SourceError>;
 }
 
 /// One worker's share of a topic.

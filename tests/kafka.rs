@@ -4,9 +4,10 @@
 
 mod common;
 
-use common::{fresh_database, program, service};
-use rdkafka::admin::{AdminClient, AdminOptions};
+use common::{Running, fresh_database, program, service};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use std::time::{Duration, Instant};
 use tweetflow::source::kafka::{From, KafkaConfig, KafkaTopic};
@@ -56,6 +57,7 @@ fn an_offset_that_is_gone_is_an_error_and_no_jump() {
     let config = KafkaConfig {
         brokers: service("TEST_KAFKA"),
         topic: topic.clone(),
+        group: "tweetflow".to_owned(),
         from: From::Earliest,
         until_end: false,
         accept_gap: false,
@@ -104,4 +106,48 @@ fn a_topic_that_was_made_anew_is_noticed() {
     produce(&topic, "2");
     let (code, said) = run(&topic, &database, &[]);
     assert!(code == Some(1) && said.contains("is another one"), "{said}");
+}
+
+/// What Kafka's own tools know of the group's offsets, summed.
+fn group_offsets(topic: &str, group: &str, partitions: i32) -> i64 {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", service("TEST_KAFKA")).set("group.id", group);
+    let consumer: BaseConsumer = config.create().unwrap();
+    let mut list = TopicPartitionList::new();
+    list.add_partition_range(topic, 0, partitions - 1);
+    let found = consumer.committed_offsets(list, Duration::from_secs(10)).unwrap();
+    found.elements().iter().filter_map(|partition| partition.offset().to_raw()).sum()
+}
+
+/// Partitions that are added to a topic that is being read are read within half a minute; and
+/// Kafka's tools see how far the job is.
+#[test]
+fn added_partitions_are_read_and_the_lag_is_shown() {
+    let (topic, database) = (fresh_topic("added"), fresh_database("added"));
+    produce(&topic, "1");
+    let brokers = service("TEST_KAFKA");
+    let mut child = Running::start(&mut program(
+        &["run", "--brokers", &brokers, "--topic", &topic, "--workers", "3", "--job", &topic],
+        &database,
+    ));
+    let mut sql = common::Sql::connect(&database);
+    let mut counted = |records, limit| {
+        let deadline = Instant::now() + limit;
+        while sql.records_counted() < records {
+            assert!(Instant::now() < deadline, "{records} records are not counted in {limit:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    counted(200, Duration::from_secs(20));
+    let partitions = NewPartitions::new(&topic, 5);
+    block_on(admin().create_partitions(&[partitions], &AdminOptions::new())).unwrap();
+    // The producer learns of them on its next start; 200 tweets fall on all of them.
+    produce(&topic, "2");
+    counted(400, Duration::from_secs(30));
+    child.signal(nix::sys::signal::Signal::SIGTERM);
+    assert!(child.0.wait().unwrap().success());
+    assert_eq!(group_offsets(&topic, &topic, 5), 400);
+    let partitions =
+        "SELECT COUNT(*) FROM kafka_offsets WHERE start_offset = 0 AND next_offset > 0";
+    assert_eq!(sql.rows::<u64>(partitions), [5]);
 }

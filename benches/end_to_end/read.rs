@@ -30,6 +30,7 @@ pub(crate) fn run(mode: Mode, brokers: &str, topic: &str, workers: u32) -> Resul
     let topic = KafkaTopic::new(KafkaConfig {
         brokers: brokers.to_owned(),
         topic: topic.to_owned(),
+        group: "tweetflow".to_owned(),
         from: From::Earliest,
         until_end: true,
         accept_gap: false,

@@ -14,6 +14,7 @@ use dataflows::latest::Version;
 use std::collections::VecDeque;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use timely::worker::Worker;
 
@@ -69,7 +70,9 @@ pub(super) fn run<T: Topic>(timely: &mut Worker, shared: &Shared<T>) -> WorkerSu
             epoch: 0,
             outstanding: Outstanding::default(),
             assigned: None,
+            is_bounded: false,
             clock: None,
+            added: None,
         };
         reader.run(timely, lead)
     });
@@ -99,8 +102,12 @@ struct Reader<'a, T: Topic> {
     outstanding: Outstanding,
     /// The partitions of this worker; `None` until worker 0 has told.
     assigned: Option<Vec<Assignment>>,
+    /// Whether reading ends at an offset that was seen at the start.
+    is_bounded: bool,
     /// On worker 0, once the rows are restored: the newest epoch announced, and when.
     clock: Option<(Epoch, Instant)>,
+    /// On worker 0, once the rows are restored: partitions that the watcher finds.
+    added: Option<Receiver<Vec<Assignment>>>,
 }
 
 impl<T: Topic> Reader<'_, T> {
@@ -120,6 +127,7 @@ impl<T: Topic> Reader<'_, T> {
                 self.flow.closings.borrow_mut().push_back((self.epoch, now_us()));
                 return Ok(());
             }
+            self.share_added();
             self.tick();
             if self.poll()? > 0 {
                 timely.step();
@@ -152,6 +160,15 @@ impl<T: Topic> Reader<'_, T> {
         self.announce(1);
         self.flow.control.send(Control::Assign(lead.assignments));
         self.flow.control.flush();
+        self.added = Some(lead.added);
+    }
+
+    /// On worker 0: every worker learns of partitions that were added to the topic.
+    fn share_added(&mut self) {
+        for found in self.added.iter().flat_map(Receiver::try_iter) {
+            self.flow.control.send(Control::Assign(found));
+            self.flow.control.flush();
+        }
     }
 
     /// On worker 0: ends the current epoch for all workers.
@@ -208,6 +225,8 @@ impl<T: Topic> Reader<'_, T> {
 
     fn assign(&mut self, all: Vec<Assignment>) -> Result<(), SourceError> {
         let Some(inputs) = &mut self.flow.inputs else { return Ok(()) };
+        // Of all partitions: a worker without any waits for those that are added.
+        self.is_bounded = all.iter().all(|assignment| assignment.until.is_some());
         let (index, peers) = self.place;
         let is_mine = |assignment: &Assignment| assignment.partition as usize % peers == index;
         let mine: Vec<_> = all.into_iter().filter(is_mine).collect();
@@ -219,15 +238,13 @@ impl<T: Topic> Reader<'_, T> {
             inputs.progress.update(partition, position);
         }
         inputs.flush();
-        self.assigned = Some(mine);
+        self.assigned.get_or_insert_default().extend(mine);
         Ok(())
     }
 
-    /// Whether all partitions of this worker have an end and were read up to it.
+    /// Whether the topic has an end, and all partitions of this worker were read up to theirs.
     fn is_finished(&self) -> bool {
-        let Some(assigned) = &self.assigned else { return false };
-        let bounded = assigned.iter().all(|assignment| assignment.until.is_some());
-        bounded && self.source.is_finished()
+        self.assigned.is_some() && self.is_bounded && self.source.is_finished()
     }
 
     /// Reads as many records as there are and credit allows, at the current epoch.

@@ -43,6 +43,8 @@ pub struct Channels {
     pub rows: SyncSender<Option<Vec<Restored>>>,
     /// Transactions to commit; closed when the gatherer is gone.
     pub orders: mpsc::Receiver<Order>,
+    /// Called with each transaction that is committed.
+    pub committed: Box<dyn Fn(&Transaction) + Send>,
     /// Set when the committer has ended, for whatever reason.
     pub ended: Arc<AtomicBool>,
 }
@@ -103,6 +105,7 @@ impl<S: Sink> Committer<S> {
             self.counters.commits.fetch_add(1, Ordering::Relaxed);
             self.counters.rows.fetch_add(rows as u64, Ordering::Relaxed);
             tracing::debug!(position.commit_no, rows, "committed");
+            (channels.committed)(&order.transaction);
             // The gatherer may be gone when the dataflow was abandoned; the commit stands.
             let _ = order.committed.send(());
             let _ = order.wake.activate();

@@ -1,19 +1,21 @@
 //! Kafka: partitions assigned by the program, each read from an explicit offset.
 //!
-//! It owns a consumer per worker and, at start, one for looking at the topic. Invariants: no group
-//! is joined and no offset is stored in Kafka, so nothing but the tables decides where to read; an
-//! offset that does not exist is an error, never a jump; only committed records are seen. The
-//! settings that this hangs on cannot be overridden ([`PROTECTED`]).
+//! It owns a consumer per worker and one for looking at the topic. Invariants: no group is joined
+//! and no offset is read from Kafka, so nothing but the tables decides where to read (committed
+//! offsets are stored under the group's name, for tools that show the lag); an offset that does not
+//! exist is an error, never a jump; only committed records are seen. The settings that this hangs
+//! on cannot be overridden ([`PROTECTED`]).
 //!
 //! It decodes nothing and keeps no record longer than a poll.
 
-use super::{Assignment, Polled, Reached, Record, Source, SourceError, Topic, fingerprint};
+use super::{Assignment, Polled, Reached, Record, Source, SourceError, Topic, Watch, fingerprint};
 use crate::progress::Stored;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{ClientContext, Message, Offset, TopicPartitionList};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// How long a question to a broker may take.
@@ -32,13 +34,14 @@ pub const PROTECTED: &[(&str, &str)] = &[
 
 /// Settings that may be overridden by name.
 const DEFAULTS: &[(&str, &str)] = &[
-    // Asked for by `assign`; no group is joined.
-    ("group.id", "tweetflow"),
     // The default of 1,000 lets a consumer that is slower than the network stand still.
     ("fetch.queue.backoff.ms", "5"),
     // Bounds the records that wait in memory, per worker.
     ("queued.max.messages.kbytes", "32768"),
     ("reconnect.backoff.max.ms", "2000"),
+    // A partition that was added is fetched once the client's own list of partitions has it; the
+    // default of five minutes is too long.
+    ("topic.metadata.refresh.interval.ms", "5000"),
     ("socket.keepalive.enable", "true"),
     // Where vendored OpenSSL finds the system's certificates.
     ("ssl.ca.location", "probe"),
@@ -62,6 +65,8 @@ pub struct KafkaConfig {
     pub brokers: String,
     /// The topic's name.
     pub topic: String,
+    /// Under which name Kafka's tools show the lag, `group.id`; no group is joined.
+    pub group: String,
     /// Where reading starts when nothing is stored.
     pub from: From,
     /// Stop at the end offsets seen at start.
@@ -91,6 +96,7 @@ impl KafkaTopic {
         let mut client = ClientConfig::new();
         client.set_log_level(RDKafkaLogLevel::Warning);
         client.set("bootstrap.servers", &self.config.brokers);
+        client.set("group.id", &self.config.group);
         for (name, value) in DEFAULTS {
             client.set(*name, *value);
         }
@@ -261,6 +267,7 @@ impl KafkaTopic {
 
 impl Topic for KafkaTopic {
     type Source = KafkaSource;
+    type Watch = KafkaWatch;
 
     fn check(&self) -> Result<(), SourceError> {
         let consumer = self.consumer(true)?;
@@ -299,6 +306,44 @@ impl Topic for KafkaTopic {
         consumer.set_nonempty_callback(wake);
         let topic = KafkaTopic { config: self.config.clone() };
         Ok(KafkaSource { topic, consumer, partitions: Vec::new() })
+    }
+
+    fn watch(&self) -> Result<KafkaWatch, SourceError> {
+        let topic = KafkaTopic { config: self.config.clone() };
+        Ok(KafkaWatch { consumer: self.consumer(true)?, topic })
+    }
+}
+
+/// A consumer that consumes nothing.
+pub struct KafkaWatch {
+    topic: KafkaTopic,
+    consumer: BaseConsumer<Context>,
+}
+
+impl Watch for KafkaWatch {
+    fn added(&mut self, known: &[u32]) -> Result<Vec<Assignment>, SourceError> {
+        if self.topic.config.until_end {
+            return Ok(Vec::new());
+        }
+        let partitions = self.topic.partitions(&self.consumer)?.into_iter();
+        let assign = |partition| {
+            let (low, _) = self.topic.watermarks(&self.consumer, partition)?;
+            Ok(Assignment { partition, start: low, next: low, until: None })
+        };
+        partitions.filter(|number| !known.contains(number)).map(assign).collect()
+    }
+
+    fn publish(&mut self, next: &BTreeMap<u32, u64>) -> Result<(), SourceError> {
+        let mut list = TopicPartitionList::new();
+        for (partition, next) in next {
+            let (topic, offset) = (&self.topic.config.topic, Offset::Offset(next.cast_signed()));
+            list.add_partition_offset(topic, partition.cast_signed(), offset)
+                .map_err(|error| self.topic.read_error(error))?;
+        }
+        let committed = self.consumer.commit(&list, CommitMode::Sync);
+        // Callbacks and errors pile up in memory if nobody polls; there is no record to come.
+        while self.consumer.poll(Duration::ZERO).is_some() {}
+        committed.map_err(|error| self.topic.read_error(error))
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tweetflow::progress::Stored;
 use tweetflow::source::{
-    Assignment, Polled, Reached, Record, Source, SourceError, Topic, fingerprint,
+    Assignment, Polled, Reached, Record, Source, SourceError, Topic, Watch, fingerprint,
 };
 
 /// A small generator (`SplitMix64`), so that a seed is the whole schedule.
@@ -49,6 +49,7 @@ impl MemoryTopic {
 
 impl Topic for MemoryTopic {
     type Source = MemorySource;
+    type Watch = Unwatched;
 
     fn check(&self) -> Result<(), SourceError> {
         Ok(())
@@ -65,6 +66,23 @@ impl Topic for MemoryTopic {
 
     fn open(&self, _wake: Box<dyn Fn() + Send + Sync>) -> Result<MemorySource, SourceError> {
         Ok(MemorySource { topic: self.clone(), assigned: Vec::new() })
+    }
+
+    fn watch(&self) -> Result<Unwatched, SourceError> {
+        Ok(Unwatched)
+    }
+}
+
+/// A topic that never gets another partition, and has no tools of its own.
+pub struct Unwatched;
+
+impl Watch for Unwatched {
+    fn added(&mut self, _known: &[u32]) -> Result<Vec<Assignment>, SourceError> {
+        Ok(Vec::new())
+    }
+
+    fn publish(&mut self, _next: &BTreeMap<u32, u64>) -> Result<(), SourceError> {
+        Ok(())
     }
 }
 
@@ -251,4 +269,26 @@ pub fn program(arguments: &[&str], database: &str) -> std::process::Command {
     }
     command.args(arguments).env("TWEETFLOW_DATABASE", database).env("NO_COLOR", "1");
     command
+}
+
+/// A program that runs until it ends or the test does: a failed test leaves nothing behind.
+pub struct Running(pub std::process::Child);
+
+impl Running {
+    pub fn start(command: &mut std::process::Command) -> Self {
+        Running(command.spawn().unwrap())
+    }
+
+    pub fn signal(&self, signal: nix::sys::signal::Signal) {
+        let pid = nix::unistd::Pid::from_raw(self.0.id().cast_signed());
+        nix::sys::signal::kill(pid, signal).unwrap();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // An error means that it has ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }

@@ -1,0 +1,123 @@
+//! One thread of process 0 that keeps an eye on the topic while the workers read.
+//!
+//! It finds partitions that were added, and tells the topic's own tools how far the tables are.
+//! Nothing of a run's exactness hangs on it: what it finds is handed to worker 0, who assigns it
+//! like any other partition, and where to read on stands in the tables alone. So no fault of it
+//! ends a run; it says what is wrong and tries again.
+
+use crate::error::one_line;
+use crate::source::{Assignment, SourceError, Watch};
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How often the topic is asked for new partitions; they are to be read within 30 s.
+const DISCOVERY: Duration = Duration::from_secs(10);
+/// How often the offsets are published.
+const PUBLISHING: Duration = Duration::from_secs(1);
+
+/// The offset to read next of each partition, as committed; shared with the committer.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Committed(Arc<Mutex<BTreeMap<u32, u64>>>);
+
+impl Committed {
+    /// Notes what a commit, or the restored tables, say.
+    pub(super) fn note(&self, offsets: impl Iterator<Item = (u32, u64)>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(offsets);
+    }
+
+    fn all(&self) -> BTreeMap<u32, u64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// The running watcher.
+pub(super) struct Watcher {
+    thread: JoinHandle<()>,
+    /// Dropped to end the thread.
+    ending: Sender<()>,
+}
+
+impl Watcher {
+    /// Starts the thread. `known` partitions are assigned already; what is found goes to `added`.
+    pub(super) fn start<W: Watch>(
+        watch: W,
+        known: Vec<u32>,
+        committed: Committed,
+        added: Sender<Vec<Assignment>>,
+    ) -> std::io::Result<Self> {
+        let (ending, end) = std::sync::mpsc::channel();
+        let watching = Watching { watch, known, committed, added, published: BTreeMap::new() };
+        let thread = std::thread::Builder::new()
+            .name("watcher".to_owned())
+            .spawn(move || watching.run(&end))?;
+        Ok(Watcher { thread, ending })
+    }
+
+    /// Publishes the last offsets, if the topic answers, and ends.
+    pub(super) fn end(self) {
+        drop(self.ending);
+        // A panic has ended the process already.
+        let _ = self.thread.join();
+    }
+}
+
+struct Watching<W> {
+    watch: W,
+    known: Vec<u32>,
+    committed: Committed,
+    added: Sender<Vec<Assignment>>,
+    published: BTreeMap<u32, u64>,
+}
+
+impl<W: Watch> Watching<W> {
+    fn run(mut self, end: &Receiver<()>) {
+        let mut looked = Instant::now();
+        let mut answers = true;
+        loop {
+            let is_over = end.recv_timeout(PUBLISHING) != Err(RecvTimeoutError::Timeout);
+            // At the end a broker that does not answer is not waited for again.
+            if is_over && !answers {
+                return;
+            }
+            let mut result = self.publish();
+            if !is_over && result.is_ok() && looked.elapsed() >= DISCOVERY {
+                looked = Instant::now();
+                result = self.discover();
+            }
+            let did_answer = std::mem::replace(&mut answers, result.is_ok());
+            if let Err(error) = result
+                && did_answer
+            {
+                tracing::warn!(error = one_line(&error), "watching the topic failed, trying again");
+            }
+            if is_over {
+                return;
+            }
+        }
+    }
+
+    fn publish(&mut self) -> Result<(), SourceError> {
+        let committed = self.committed.all();
+        if committed != self.published {
+            self.watch.publish(&committed)?;
+            self.published = committed;
+        }
+        Ok(())
+    }
+
+    fn discover(&mut self) -> Result<(), SourceError> {
+        let found = self.watch.added(&self.known)?;
+        if found.is_empty() {
+            return Ok(());
+        }
+        let partitions: Vec<_> = found.iter().map(|found| found.partition).collect();
+        tracing::info!(?partitions, "partitions were added to the topic, reading them");
+        self.known.extend(partitions);
+        // Nobody listens any more while the run ends.
+        let _ = self.added.send(found);
+        Ok(())
+    }
+}
