@@ -79,6 +79,9 @@ struct RunArgs {
     /// Leave out tweets whose author gives no location
     #[arg(long, env = "TWEETFLOW_REQUIRE_LOCATION")]
     require_location: bool,
+    /// What becomes of shown names
+    #[arg(long, env = "TWEETFLOW_NAMES", value_enum, default_value_t)]
+    names: decode::Names,
     /// At least so long between two commits
     #[arg(long, env = "TWEETFLOW_COMMIT_INTERVAL_MS", value_name = "MS", default_value_t = 0)]
     commit_interval_ms: u64,
@@ -182,7 +185,7 @@ fn config(args: &RunArgs) -> RunConfig {
     config.workers = usize::from(args.workers);
     config.job.clone_from(&args.job);
     config.from.clone_from(&args.from);
-    config.decode = decode::Settings { require_location: args.require_location };
+    config.decode = decode::Settings { require_location: args.require_location, names: args.names };
     config.epoch = Duration::from_millis(args.epoch_ms);
     config.pace.interval = Duration::from_millis(args.commit_interval_ms);
     config.credit = Credit { records: args.max_records.max(1), ..config.credit };

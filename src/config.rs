@@ -48,11 +48,12 @@ impl RunConfig {
     pub fn fingerprint(&self, tables: &[dataflows::Table]) -> String {
         use std::fmt::Write;
         let mut text = format!(
-            "decoder={} topic={} from={} require_location={}",
+            "decoder={} topic={} from={} require_location={} names={}",
             decode::VERSION,
             self.topic,
             self.from,
-            self.decode.require_location
+            self.decode.require_location,
+            self.decode.names
         );
         for table in tables {
             let definition = xxhash_rust::xxh3::xxh3_64(table.definition().as_bytes());

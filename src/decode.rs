@@ -1,21 +1,28 @@
 //! Payload bytes to events; the only place that knows JSON.
 //!
-//! A record becomes exactly one [`Event`], or an [`Undecodable`] for the dead letters. All text
-//! rules are applied here (names without emoji, hashtags that can be keys), so that tables are pure
-//! functions of what comes out. Nothing is copied before it is known to be needed.
+//! A record becomes its events, or one [`Undecodable`] for the dead letters and no event at all.
+//! Which form it has is told by its shape, record by record: `v1` for the stream objects of the
+//! first API, `v2` for the envelopes and flattened tweets of the second. All text rules are applied
+//! here (shown names, hashtags that can be keys), so that tables are pure functions of what comes
+//! out. Nothing is copied before it is known to be needed.
 //!
 //! Whoever changes what a record becomes raises [`VERSION`]: rows that exist were made by the old
 //! rule. The golden rows in the tests fail otherwise.
 
+mod json;
 mod name;
+mod text;
 mod v1;
+mod v2;
+
+pub use name::Names;
 
 use dataflows::Event;
 use dataflows::latest::Version;
 use dataflows::tweet::Kind;
 
 /// Part of the fingerprint of the tables; raised by hand with every change of meaning.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Characters that a hashtag's column holds.
 const HASHTAG_CHARACTERS: usize = 255;
@@ -23,8 +30,10 @@ const HASHTAG_CHARACTERS: usize = 255;
 /// What decides about a record beside its bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Settings {
-    /// Leave out tweets whose author gives no location (`user.location` is null).
+    /// Leave out tweets whose author gives no location (it is null, or there is no author).
     pub require_location: bool,
+    /// What a shown name becomes.
+    pub names: Names,
 }
 
 /// A record that cannot be counted.
@@ -39,7 +48,7 @@ pub enum Undecodable {
     /// It is an object that is neither a tweet nor a known message.
     #[error("neither a tweet nor a known message")]
     Unknown,
-    /// It is a tweet without a readable id or author's id.
+    /// It holds a tweet or user without a readable id.
     #[error("the {0} is missing or not a number")]
     Id(&'static str),
     /// One of its hashtags cannot be a key.
@@ -61,16 +70,45 @@ impl Undecodable {
     }
 }
 
-/// What a record's value says. `version` holds the record's place; the tweet's id is set here.
+/// Appends what a record's value says to `events`: at least one event, or none and the fault.
+/// `version` holds the record's place; the tweet's id is set here.
 pub fn decode(
     payload: Option<&[u8]>,
     version: Version,
     settings: Settings,
-) -> Result<Event, Undecodable> {
-    match payload {
-        None => Ok(Event::Other(Kind::Tombstone)),
-        Some(bytes) => v1::decode(bytes, version, settings),
+    events: &mut Vec<Event>,
+) -> Result<(), Undecodable> {
+    let before = events.len();
+    let result = match payload {
+        None => {
+            events.push(Event::Other(Kind::Tombstone));
+            Ok(())
+        }
+        Some(bytes) => value(bytes, version, settings, events),
+    };
+    if result.is_err() {
+        events.truncate(before);
     }
+    result
+}
+
+/// One pass tells the form and, for the first API, holds all that is needed; a record of the second
+/// is read once more, as what it is.
+fn value(
+    bytes: &[u8],
+    version: Version,
+    settings: Settings,
+    events: &mut Vec<Event>,
+) -> Result<(), Undecodable> {
+    let message: v1::Message<'_> = json::parse(bytes)?;
+    match message.form() {
+        v1::Form::Tweet => events.push(v1::tweet(&message, bytes, version, settings)?),
+        v1::Form::Notice(kind) => events.push(Event::Other(kind)),
+        v1::Form::Page => v2::page(json::parse(bytes)?, version, settings, events)?,
+        v1::Form::Flat => v2::flat(json::parse(bytes)?, version, settings, events)?,
+        v1::Form::Unknown => return Err(Undecodable::Unknown),
+    }
+    Ok(())
 }
 
 /// A hashtag as a key, or why it can be none: the column pads spaces when it compares, and a
@@ -84,3 +122,11 @@ fn hashtag(text: &str) -> Result<Box<str>, Undecodable> {
     }
     Ok(text.into())
 }
+
+/// The hashtags of a text as keys.
+fn hashtags_of_text(text: &str) -> Result<Vec<Box<str>>, Undecodable> {
+    text::hashtags(text).iter().map(|tag| hashtag(tag)).collect()
+}
+
+#[cfg(test)]
+mod tests;

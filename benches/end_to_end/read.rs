@@ -66,7 +66,8 @@ fn read(mode: Mode, topic: &KafkaTopic, assignments: &[Assignment]) -> Result<Re
     for assignment in assignments {
         source.assign(assignment)?;
     }
-    let settings = Settings { require_location: true };
+    let settings = Settings { require_location: true, ..Settings::default() };
+    let mut events = Vec::new();
     let mut read = Read { records: 0, bytes: 0, first: None, last: Instant::now() };
     while !source.is_finished() {
         let records = source.poll(512, &mut |polled| {
@@ -79,7 +80,9 @@ fn read(mode: Mode, topic: &KafkaTopic, assignments: &[Assignment]) -> Result<Re
                     partition: record.partition,
                     offset: record.offset,
                 };
-                let _ = black_box(decode(record.payload, version, settings));
+                events.clear();
+                let _ = black_box(decode(record.payload, version, settings, &mut events));
+                black_box(&events);
             }
         })?;
         if records == 0 {

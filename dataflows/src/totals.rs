@@ -1,7 +1,8 @@
-//! `totals(name, records)`: how many records of each kind were read: tweets that count, tweets that
-//! the filter left out, and the stream's other messages by kind.
+//! `totals(name, records)`: what was read, by kind: tweets that count, tweets that the filter left
+//! out, users that pages list beside their tweets, and the stream's other messages.
 //!
-//! Together with the dead letters these are all records: per partition, nothing is unaccounted for.
+//! Every record adds at least one here, or is a dead letter: nothing is unaccounted for. A page of
+//! the second API adds one for each of its tweets and users.
 //!
 //! Restore: a row's number is the difference that its records add up to.
 
@@ -13,9 +14,9 @@ use differential_dataflow::operators::CountTotal;
 /// The declaration.
 pub const TABLE: Table = Table {
     name: "totals",
-    comment: "records read, by kind",
+    comment: "what was read, by kind",
     columns: &[
-        Column::new("name", Kind::Text(64), "kind of record"),
+        Column::new("name", Kind::Text(64), "tweets, users, or a kind of message"),
         Column::new("records", Kind::Unsigned, "how many were read"),
     ],
     key: 1,

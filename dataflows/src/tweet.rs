@@ -1,4 +1,4 @@
-//! What a record becomes: the tweet as the tables need it, and the other messages of the stream.
+//! What a record becomes: tweets and users as the tables need them, and the stream's other messages.
 //!
 //! All text rules (names without emoji, hashtags that can be keys) are applied before a tweet
 //! arrives here, so that a table is a pure function of these fields.
@@ -7,6 +7,9 @@ use crate::latest::Version;
 use serde::{Deserialize, Serialize};
 
 /// One tweet.
+///
+/// The service's first API shows the author inside the tweet; the second lists users beside the
+/// tweets of a page, and there the statements about them are events of their own.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Tweet {
     /// Which of two statements about the same user is the newer one; holds the tweet's id.
@@ -14,11 +17,11 @@ pub struct Tweet {
     /// Its own hashtags as written, repeated where they are repeated; never those of a quoted or
     /// retweeted tweet.
     pub hashtags: Vec<Box<str>>,
-    /// Its author as of this tweet.
-    pub user: User,
+    /// Its author as of this tweet, where the tweet itself says so.
+    pub user: Option<User>,
 }
 
-/// The author of a tweet as one tweet shows it.
+/// A user as one record shows it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct User {
     /// The account's number.
@@ -31,13 +34,16 @@ pub struct User {
     pub followers: Option<i64>,
 }
 
-/// What a record counts as. Each record is exactly one of them or a dead letter.
+/// What `totals` counts. Each record adds at least one to one of them, or is a dead letter; a page
+/// adds one for each of its tweets and users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Kind {
     /// A tweet that the tables count.
     Tweet,
     /// A tweet that the location filter leaves out.
     Filtered,
+    /// A user that a page lists beside its tweets.
+    User,
     /// `{"delete":…}`: a tweet was deleted.
     Delete,
     /// `{"scrub_geo":…}`: locations up to a tweet must go.
@@ -52,7 +58,11 @@ pub enum Kind {
     Disconnect,
     /// `{"warning":…}`: the stream may end soon.
     Warning,
-    /// `{"event":…}`, `{"friends":…}` and the other messages of user streams.
+    /// Something else that the service asks for about a tweet or an account: an edit, a protected
+    /// account, a line of a compliance job.
+    Compliance,
+    /// What was understood and changes nothing: `{"event":…}`, `{"friends":…}`, pages of lists or
+    /// counts.
     Other,
     /// A record without a value.
     Tombstone,
@@ -64,6 +74,7 @@ impl Kind {
         match self {
             Kind::Tweet => "tweets",
             Kind::Filtered => "filtered",
+            Kind::User => "users",
             Kind::Delete => "delete",
             Kind::ScrubGeo => "scrub_geo",
             Kind::Limit => "limit",
@@ -71,6 +82,7 @@ impl Kind {
             Kind::UserWithheld => "user_withheld",
             Kind::Disconnect => "disconnect",
             Kind::Warning => "warning",
+            Kind::Compliance => "compliance",
             Kind::Other => "other",
             Kind::Tombstone => "tombstone",
         }
@@ -82,15 +94,18 @@ impl Kind {
 pub enum Event {
     /// A tweet that counts.
     Tweet(Tweet),
-    /// Any other record that was understood.
+    /// A user as a page lists it beside its tweets.
+    User(Version, User),
+    /// Whatever else was understood.
     Other(Kind),
 }
 
 impl Event {
-    /// What the record counts as.
+    /// What `totals` counts it as.
     pub fn kind(&self) -> Kind {
         match self {
             Event::Tweet(_) => Kind::Tweet,
+            Event::User(..) => Kind::User,
             Event::Other(kind) => *kind,
         }
     }

@@ -1,4 +1,6 @@
-//! `users(user_id, username, nb_friends, …)`: each author as of the newest of their tweets.
+//! `users(user_id, username, nb_friends, …)`: each user as of the newest tweet that shows them.
+//!
+//! A tweet shows its author, or the page that it stands in shows users beside the tweets.
 //!
 //! "Newest" is the order of [`Version`]; what the order looks at stands in the row.
 //!
@@ -9,6 +11,7 @@
 use crate::changes::{Changes, changes};
 use crate::latest::{Latest, Version};
 use crate::table::{Column, Kind, Restore, Table};
+use crate::tweet::User;
 use crate::{Event, Events, Row, Rows, Value};
 use differential_dataflow::operators::CountTotal;
 use serde::{Deserialize, Serialize};
@@ -16,7 +19,7 @@ use serde::{Deserialize, Serialize};
 /// The declaration.
 pub const TABLE: Table = Table {
     name: "users",
-    comment: "each author as of the newest of their tweets",
+    comment: "each user as of the newest tweet that shows them",
     columns: &[
         Column::new("user_id", Kind::Unsigned, "the account's number"),
         Column::new("username", Kind::Text(255), "shown name without emoji, or No name"),
@@ -32,7 +35,7 @@ pub const TABLE: Table = Table {
     version: 1,
 };
 
-/// What one tweet states about its author. The derived order decides by the version; the other
+/// What one tweet, or the page around it, states about a user. The derived order decides by the version; the other
 /// fields only make it total.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Profile {
@@ -44,23 +47,32 @@ struct Profile {
 
 /// The rows as a function of the events.
 pub fn build<'scope>(events: &Events<'scope>, rows: &Rows<'scope>) -> Changes<'scope> {
-    let seen = events.extract("authors of tweets", |batch, seen| {
+    let seen = events.extract("users", |batch, seen| {
         for (event, epoch, difference) in batch {
-            if let Event::Tweet(tweet) = event
+            if let Some((version, user)) = statement(event)
                 && *difference > 0
             {
                 let profile = Profile {
-                    version: tweet.version,
-                    name: tweet.user.name.clone(),
-                    friends: tweet.user.friends,
-                    followers: tweet.user.followers,
+                    version,
+                    name: user.name.clone(),
+                    friends: user.friends,
+                    followers: user.followers,
                 };
-                seen.push((tweet.user.id, *epoch, Latest(profile)));
+                seen.push((user.id, *epoch, Latest(profile)));
             }
         }
     });
     let counted = seen.concat(rows.restore(state)).count_total();
     changes(counted, &TABLE, |user_id, Latest(profile)| row(*user_id, profile))
+}
+
+/// What an event says about a user, and how new that is.
+fn statement(event: &Event) -> Option<(Version, &User)> {
+    match event {
+        Event::Tweet(tweet) => Some((tweet.version, tweet.user.as_ref()?)),
+        Event::User(version, user) => Some((*version, user)),
+        Event::Other(_) => None,
+    }
 }
 
 fn row(user_id: u64, profile: &Profile) -> Row {

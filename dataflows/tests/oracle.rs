@@ -65,12 +65,16 @@ fn event(random: &mut Random, offset: u64) -> Event {
         friends,
         followers: (random.below(3) > 0).then_some(7),
     };
-    Event::Tweet(Tweet { version, hashtags: tags, user })
+    match random.below(4) {
+        0 => Event::User(version, user),
+        1 => Event::Tweet(Tweet { version, hashtags: tags, user: None }),
+        _ => Event::Tweet(Tweet { version, hashtags: tags, user: Some(user) }),
+    }
 }
 
 /// The tables as plain loops over all events so far.
 mod model {
-    use super::{BTreeMap, Event, Row, Tables, Tweet, Value};
+    use super::{BTreeMap, Event, Row, Tables, Tweet, User, Value, Version};
 
     type Model = fn(&[Event]) -> Vec<Row>;
 
@@ -90,7 +94,7 @@ mod model {
     fn tweets(events: &[Event]) -> impl Iterator<Item = &Tweet> {
         events.iter().filter_map(|event| match event {
             Event::Tweet(tweet) => Some(tweet),
-            Event::Other(_) => None,
+            Event::User(..) | Event::Other(_) => None,
         })
     }
 
@@ -109,21 +113,26 @@ mod model {
         counts(events.iter().map(|event| event.kind().name()))
     }
 
-    /// By tweet id, then record time, partition, offset, spelt out here a second time.
+    /// By tweet id, then record time, partition, offset and the values, spelt out here a second
+    /// time.
     fn users(events: &[Event]) -> Vec<Row> {
-        let mut newest = BTreeMap::<u64, &Tweet>::new();
-        let rank = |tweet: &Tweet| {
-            let v = tweet.version;
-            (v.tweet_id, v.record_ms, v.partition, v.offset)
+        let mut newest = BTreeMap::<u64, (Version, &User)>::new();
+        let rank = |(v, user): (Version, &User)| {
+            let values = (user.name.clone(), user.friends, user.followers);
+            (v.tweet_id, v.record_ms, v.partition, v.offset, values)
         };
-        for tweet in tweets(events) {
-            let held = newest.entry(tweet.user.id).or_insert(tweet);
-            if rank(tweet) > rank(held) {
-                *held = tweet;
+        let statements = events.iter().filter_map(|event| match event {
+            Event::Tweet(tweet) => Some((tweet.version, tweet.user.as_ref()?)),
+            Event::User(version, user) => Some((*version, user)),
+            Event::Other(_) => None,
+        });
+        for statement in statements {
+            let held = newest.entry(statement.1.id).or_insert(statement);
+            if rank(statement) > rank(*held) {
+                *held = statement;
             }
         }
-        let row = |tweet: &Tweet| -> Row {
-            let (user, v) = (&tweet.user, tweet.version);
+        let row = |(v, user): (Version, &User)| -> Row {
             Box::new([
                 Value::UInt(user.id),
                 Value::Text(user.name.clone()),
@@ -234,8 +243,9 @@ fn schedule(seed: u64) {
         let mut by_epoch = BTreeMap::<Epoch, Vec<Event>>::new();
         for _ in 0..random.below(60) {
             let epoch = 1 + random.below(epochs);
+            // One record may hold several events.
             let event = event(&mut random, offset);
-            offset += 1;
+            offset += random.below(2);
             let worker = usize::try_from(random.below(workers)).expect("small");
             feed[worker].push((epoch, event.clone()));
             by_epoch.entry(epoch).or_default().push(event);

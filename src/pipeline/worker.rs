@@ -9,8 +9,8 @@ use super::{Lead, Shared};
 use crate::dead_letters::{DeadLetter, SAMPLE_BYTES};
 use crate::source::{Assignment, Polled, Record, Source, SourceError, Topic};
 use crate::{decode, progress};
-use dataflows::Epoch;
 use dataflows::latest::Version;
+use dataflows::{Epoch, Event};
 use std::collections::VecDeque;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
@@ -73,6 +73,7 @@ pub(super) fn run<T: Topic>(timely: &mut Worker, shared: &Shared<T>) -> WorkerSu
             is_bounded: false,
             clock: None,
             added: None,
+            decoded: Vec::new(),
         };
         reader.run(timely, lead)
     });
@@ -108,6 +109,8 @@ struct Reader<'a, T: Topic> {
     clock: Option<(Epoch, Instant)>,
     /// On worker 0, once the rows are restored: partitions that the watcher finds.
     added: Option<Receiver<Vec<Assignment>>>,
+    /// The events of one record, on their way.
+    decoded: Vec<Event>,
 }
 
 impl<T: Topic> Reader<'_, T> {
@@ -256,13 +259,13 @@ impl<T: Topic> Reader<'_, T> {
         if room == 0 {
             return Ok(0);
         }
-        let settings = self.shared.config.decode;
+        let (settings, decoded) = (self.shared.config.decode, &mut self.decoded);
         let mut bytes = 0;
         let limit = usize::try_from(room.min(POLL_RECORDS)).unwrap_or(usize::MAX);
         let records = self.source.poll(limit, &mut |polled| match polled {
             Polled::Record(record) => {
                 bytes += record.payload.map_or(0, |payload| payload.len() as u64);
-                enter(inputs, &record, settings);
+                enter(inputs, &record, settings, decoded);
             }
             Polled::Reached(reached) => {
                 let of = |assignment: &&Assignment| assignment.partition == reached.partition;
@@ -282,12 +285,18 @@ impl<T: Topic> Reader<'_, T> {
     }
 }
 
-/// Decodes one record; it enters as an event or as a dead letter.
-fn enter(inputs: &mut Inputs, record: &Record<'_>, settings: decode::Settings) {
+/// Decodes one record; it enters as its events or as a dead letter. `decoded` is empty before and
+/// after.
+fn enter(
+    inputs: &mut Inputs,
+    record: &Record<'_>,
+    settings: decode::Settings,
+    decoded: &mut Vec<Event>,
+) {
     let Record { partition, offset, timestamp_ms, payload } = *record;
     let version = Version { tweet_id: 0, record_ms: timestamp_ms, partition, offset };
-    match decode::decode(payload, version, settings) {
-        Ok(event) => inputs.events.update(event, 1),
+    match decode::decode(payload, version, settings, decoded) {
+        Ok(()) => decoded.drain(..).for_each(|event| inputs.events.update(event, 1)),
         Err(fault) => {
             let payload = payload.unwrap_or_default();
             let letter = DeadLetter {

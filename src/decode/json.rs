@@ -1,0 +1,141 @@
+//! JSON as the decoders read it: objects only, text borrowed, faults told apart.
+//!
+//! Invariant: nothing here recurses with the input's depth, because only fields that are looked at
+//! are entered; the rest is skipped by a loop. It does not know tweets.
+
+use super::Undecodable;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+/// The object that `bytes` are.
+pub(super) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Undecodable> {
+    match serde_json::from_slice(bytes) {
+        Ok(Object(value)) => Ok(value),
+        Err(error) if error.is_data() => Err(shape_or_json(bytes, error)),
+        Err(error) => Err(Undecodable::Json(error)),
+    }
+}
+
+/// A wrong shape ends the reading where it is found; behind it there may be no JSON at all.
+fn shape_or_json(bytes: &[u8], shape: serde_json::Error) -> Undecodable {
+    match serde_json::from_slice::<IgnoredAny>(bytes) {
+        Ok(_) => Undecodable::Shape(shape),
+        Err(error) => Undecodable::Json(error),
+    }
+}
+
+/// A JSON object. (serde's own structs would take an array as well, field by field.)
+pub(super) struct Object<T>(pub(super) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ObjectVisitor<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+            type Value = Object<T>;
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+/// One object, or an array of objects.
+pub(super) struct OneOrMany<T>(pub(super) Vec<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AnyVisitor<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for AnyVisitor<T> {
+            type Value = OneOrMany<T>;
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object or an array of objects")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<OneOrMany<T>, A::Error> {
+                let one = T::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(OneOrMany(vec![one]))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<OneOrMany<T>, A::Error> {
+                let mut many = Vec::new();
+                while let Some(Object(one)) = seq.next_element()? {
+                    many.push(one);
+                }
+                Ok(OneOrMany(many))
+            }
+        }
+        deserializer.deserialize_any(AnyVisitor(PhantomData))
+    }
+}
+
+/// Text that is borrowed where it has no escapes. (serde's own `Option<Cow<str>>` always copies.)
+pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
+
+impl Text<'_> {
+    /// The id that the text spells.
+    pub(super) fn id(&self) -> Option<u64> {
+        self.0.parse().ok()
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextVisitor;
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Text<'de>;
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a string")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(TextVisitor)
+    }
+}
+
+/// An `id`: a number in the first API, a string in the second.
+#[derive(Clone, Copy)]
+pub(super) enum Id {
+    /// A number.
+    Number(u64),
+    /// A string, whatever it holds.
+    String,
+}
+
+impl Id {
+    /// The number, where it is one.
+    pub(super) fn number(self) -> Option<u64> {
+        match self {
+            Id::Number(number) => Some(number),
+            Id::String => None,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct IdVisitor;
+        impl Visitor<'_> for IdVisitor {
+            type Value = Id;
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an id")
+            }
+            fn visit_u64<E>(self, number: u64) -> Result<Id, E> {
+                Ok(Id::Number(number))
+            }
+            fn visit_str<E>(self, _: &str) -> Result<Id, E> {
+                Ok(Id::String)
+            }
+        }
+        deserializer.deserialize_any(IdVisitor)
+    }
+}

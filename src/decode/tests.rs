@@ -1,0 +1,295 @@
+//! Golden rows of every form, and the rules one by one.
+//!
+//! Whoever has to change a golden row raises [`VERSION`].
+
+use super::{Names, Settings, Undecodable, VERSION, decode};
+use dataflows::Event;
+use dataflows::latest::Version;
+use dataflows::tweet::{Kind, User};
+use std::fmt::Write;
+
+const PLACE: Version = Version { tweet_id: 0, record_ms: 5, partition: 1, offset: 2 };
+const LOCATED: Settings = Settings { require_location: true, names: Names::Clean };
+
+fn decoded_with(json: &str, settings: Settings) -> Result<Vec<Event>, Undecodable> {
+    let mut events = Vec::new();
+    decode(Some(json.as_bytes()), PLACE, settings, &mut events)?;
+    Ok(events)
+}
+
+fn decoded(json: &str) -> Result<Vec<Event>, Undecodable> {
+    decoded_with(json, Settings::default())
+}
+
+/// One event a line; a fault as its reason and text.
+fn golden_with(json: &str, settings: Settings) -> String {
+    let events = match decoded_with(json, settings) {
+        Ok(events) => events,
+        Err(fault) => return format!("{}: {fault}", fault.reason()),
+    };
+    let mut lines = String::new();
+    for event in events {
+        match event {
+            Event::Tweet(tweet) => {
+                assert_eq!(Version { tweet_id: 0, ..tweet.version }, PLACE);
+                write!(lines, "tweet {} {:?}", tweet.version.tweet_id, tweet.hashtags).unwrap();
+                if let Some(user) = tweet.user {
+                    write!(lines, " by {}", shown(&user)).unwrap();
+                }
+            }
+            Event::User(version, user) => {
+                assert_eq!(Version { tweet_id: 0, ..version }, PLACE);
+                write!(lines, "user {} as of {}", shown(&user), version.tweet_id).unwrap();
+            }
+            Event::Other(kind) => lines.push_str(kind.name()),
+        }
+        lines.push('\n');
+    }
+    lines
+}
+
+fn shown(user: &User) -> String {
+    format!("{} {:?} {:?} {:?}", user.id, user.name, user.friends, user.followers)
+}
+
+fn golden(json: &str) -> String {
+    golden_with(json, Settings::default())
+}
+
+#[test]
+fn golden_rows_belong_to_a_version() {
+    assert_eq!(VERSION, 2);
+}
+
+/// A tweet of the first API, with everything around it that must not be looked at.
+const V1: &str = r##"{"created_at":"Mon Nov 23 09:00:00 +0000 2026","id":1993,"id_str":"9007199254740993",
+    "text":"#Rust and #text \ud83e\udd80","truncated":false,
+    "entities":{"hashtags":[{"text":"Rust","indices":[0,5]},{"text":"r\u00fcst","indices":[10,15]}]},
+    "retweeted_status":{"id":1,"entities":{"hashtags":[{"text":"other"}]}},
+    "user":{"id":7,"id_str":"7","name":"Ada \ud83e\udd80","location":null,"friends_count":-1}}"##;
+
+#[test]
+fn a_tweet_of_the_first_api() {
+    insta::assert_snapshot!(golden(V1), @r#"tweet 9007199254740993 ["Rust", "rüst"] by 7 "Ada" Some(-1) None"#);
+    insta::assert_snapshot!(golden_with(V1, LOCATED), @"filtered");
+    let legacy = Settings { names: Names::Legacy, ..Settings::default() };
+    let kept = V1.replace("\"Ada ", "\"s 東");
+    insta::assert_snapshot!(golden_with(&kept, legacy), @r#"tweet 9007199254740993 ["Rust", "rüst"] by 7 "s 🦀" Some(-1) None"#);
+}
+
+#[test]
+fn a_truncated_tweet_has_its_hashtags_in_the_extended_form() {
+    let tweet =
+        |truncated: &str, own: &str, extended: &str| {
+            golden(&format!(
+            r#"{{"id":1,"user":{{"id":2}},"truncated":{truncated},"text":"\#t","entities":{own},
+            "extended_tweet":{{"full_text":"\#f \#g","entities":{extended}}}}}"#
+        ).replace("\\#", "#"))
+        };
+    let (own, extended) =
+        (r#"{"hashtags":[{"text":"a"}]}"#, r#"{"hashtags":[{"text":"a"},{"text":"b"}]}"#);
+    for (truncated, own, extended, expected) in [
+        ("true", own, extended, r#"["a", "b"]"#),
+        ("false", own, extended, r#"["a"]"#),
+        ("true", own, "null", r#"["a"]"#),
+        ("false", "null", extended, r#"["a", "b"]"#),
+        ("true", "null", "null", r#"["f", "g"]"#),
+        ("null", "{}", "null", "[]"),
+    ] {
+        let expected = format!("tweet 1 {expected} by 2 \"No name\" None None\n");
+        assert_eq!(tweet(truncated, own, extended), expected, "{truncated} {own} {extended}");
+    }
+}
+
+#[test]
+fn a_tweet_without_entities_has_its_hashtags_in_the_text() {
+    for (json, expected) in [
+        (r#"{"id":1,"user":{"id":2},"text":"see #a & #b, &#39; #1"}"#, r#"["a", "b"]"#),
+        (
+            r##"{"id":1,"user":{"id":2},"text":"#a","full_text":"#a #c","entities":null}"##,
+            r#"["a", "c"]"#,
+        ),
+        (r##"{"id":1,"user":{"id":2},"text":"#a","entities":{"hashtags":[]}}"##, "[]"),
+        (r#"{"id":1,"user":{"id":2}}"#, "[]"),
+    ] {
+        let expected = format!("tweet 1 {expected} by 2 \"No name\" None None\n");
+        assert_eq!(golden(json), expected, "{json}");
+    }
+    let flat = r#"{"id":"1","edit_history_tweet_ids":["1"],"text":"see #a"}"#;
+    assert_eq!(golden(flat), "tweet 1 [\"a\"]\n");
+}
+
+/// A search page: two tweets, a referenced one, three users of which one says nothing.
+const PAGE: &str = r##"{
+    "data":[
+        {"id":"9007199254740993","text":"#text","author_id":"7","public_metrics":{"like_count":1},
+         "entities":{"hashtags":[{"start":0,"end":5,"tag":"Rust"},{"start":6,"end":9,"tag":"Rust"}]}},
+        {"id":"12","text":"no entities: none asked for, or no #hashtags","author_id":"8","withheld":{}}],
+    "includes":{
+        "tweets":[{"id":"9007199254740999","text":"#other","entities":{"hashtags":[{"tag":"other"}]}}],
+        "users":[
+            {"id":"7","name":"Ada 🦀","location":"London","entities":{"description":{"hashtags":[{"tag":"x"}]}},
+             "public_metrics":{"followers_count":3,"following_count":2,"tweet_count":1}},
+            {"id":"8","name":"Ben"},
+            {"id":"9","name":"mentioned","public_metrics":{"following_count":0}}]},
+    "errors":[{"title":"Not Found Error"}],
+    "meta":{"result_count":2}}"##;
+
+#[test]
+fn a_page_of_the_second_api() {
+    insta::assert_snapshot!(golden(PAGE), @r#"
+    tweet 9007199254740993 ["Rust", "Rust"]
+    tweet 12 ["hashtags"]
+    user 7 "Ada" Some(2) Some(3) as of 9007199254740993
+    user 9 "mentioned" Some(0) None as of 9007199254740993
+    "#);
+    // The filter leaves out tweets, not users.
+    insta::assert_snapshot!(golden_with(PAGE, LOCATED), @r#"
+    tweet 9007199254740993 ["Rust", "Rust"]
+    filtered
+    user 7 "Ada" Some(2) Some(3) as of 9007199254740993
+    user 9 "mentioned" Some(0) None as of 9007199254740993
+    "#);
+}
+
+#[test]
+fn one_tweet_of_the_filtered_stream() {
+    let json = r##"{"data":{"id":"5","text":"#a","author_id":"7","entities":{"hashtags":[{"tag":"a"}]}},
+        "includes":{"users":[{"id":"7","name":"","public_metrics":{"following_count":1}}]},
+        "matching_rules":[{"id":"1","tag":"rule"}]}"##;
+    insta::assert_snapshot!(golden(json), @r#"
+    tweet 5 ["a"]
+    user 7 "No name" Some(1) None as of 5
+    "#);
+}
+
+#[test]
+fn a_flattened_tweet() {
+    let json = r##"{"id":"5","text":"#a","author_id":"7","entities":{"hashtags":[{"tag":"a"}]},
+        "author":{"id":"7","name":"Ada","public_metrics":{"following_count":1,"followers_count":4}},
+        "in_reply_to_user":{"id":"8","public_metrics":{"following_count":9}},
+        "referenced_tweets":[{"type":"quoted","id":"9","author":{"id":"9","public_metrics":{"following_count":9}}}]}"##;
+    insta::assert_snapshot!(golden(json), @r#"
+    tweet 5 ["a"]
+    user 7 "Ada" Some(1) Some(4) as of 5
+    "#);
+    insta::assert_snapshot!(golden_with(json, LOCATED), @r#"
+    filtered
+    user 7 "Ada" Some(1) Some(4) as of 5
+    "#);
+    insta::assert_snapshot!(golden(r#"{"id":"5","text":"x","author_id":"7"}"#), @"tweet 5 []");
+}
+
+#[test]
+fn messages_are_counted_by_kind() {
+    for (json, kind) in [
+        (r#"{"delete":{"status":{"id":1,"id_str":"1","user_id":3}}}"#, Kind::Delete),
+        (r#"{"scrub_geo":{"user_id":1,"up_to_status_id":2}}"#, Kind::ScrubGeo),
+        (r#"{"limit":{"track":1234}}"#, Kind::Limit),
+        (r#"{"status_withheld":{"id":1}}"#, Kind::StatusWithheld),
+        (r#"{"user_withheld":{"id":1}}"#, Kind::UserWithheld),
+        (r#"{"disconnect":{"code":4}}"#, Kind::Disconnect),
+        (r#"{"warning":{"code":"FALLING_BEHIND"}}"#, Kind::Warning),
+        (r#"{"friends":[1]}"#, Kind::Other),
+        (r#"{"data":{"delete":{"tweet":{"id":"1","author_id":"2"}}}}"#, Kind::Delete),
+        (r#"{"data":{"tweet_delete":{"tweet":{"id":"1"}}}}"#, Kind::Delete),
+        (r#"{"data":{"withheld":{"tweet":{"id":"1"}}}}"#, Kind::StatusWithheld),
+        (r#"{"data":{"user_withheld":{"user":{"id":"1"}}}}"#, Kind::UserWithheld),
+        (r#"{"data":{"scrub_geo":{"user":{"id":"1"}}}}"#, Kind::ScrubGeo),
+        (r#"{"data":{"user_suspend":{"user":{"id":"1"}}}}"#, Kind::Compliance),
+        (r#"{"data":{"tweet_edit":{"tweet":{"id":"1"}}}}"#, Kind::Compliance),
+        (r#"{"id":"1","action":"delete","created_at":"x","reason":"protected"}"#, Kind::Compliance),
+        (r#"{"data":[{"id":"1","name":"a list","withheld":{}}],"meta":{}}"#, Kind::Other),
+        (r#"{"data":[{"id":"1","public_metrics":{"following_count":1}}]}"#, Kind::Other),
+        (r#"{"data":[{"start":"x","end":"y","tweet_count":1}]}"#, Kind::Other),
+        (r#"{"data":{"id":"1","event_type":"MessageCreate","text":"a letter"}}"#, Kind::Other),
+        (r#"{"data":[],"meta":{"result_count":0}}"#, Kind::Other),
+        (r#"{"meta":{"result_count":0}}"#, Kind::Other),
+        (r#"{"data":null,"errors":[{"title":"x"}]}"#, Kind::Other),
+    ] {
+        match decoded(json) {
+            Ok(events) => assert_eq!(events, [Event::Other(kind)], "{json}"),
+            Err(fault) => panic!("{json}: {fault}"),
+        }
+    }
+    let mut events = Vec::new();
+    assert!(decode(None, PLACE, LOCATED, &mut events).is_ok());
+    assert_eq!(events, [Event::Other(Kind::Tombstone)]);
+}
+
+#[test]
+fn what_is_no_tweet_has_a_reason() {
+    for (json, reason) in [
+        ("", "json"),
+        ("{", "json"),
+        ("hello", "json"),
+        (r#"{"id":1,"user":{"id":2}} x"#, "json"),
+        ("[1,", "json"),
+        (r#"{"id":[],"user":{"id":2}"#, "json"),
+        ("[]", "shape"),
+        ("7", "shape"),
+        ("{}", "shape"),
+        (r#"{"id":1}"#, "shape"),
+        (r#"{"id":1,"text":"x"}"#, "shape"),
+        (r#"{"id":-1,"user":{"id":2}}"#, "shape"),
+        (r#"{"id":1,"user":[]}"#, "shape"),
+        (r#"{"id":1,"user":{"id":2},"entities":[[]]}"#, "shape"),
+        (r#"{"id":1,"user":{"id":2},"entities":{"hashtags":[["a"]]}}"#, "shape"),
+        (r#"{"id":1,"user":{"id":2},"extended_tweet":[]}"#, "shape"),
+        (r#"{"id":1,"user":{"id":2},"text":7}"#, "shape"),
+        (r#"{"data":7}"#, "shape"),
+        (r#"{"data":[7]}"#, "shape"),
+        (r#"{"data":{"id":7,"text":"x"}}"#, "shape"),
+        (r#"{"author":"somebody"}"#, "shape"),
+        (r#"{"author_id":"1","id":"2"}"#, "shape"),
+        (r#"{"user":{"id":2}}"#, "id"),
+        (r#"{"id":"x","user":{"id":2}}"#, "id"),
+        (r#"{"id":1,"user":{"name":"x"}}"#, "id"),
+        (r#"{"data":{"text":"x"}}"#, "id"),
+        (r#"{"data":{"id":"x","text":"x"}}"#, "id"),
+        (r#"{"id":1,"user":{"id":2},"entities":{"hashtags":[{"text":"a b"}]}}"#, "hashtag"),
+        (r#"{"id":1,"user":{"id":2},"entities":{"hashtags":[{"text":""}]}}"#, "hashtag"),
+        (r#"{"id":1,"user":{"id":2},"entities":{"hashtags":[{"tag":"a"}]}}"#, "hashtag"),
+        (r#"{"id":1,"user":{"id":2},"entities":{"hashtags":[{"text":"a\u0000"}]}}"#, "hashtag"),
+    ] {
+        match decoded(json) {
+            Err(error) => assert_eq!(error.reason(), reason, "{json}: {error}"),
+            Ok(events) => panic!("{json}: {events:?}"),
+        }
+    }
+}
+
+/// One fault anywhere in a page, and none of its tweets counts.
+#[test]
+fn a_record_gives_all_its_events_or_none() {
+    for (good, bad, reason) in [
+        (r#""tag":"Rust"},"#, r#""tag":"two words"},"#, "hashtag"),
+        (r#""id":"12""#, r#""id":"twelve""#, "id"),
+        (r#""id":"9","#, r#""id":"nine","#, "id"),
+        (r#""following_count":0"#, r#""following_count":"0""#, "shape"),
+    ] {
+        let json = PAGE.replacen(good, bad, 1);
+        let mut events = vec![Event::Other(Kind::Tombstone)];
+        let fault = decode(Some(json.as_bytes()), PLACE, Settings::default(), &mut events);
+        assert_eq!(fault.map_err(|fault| fault.reason()), Err(reason));
+        assert_eq!(events, [Event::Other(Kind::Tombstone)], "what was there stays");
+    }
+}
+
+#[test]
+fn depth_costs_no_stack() {
+    let (open, close) = ("[".repeat(200_000), "]".repeat(200_000));
+    for (before, after, reason) in [
+        ("", "", Some("shape")),
+        (r#"{"id":1,"user":{"id":2,"x":"#, "}}", None),
+        (r#"{"id":1,"user":"#, "}", Some("shape")),
+        (r#"{"data":{"id":"1","text":"x","x":"#, "}}", None),
+        (r#"{"data":"#, "}", Some("shape")),
+        (r#"{"data":{"delete":"#, "}}", None),
+    ] {
+        let found = decoded(&format!("{before}{open}{close}{after}")).map_err(|it| it.reason());
+        assert_eq!(found.err(), reason, "{before}");
+        let cut = decoded(&format!("{before}{open}")).map_err(|it| it.reason());
+        assert_eq!(cut.err(), Some("json"), "{before}");
+    }
+}

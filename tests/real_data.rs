@@ -1,0 +1,384 @@
+//! Real tweets and hostile input through the decoder, and a plain sequential model behind it.
+//!
+//! The data is not in this repository: `TWEETFLOW_REAL_DATA` names its folder, and CI sets it.
+//! Without it each test says that it was not run. The figures were counted by another program; what
+//! this catches is a rule that real data does not follow, and a panic, which would end the process
+//! again at every start.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use dataflows::Event;
+use dataflows::latest::Version;
+use serde::de::IgnoredAny;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use tweetflow::decode::{Settings, decode};
+
+fn data() -> Option<PathBuf> {
+    let folder = std::env::var_os("TWEETFLOW_REAL_DATA").map(PathBuf::from);
+    if folder.is_none() {
+        eprintln!("not run: TWEETFLOW_REAL_DATA is not set");
+    }
+    folder
+}
+
+/// All files under a folder, in order.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found.sort();
+    assert!(!found.is_empty(), "{}", folder.display());
+    found
+}
+
+/// The records of a file: one value, an array of them, or values one after the other. What is no
+/// JSON at the end is a record too.
+fn records(path: &Path) -> Vec<Vec<u8>> {
+    let bytes = std::fs::read(path).unwrap();
+    if bytes.starts_with(b"[") {
+        let values: Vec<Value> = serde_json::from_slice(&bytes).unwrap();
+        return values.iter().map(|value| value.to_string().into_bytes()).collect();
+    }
+    let mut values = serde_json::Deserializer::from_slice(&bytes).into_iter::<IgnoredAny>();
+    let (mut records, mut from) = (Vec::new(), 0);
+    while values.next().is_some_and(|value| value.is_ok()) {
+        records.push(bytes[from..values.byte_offset()].to_vec());
+        from = values.byte_offset();
+    }
+    let rest = &bytes[from..];
+    if !rest.trim_ascii().is_empty() {
+        records.push(rest.to_vec());
+    }
+    records
+}
+
+fn decoded(record: &[u8], offset: usize, settings: Settings) -> Result<Vec<Event>, &'static str> {
+    let mut events = Vec::new();
+    let version = Version { offset: offset as u64, ..Version::default() };
+    let result = decode(Some(record), version, settings, &mut events);
+    assert_eq!(events.is_empty(), result.is_err(), "all events or none");
+    result.map(|()| events).map_err(|fault| fault.reason())
+}
+
+/// The tables as a plain loop makes them.
+#[derive(Default)]
+struct Model {
+    tweets: usize,
+    hashtags: BTreeMap<Box<str>, usize>,
+    users: BTreeMap<u64, (Version, i64)>,
+    kinds: BTreeMap<&'static str, usize>,
+    dead: BTreeMap<&'static str, usize>,
+}
+
+impl Model {
+    fn of(records: &[Vec<u8>], require_location: bool) -> Model {
+        let settings = Settings { require_location, ..Settings::default() };
+        let mut model = Model::default();
+        for (offset, record) in records.iter().enumerate() {
+            match decoded(record, offset, settings) {
+                Ok(events) => events.into_iter().for_each(|event| model.add(event)),
+                Err(reason) => *model.dead.entry(reason).or_default() += 1,
+            }
+        }
+        model
+    }
+
+    fn add(&mut self, event: Event) {
+        *self.kinds.entry(event.kind().name()).or_default() += 1;
+        let (version, user) = match event {
+            Event::Tweet(tweet) => {
+                self.tweets += 1;
+                for tag in tweet.hashtags {
+                    *self.hashtags.entry(tag).or_default() += 1;
+                }
+                (tweet.version, tweet.user)
+            }
+            Event::User(version, user) => (version, Some(user)),
+            Event::Other(_) => return,
+        };
+        if let Some(user) = user {
+            let newest = self.users.entry(user.id).or_default();
+            *newest = (*newest).max((version, user.friends.unwrap()));
+        }
+    }
+
+    fn uses(&self) -> usize {
+        self.hashtags.values().sum()
+    }
+
+    fn friends(&self) -> i64 {
+        self.users.values().map(|(_, friends)| friends).sum()
+    }
+}
+
+/// Per file: tweets, those kept by the filter, hashtags, distinct ones, hashtags of the kept, users,
+/// sum of their newest friend counts.
+const V1: &[(&str, [usize; 6], i64)] = &[
+    ("twut_500.jsonl", [500, 299, 138, 129, 83, 498], 739_354),
+    ("twut_100.jsonl", [100, 59, 20, 20, 11, 100], 69_686),
+    ("twut_10.jsonl", [10, 5, 1, 1, 0, 10], 2_140),
+    ("tweet_parser_original.ndjson", [25, 0, 4, 4, 0, 1], 2),
+    ("tweet_parser_public_api_sample.ndjson", [20, 20, 4, 4, 4, 1], 0),
+    ("tweepy_v11_tweets.ndjson", [39, 39, 1, 1, 1, 3], 3_577),
+    ("eggmode_tweet_array.json", [20, 20, 7, 4, 7, 1], 0),
+    ("eggmode_sample-stream.json", [1, 1, 0, 0, 0, 1], 59),
+    ("eggmode_nullable_user_mention.json", [1, 1, 0, 0, 0, 1], 216),
+];
+
+#[test]
+fn tweets_of_the_first_api_give_their_answers() {
+    let Some(data) = data() else { return };
+    for (file, answers, friends) in V1 {
+        let records = records(&data.join("v1").join(file));
+        assert_eq!(records.len(), answers[0], "{file}");
+        let (all, kept) = (Model::of(&records, false), Model::of(&records, true));
+        let found =
+            [all.tweets, kept.tweets, all.uses(), all.hashtags.len(), kept.uses(), all.users.len()];
+        assert_eq!((found, all.friends()), (*answers, *friends), "{file}");
+        assert!(all.dead.is_empty(), "{file}: {:?}", all.dead);
+        assert_eq!(kept.kinds.get("filtered").copied().unwrap_or(0), answers[0] - answers[1]);
+    }
+}
+
+/// Per file: records, tweets, hashtags, distinct ones, users, sum of their newest friend counts.
+const V2: &[(&str, [usize; 5], i64)] = &[
+    ("twarc-csv/2sets.jsonl", [2, 200, 653, 181, 289], 721_155),
+    ("twarc-csv/brexit.jsonl", [1, 100, 157, 54, 177], 648_043),
+    ("twarc-csv/cashtags.jsonl", [1, 1, 4, 4, 1], 202),
+    ("twarc-csv/cotweet.jsonl", [1, 1, 0, 0, 1], 1_079),
+    ("twarc-csv/counts.jsonl", [1, 0, 0, 0, 0], 0),
+    ("twarc-csv/edited.jsonl", [1, 1, 0, 0, 1], 1_871),
+    ("twarc-csv/edited_after.jsonl", [1, 1, 0, 0, 1], 1_871),
+    ("twarc-csv/edited_before.jsonl", [1, 1, 0, 0, 1], 1_871),
+    ("twarc-csv/empty.json", [0, 0, 0, 0, 0], 0),
+    ("twarc-csv/entities_test.jsonl", [1, 474, 313, 98, 0], 0),
+    ("twarc-csv/flat.jsonl", [100, 100, 10, 7, 96], 134_708),
+    ("twarc-csv/geo_tweets.jsonl", [2, 2, 13, 12, 4], 9_246),
+    ("twarc-csv/kpop.jsonl", [1, 100, 496, 127, 112], 73_112),
+    ("twarc-csv/lists.jsonl", [2, 0, 0, 0, 0], 0),
+    ("twarc-csv/many_urls.jsonl", [1, 1, 0, 0, 1], 119),
+    ("twarc-csv/media_policy_violation_off.jsonl", [1, 100, 78, 15, 52], 100_568),
+    ("twarc-csv/media_policy_violation_on.jsonl", [1, 100, 0, 0, 46], 72_844),
+    ("twarc-csv/media_tweet.jsonl", [1, 1, 0, 0, 1], 5_000),
+    ("twarc-csv/mentions_tweet.jsonl", [1, 1, 0, 0, 2], 2_007),
+    ("twarc-csv/noflat.jsonl", [1, 100, 10, 7, 178], 928_031),
+    ("twarc-csv/quoted_edit.jsonl", [1, 1, 0, 0, 2], 3_258),
+    ("twarc-csv/streaming_output_with_error.jsonl", [7, 7, 2, 2, 11], 18_521),
+    ("twarc-csv/tweets_compliance.jsonl", [2, 0, 0, 0, 0], 0),
+    ("twarc-csv/two_tweets.jsonl", [1, 1, 1, 1, 2], 4),
+    ("twarc-csv/users.jsonl", [1, 0, 0, 0, 0], 0),
+    ("twarc-csv/users_compliance.jsonl", [2, 0, 0, 0, 0], 0),
+    ("twarc-csv/verified_type.jsonl", [1, 1, 0, 0, 1], 1_961),
+    ("twarc-csv/withheld.jsonl", [5, 215, 176, 117, 591], 1_351_840),
+    ("twut_10_v2.jsonl", [10, 10, 0, 0, 10], 9_612),
+];
+
+#[test]
+fn tweets_of_the_second_api_give_their_answers() {
+    let Some(data) = data() else { return };
+    for (file, answers, friends) in V2 {
+        let records = records(&data.join("v2").join(file));
+        let all = Model::of(&records, false);
+        let (uses, distinct) = (all.uses(), all.hashtags.len());
+        // The dump of a stream ends with half a record.
+        let dead = usize::from(file.ends_with("_with_error.jsonl"));
+        let found = [records.len() - dead, all.tweets, uses, distinct, all.users.len()];
+        assert_eq!((found, all.friends()), (*answers, *friends), "{file}");
+        assert_eq!(all.dead.get("json").copied().unwrap_or(0), dead, "{file}");
+        assert_eq!(all.dead.len(), dead, "{file}: {:?}", all.dead);
+        let kept = Model::of(&records, true);
+        let filtered = kept.kinds.get("filtered").copied().unwrap_or(0);
+        assert_eq!(kept.tweets + filtered, all.tweets, "{file}");
+        assert_eq!(kept.users, all.users, "{file}: the filter is about tweets");
+    }
+    let compliance = data.join("v2/twarc-csv/tweets_compliance.jsonl");
+    let kinds = Model::of(&records(&compliance), false).kinds;
+    assert_eq!(kinds, BTreeMap::from([("compliance", 2)]));
+}
+
+/// Every other file of tweets is decoded, every file of another format is refused for its shape.
+#[test]
+fn other_formats_end_in_dead_letters() {
+    let Some(data) = data() else { return };
+    for file in files(&data.join("v1")).into_iter().chain(files(&data.join("bluesky"))) {
+        let name = file.to_string_lossy();
+        let is_foreign = name.contains("activity_streams") || name.contains("bluesky");
+        let records = records(&file);
+        let model = Model::of(&records, false);
+        if is_foreign {
+            assert_eq!(model.dead, BTreeMap::from([("shape", records.len())]), "{name}");
+        } else {
+            assert_eq!((model.tweets, model.dead.len()), (records.len(), 0), "{name}");
+        }
+    }
+    let broken = data.join("adversarial/tweet-updates_compatibility_classic_13995.BROKEN.json");
+    assert_eq!(decoded(&std::fs::read(broken).unwrap(), 0, Settings::default()), Err("json"));
+    let fields = [("activity_streams_missing", "shape"), ("format_missing_user", "shape")];
+    for file in files(&data.join("adversarial")) {
+        let name = file.to_string_lossy();
+        if !name.contains("tweet_parser") {
+            continue;
+        }
+        let found = decoded(&std::fs::read(&file).unwrap(), 0, Settings::default()).err();
+        let expected = fields.iter().find(|(part, _)| name.contains(part)).map(|(_, it)| *it);
+        assert_eq!(found, expected, "{name}");
+    }
+}
+
+/// Recorded answers of many end points, as they stand in a cassette and taken out of it.
+#[test]
+fn every_answer_of_the_second_api_is_understood() {
+    let Some(data) = data() else { return };
+    for record in records(&data.join("v2/tweepy_v2_responses.ndjson")) {
+        assert_eq!(decoded(&record, 0, Settings::default()), Err("shape"), "the cassette's own");
+        let answer: Value = serde_json::from_slice(&record).unwrap();
+        let body = answer["body"].to_string();
+        match decoded(body.as_bytes(), 0, Settings::default()) {
+            Ok(events) => assert!(!events.is_empty()),
+            Err(reason) => panic!("{reason}: {body}"),
+        }
+    }
+}
+
+/// What must be JSON is never called broken, what must not be always is; nothing else matters here.
+#[test]
+fn broken_json_is_called_so() {
+    let Some(data) = data() else { return };
+    for file in files(&data.join("adversarial/JSONTestSuite")) {
+        let name = file.file_name().unwrap().to_string_lossy().into_owned();
+        let bytes = std::fs::read(&file).unwrap();
+        let is_broken = |bytes: &[u8]| decoded(bytes, 0, Settings::default()) == Err("json");
+        let whole = is_broken(&bytes);
+        // The same inside a tweet, in a field that nobody looks at.
+        let inside = is_broken(&[br#"{"id":1,"user":{"id":2},"x":"#, &bytes[..], b"}"].concat());
+        match &name[..2] {
+            "y_" => assert!(!whole && !inside, "{name}"),
+            "n_" => assert!(whole, "{name}"),
+            _ => {}
+        }
+    }
+}
+
+fn tweet(name: &str, hashtag: &str) -> Vec<u8> {
+    let entities = json!({"hashtags": [{"text": hashtag}]});
+    json!({"id": 1, "user": {"id": 2, "name": name}, "entities": entities}).to_string().into_bytes()
+}
+
+#[test]
+fn naughty_strings_are_names_and_hashtags_or_say_why_not() {
+    let Some(data) = data() else { return };
+    let list = std::fs::read(data.join("adversarial/blns.json")).unwrap();
+    let list: Vec<String> = serde_json::from_slice(&list).unwrap();
+    for text in list {
+        match decoded(&tweet(&text, &text), 0, Settings::default()).as_deref() {
+            Ok([Event::Tweet(tweet)]) => {
+                assert_eq!(tweet.hashtags, [Box::from(&*text)]);
+                let name = &tweet.user.as_ref().unwrap().name;
+                assert!(!name.trim().is_empty(), "{text:?}");
+            }
+            Err(&"hashtag") => {
+                let is_key = |c: char| !c.is_whitespace() && !c.is_control();
+                let can_be_key = !text.is_empty() && text.chars().all(is_key);
+                assert!(!can_be_key || text.chars().count() > 255, "{text:?}");
+            }
+            other => panic!("{text:?}: {other:?}"),
+        }
+        // As a text without entities it may hold anything.
+        let json = json!({"id": 1, "text": text, "user": {"id": 2}}).to_string();
+        assert!(decoded(json.as_bytes(), 0, Settings::default()).is_ok(), "{text:?}");
+    }
+}
+
+fn shown(name: &str) -> String {
+    let events = decoded(&tweet(name, "x"), 0, Settings::default());
+    match events.as_deref() {
+        Ok([Event::Tweet(tweet)]) => tweet.user.as_ref().unwrap().name.to_string(),
+        other => panic!("{name:?}: {other:?}"),
+    }
+}
+
+/// Every row of Unicode's own list goes, alone and between letters, and the letters stay.
+#[test]
+fn every_emoji_goes_from_names() {
+    let Some(data) = data() else { return };
+    let list = std::fs::read_to_string(data.join("unicode/emoji-test.txt")).unwrap();
+    let rows = list.lines().filter(|line| !line.starts_with('#') && line.contains(';'));
+    let mut count = 0;
+    for row in rows {
+        let points = row.split(';').next().unwrap().split_whitespace();
+        let emoji: String = points
+            .map(|point| char::from_u32(u32::from_str_radix(point, 16).unwrap()).unwrap())
+            .collect();
+        assert_eq!(shown(&emoji), "No name", "{row}");
+        assert_eq!(shown(&format!("東{emoji}京 a{emoji}é")), "東京 aé", "{row}");
+        count += 1;
+    }
+    assert_eq!(count, 4_733);
+}
+
+/// No letter of any script goes, except those few that Unicode also calls emoji.
+#[test]
+fn letters_stay_in_names() {
+    let mut gone = Vec::new();
+    for c in ('\u{80}'..=char::MAX).filter(|c| c.is_alphabetic()) {
+        if shown(&format!("x{c}")) != format!("x{c}") {
+            gone.push(c);
+        }
+    }
+    assert_eq!(gone, expected_gone());
+}
+
+/// Information source, circled M and the squared letters of blood groups and parking.
+fn expected_gone() -> Vec<char> {
+    vec!['ℹ', 'Ⓜ', '🅰', '🅱', '🅾', '🅿']
+}
+
+/// The service's own cases. The file is YAML of one simple kind: quoted strings and lists of them,
+/// which are JSON but for one escape.
+#[test]
+fn hashtags_in_texts_are_those_of_the_service() {
+    let Some(data) = data() else { return };
+    let file = std::fs::read_to_string(data.join("hashtags/extract.yml")).unwrap();
+    let mut is_meant = false;
+    let mut cases = Vec::<(String, Vec<String>)>::new();
+    for line in file.lines() {
+        let Some((key, value)) = line.trim_start_matches([' ', '-']).split_once(':') else {
+            continue;
+        };
+        match (key, value.trim()) {
+            (section, "") if section != "expected" => is_meant = section.starts_with("hashtags"),
+            _ if !is_meant => {}
+            ("text", text) => cases.push((yaml(text), Vec::new())),
+            ("expected", list) if !list.is_empty() => cases.last_mut().unwrap().1 = yaml(list),
+            ("hashtag", tag) => cases.last_mut().unwrap().1.push(yaml(tag)),
+            _ => {}
+        }
+    }
+    assert_eq!(cases.len(), 76, "65 cases, 3 beyond the first plane, 8 with indices");
+    for (text, expected) in cases {
+        let json = json!({"id": 1, "text": text, "user": {"id": 2}}).to_string();
+        match decoded(json.as_bytes(), 0, Settings::default()).as_deref() {
+            Ok([Event::Tweet(tweet)]) => {
+                let found: Vec<_> = tweet.hashtags.iter().map(ToString::to_string).collect();
+                assert_eq!(found, expected, "{text:?}");
+            }
+            other => panic!("{text:?}: {other:?}"),
+        }
+    }
+}
+
+/// A quoted string or a list of them: JSON, but that `\U` and eight digits are a character.
+fn yaml<T: serde::de::DeserializeOwned>(text: &str) -> T {
+    let mut parts = text.split("\\U");
+    let mut json = parts.next().unwrap().to_owned();
+    for part in parts {
+        let (digits, rest) = part.split_at(8);
+        json.push(char::from_u32(u32::from_str_radix(digits, 16).unwrap()).unwrap());
+        json.push_str(rest);
+    }
+    serde_json::from_str(&json).unwrap()
+}
