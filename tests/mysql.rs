@@ -12,11 +12,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tweetflow::pipeline;
 use tweetflow::sink::mysql::MySqlSink;
-use tweetflow::sink::{Identity, Position, Sink, SinkError, TableChanges, Transaction};
+use tweetflow::sink::{Identity, Position, Prefix, Sink, SinkError, TableChanges, Transaction};
 
 fn identity() -> Identity {
     let tables = pipeline::tables();
-    Identity { job: "test".to_owned(), fingerprint: "f=1".to_owned(), tables }
+    Identity {
+        job: "test".to_owned(),
+        fingerprint: "f=1".to_owned(),
+        tables,
+        prefix: Prefix::default(),
+    }
 }
 
 fn block_on<F: Future>(future: F) -> F::Output {
