@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{fresh_database, program, service};
+use common::{Server, program, service};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
@@ -77,7 +77,7 @@ fn an_offset_that_is_gone_is_an_error_and_no_jump() {
 
 #[test]
 fn records_removed_unread_stop_a_start_until_the_gap_is_accepted() {
-    let (topic, database) = (fresh_topic("unread"), fresh_database("unread"));
+    let (topic, database) = (fresh_topic("unread"), Server::MariaDb.fresh_database("unread"));
     produce(&topic, "1");
     assert_eq!(run(&topic, &database, &[]).0, Some(0));
     produce(&topic, "2");
@@ -96,7 +96,7 @@ fn records_removed_unread_stop_a_start_until_the_gap_is_accepted() {
 /// Made anew with as many records, the topic has the same offsets and other records.
 #[test]
 fn a_topic_that_was_made_anew_is_noticed() {
-    let (topic, database) = (fresh_topic("anew"), fresh_database("anew"));
+    let (topic, database) = (fresh_topic("anew"), Server::MariaDb.fresh_database("anew"));
     produce(&topic, "1");
     assert_eq!(run(&topic, &database, &[]).0, Some(0));
     block_on(admin().delete_topics(&[&topic], &AdminOptions::new())).unwrap();
