@@ -152,4 +152,15 @@ fn two_prefixes_are_two_jobs(server: Server) {
     let names = Sql::connect(&url).rows::<String>(query);
     assert_eq!(names.len(), 2 * (identity().tables.len() + 1));
     assert!(names.iter().all(|name| name.starts_with("a_") || name.starts_with("b_")), "{names:?}");
+    // A prefix is a place: renamed, the job goes on.
+    for name in names.iter().filter_map(|name| name.strip_prefix("a_")) {
+        Sql::connect(&url).run(&format!("RENAME TABLE a_{name} TO c_{name}"));
+    }
+    let claimed = block_on(async {
+        let mut c = MySqlSink::new(&url).unwrap();
+        let at = c.claim(&prefixed("c_")).await.unwrap();
+        assert_eq!(snapshot(&mut c, 0).await[0].row, hashtag("x", 1));
+        at
+    });
+    assert_eq!(claimed, Position { generation: 2, commit_no: 1 });
 }
