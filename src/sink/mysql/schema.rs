@@ -82,8 +82,12 @@ where
 
 /// What the server says of a table; `None` where there is none of that name.
 async fn find(connection: &mut Conn, table: &str) -> Result<Option<Found>, SinkError> {
-    // A hexadecimal text compares byte by byte: `Users` is another table than `users`.
-    let place = format!("table_schema = DATABASE() AND table_name = {}", hexadecimal(table));
+    // The first comparison finds it quickly; the second compares byte by byte, because `Users` is
+    // another table than `users`.
+    let place = format!(
+        "table_schema = DATABASE() AND table_name = '{table}' AND table_name = {}",
+        hexadecimal(table)
+    );
     let sql =
         format!("SELECT table_type, engine FROM information_schema.tables WHERE {place} LIMIT 1");
     let Some((kind, engine)) = first::<(String, Option<String>)>(connection, DOING, sql).await?
