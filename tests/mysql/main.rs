@@ -1,10 +1,11 @@
 //! The sink on real servers, MariaDB and MySQL: the fence, the read that waits, the snapshot;
-//! [`strings`] as they went in; [`tables`] that exist already.
+//! a [`session`] that is not as it was set; [`strings`] as they went in; [`tables`] that exist already.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../common/mod.rs"]
 mod common;
+mod session;
 mod strings;
 mod tables;
 
