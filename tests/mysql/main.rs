@@ -1,5 +1,5 @@
-//! The sink on real servers, MariaDB and MySQL: the fence, the read that waits, the snapshot;
-//! a [`session`] that is not as it was set; [`strings`] as they went in; [`tables`] that exist already.
+//! The sink on real servers, MariaDB and MySQL: the fence, the read that waits, the snapshot; a
+//! [`session`] that is not as it was set; [`strings`] as they went in; [`tables`] that exist.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
