@@ -32,7 +32,7 @@ fn proxy(url: &str, from: &'static str, to: &'static str) -> String {
 
 /// Statements of a session's set-up are far smaller than the buffer, hence come in one piece.
 fn copy(mut input: TcpStream, mut output: TcpStream, from: &[u8], to: &[u8]) {
-    let mut buffer = [0; 1 << 16];
+    let mut buffer = vec![0; 1 << 16];
     while let Ok(length @ 1..) = input.read(&mut buffer) {
         let bytes = &mut buffer[..length];
         let at = bytes.windows(from.len().max(1)).position(|window| window == from);

@@ -196,7 +196,7 @@ fn column_difference(shape: &ColumnShape, found: &FoundColumn, is_key: bool) -> 
 }
 
 /// Whether a column of type `found` holds whatever one of type `wanted` holds, and gives it back
-/// the same. `MariaDB` writes a number's width of display, `BIGINT(20) UNSIGNED`; it means nothing.
+/// the same. MariaDB writes a number's width of display, `BIGINT(20) UNSIGNED`; it means nothing.
 fn holds(found: &str, wanted: &str) -> bool {
     let parts = |kind: &str| -> Option<(String, u32)> {
         let (name, rest) = kind.split_once('(')?;

@@ -62,10 +62,10 @@ fn words(text: &str) -> BTreeSet<&str> {
 /// Which of the two families a server belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Kind {
-    /// `MariaDB`
+    /// MariaDB
     #[value(name = "mariadb")]
     MariaDb,
-    /// `MySQL`
+    /// MySQL
     #[value(name = "mysql")]
     MySql,
 }
