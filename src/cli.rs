@@ -8,6 +8,8 @@ use crate::decode;
 use crate::error::{RunError, one_line};
 use crate::pipeline::{self, Credit};
 use crate::produce::{self, ProduceArgs};
+use crate::schema::{self, SchemaArgs};
+use crate::sink::Prefix;
 use crate::sink::mysql::MySqlSink;
 use crate::source::kafka::{From, KafkaConfig, KafkaTopic};
 use clap::parser::ValueSource;
@@ -34,6 +36,9 @@ enum Command {
     /// Write tweets into a topic
     #[command(after_help = PRODUCE_EXAMPLES)]
     Produce(ProduceArgs),
+    /// Print the DDL of all tables and the least rights on them
+    #[command(after_help = schema::EXAMPLES)]
+    Schema(SchemaArgs),
 }
 
 const RUN_EXAMPLES: &str = "Examples:\n  \
@@ -65,6 +70,10 @@ struct RunArgs {
     /// Name of the job: one set of tables has one job
     #[arg(long, env = "TWEETFLOW_JOB", default_value = "tweetflow")]
     job: String,
+    /// What stands before each table's name, so that a database can hold several jobs or other
+    /// tables: small letters, digits, underscores
+    #[arg(long, env = "TWEETFLOW_TABLE_PREFIX", value_name = "PREFIX", default_value = "")]
+    table_prefix: Prefix,
     /// Workers (threads)
     #[arg(long, env = "TWEETFLOW_WORKERS", value_name = "N", default_value_t = 2,
         value_parser = clap::value_parser!(u16).range(1..=256))]
@@ -136,6 +145,13 @@ pub fn main() -> ExitCode {
             }
             Err(error) => fail(&error, error.exit_code()),
         },
+        Command::Schema(args) => match schema::run(&args) {
+            Ok(text) => {
+                print!("{text}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => fail(&error, error.exit_code()),
+        },
     }
 }
 
@@ -184,6 +200,7 @@ fn config(args: &RunArgs) -> RunConfig {
     let mut config = RunConfig::new(&args.topic);
     config.workers = usize::from(args.workers);
     config.job.clone_from(&args.job);
+    config.table_prefix = args.table_prefix.clone();
     config.from.clone_from(&args.from);
     config.decode = decode::Settings { require_location: args.require_location, names: args.names };
     config.epoch = Duration::from_millis(args.epoch_ms);
@@ -215,7 +232,7 @@ pub(crate) fn setting(text: &str) -> Result<(String, String), String> {
 }
 
 /// Whether a URL holds a password: something behind a colon before the last `@`.
-fn has_password(url: &str) -> bool {
+pub(crate) fn has_password(url: &str) -> bool {
     let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
     let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
     user.split_once(':').is_some_and(|(_, password)| !password.is_empty())

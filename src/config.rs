@@ -2,6 +2,7 @@
 
 use crate::decode;
 use crate::pipeline::Credit;
+use crate::sink::Prefix;
 use crate::sink::gather::Pace;
 use std::time::Duration;
 
@@ -14,6 +15,9 @@ pub struct RunConfig {
     pub topic: String,
     /// The job's name: its row in `tweetflow_commit`.
     pub job: String,
+    /// What stands before each table's name. Where the rows are, not what they mean: no part of
+    /// the fingerprint.
+    pub table_prefix: Prefix,
     /// Where the first start began to read, as text; part of the fingerprint.
     pub from: String,
     /// What decides about a record beside its bytes.
@@ -35,6 +39,7 @@ impl RunConfig {
             workers: 2,
             topic: topic.to_owned(),
             job: "tweetflow".to_owned(),
+            table_prefix: Prefix::default(),
             from: "earliest".to_owned(),
             decode: decode::Settings::default(),
             epoch: Duration::from_millis(5),

@@ -11,6 +11,7 @@
 //! | [`sink`] | changes to transactions to the database |
 //! | [`pipeline`] | one worker from poll to gather, and its loop |
 //! | [`produce`] | a file or synthetic tweets into a topic |
+//! | [`schema`] | prints DDL and grants |
 //! | [`cli`], [`config`], [`error`] | arguments to configuration to exit code |
 
 pub mod cli;
@@ -21,5 +22,6 @@ pub mod error;
 pub mod pipeline;
 pub mod produce;
 pub mod progress;
+pub mod schema;
 pub mod sink;
 pub mod source;

@@ -109,7 +109,8 @@ pub fn run<T: Topic, S: Sink>(
     topic.check()?;
     let tables = tables();
     let fingerprint = config.fingerprint(&tables);
-    let identity = Identity { job: config.job.clone(), fingerprint, tables };
+    let (job, prefix) = (config.job.clone(), config.table_prefix.clone());
+    let identity = Identity { job, fingerprint, tables, prefix };
     let (offsets_in, offsets) = sync_channel(1);
     let (rows_in, rows) = sync_channel(4);
     let (orders, orders_out) = tokio::sync::mpsc::channel(1);

@@ -14,15 +14,17 @@
 //! 3. [`Sink::position`] waits for every transaction that is still being committed.
 
 pub mod committer;
+pub(crate) mod ddl;
+mod error;
 pub mod gather;
 pub mod memory;
 pub mod mysql;
+mod prefix;
 mod sql;
 
 pub use self::error::SinkError;
+pub use self::prefix::{NoPrefix, Prefix};
 use dataflows::{Restored, Row, Table};
-
-mod error;
 
 /// Who may write, and after which commit. Stored in `tweetflow_commit`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +52,8 @@ pub struct Identity {
     pub fingerprint: String,
     /// All tables of the job, in the order in which a transaction writes them.
     pub tables: Vec<Table>,
+    /// What stands before their names in the database. A place, not a meaning.
+    pub prefix: Prefix,
 }
 
 /// Everything that one commit changes.

@@ -7,12 +7,24 @@
 
 mod common;
 
-use common::{Random, Recount, Sql, fresh_database, program, service};
-use std::io::Read;
+use common::{Random, Recount, Server, Sql, program, service};
+use std::io::{Read, Write};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tweetflow::produce::synthetic::Synthetic;
+
+on_both_servers! {
+    killed_at_random_moments_the_tables_stay_exact,
+    a_second_copy_waits_and_takes_over,
+    a_stopped_copy_that_wakes_changes_nothing,
+    a_panic_ends_the_process,
+    a_clean_stop_loses_nothing,
+    misuse_is_one_line_and_an_exit_code,
+    a_read_only_server_is_one_line_and_nothing_written,
+    the_printed_schema_and_rights_are_enough,
+}
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
@@ -124,12 +136,11 @@ fn kill_twenty_times(topic: &str, database: &str, tweets: u64, random: &mut Rand
 
 /// Killed at random moments, restarted with other numbers of workers, while a reader looks on: the
 /// tables end as an independent recount says, and no sum is ever seen to fall.
-#[test]
-fn killed_at_random_moments_the_tables_stay_exact() {
+fn killed_at_random_moments_the_tables_stay_exact(server: Server) {
     let tweets = number("TWEETFLOW_TEST_TWEETS", 60_000);
     let seed = number("TWEETFLOW_TEST_SEED", 1);
     println!("seed {seed}");
-    let (topic, database) = (fresh_topic("kill"), fresh_database("kill"));
+    let (topic, database) = (fresh_topic("kill"), server.fresh_database("kill"));
     produce(&topic, tweets, &[]);
     let mut random = Random(seed);
     let ended = AtomicBool::new(false);
@@ -163,9 +174,8 @@ fn killed_at_random_moments_the_tables_stay_exact() {
 }
 
 /// A second copy waits while the first lives; it takes over when the first is killed.
-#[test]
-fn a_second_copy_waits_and_takes_over() {
-    let (topic, database) = (fresh_topic("second"), fresh_database("second"));
+fn a_second_copy_waits_and_takes_over(server: Server) {
+    let (topic, database) = (fresh_topic("second"), server.fresh_database("second"));
     produce(&topic, 5_000, &[]);
     let mut first = run(&topic, &database, &[]).spawn().unwrap();
     let mut sql = Sql::connect(&database);
@@ -184,9 +194,8 @@ fn a_second_copy_waits_and_takes_over() {
 }
 
 /// Stopped in the middle, succeeded by another, then woken: it changes nothing and says why.
-#[test]
-fn a_stopped_copy_that_wakes_changes_nothing() {
-    let (topic, database) = (fresh_topic("stopped"), fresh_database("stopped"));
+fn a_stopped_copy_that_wakes_changes_nothing(server: Server) {
+    let (topic, database) = (fresh_topic("stopped"), server.fresh_database("stopped"));
     produce(&topic, 40_000, &[]);
     let mut zombie = run(&topic, &database, &["--max-records", "300"]).spawn().unwrap();
     let mut sql = Sql::connect(&database);
@@ -207,9 +216,8 @@ fn a_stopped_copy_that_wakes_changes_nothing() {
 }
 
 /// A worker's panic ends the process with one line; timely alone would go on without it.
-#[test]
-fn a_panic_ends_the_process() {
-    let (topic, database) = (fresh_topic("panic"), fresh_database("panic"));
+fn a_panic_ends_the_process(server: Server) {
+    let (topic, database) = (fresh_topic("panic"), server.fresh_database("panic"));
     produce(&topic, 100, &[]);
     assert!(until_end(&topic, &database, &[]).status.success());
     // No tweet makes such a row: it has no meaning, and going on would count from nothing.
@@ -224,9 +232,8 @@ fn a_panic_ends_the_process() {
 }
 
 /// SIGTERM ends with the last commit and exit code 0; the next start goes on from there.
-#[test]
-fn a_clean_stop_loses_nothing() {
-    let (topic, database) = (fresh_topic("stop"), fresh_database("stop"));
+fn a_clean_stop_loses_nothing(server: Server) {
+    let (topic, database) = (fresh_topic("stop"), server.fresh_database("stop"));
     produce(&topic, 30_000, &[]);
     let mut child = run(&topic, &database, &["--max-records", "2000"]).spawn().unwrap();
     std::thread::sleep(Duration::from_millis(600));
@@ -238,9 +245,8 @@ fn a_clean_stop_loses_nothing() {
 }
 
 /// What cannot work ends at once with one line that says what to do, and the contract's exit code.
-#[test]
-fn misuse_is_one_line_and_an_exit_code() {
-    let (topic, database) = (fresh_topic("misuse"), fresh_database("misuse"));
+fn misuse_is_one_line_and_an_exit_code(server: Server) {
+    let (topic, database) = (fresh_topic("misuse"), server.fresh_database("misuse"));
     produce(&topic, 10, &[]);
     let kafka = service("TEST_KAFKA");
     let wrong = |from: &str, to: &str| database.replacen(from, to, 1);
@@ -278,6 +284,68 @@ fn misuse_is_one_line_and_an_exit_code() {
     assert_eq!(Sql::connect(&database).rows::<u64>(written), [0]);
 }
 
+/// Held by tests of accounts that a read-only server would stop.
+static LEAST_RIGHTS: Mutex<()> = Mutex::new(());
+
+/// Sends SQL to the database of `url` by the client that comes with the servers.
+fn apply(url: &str, sql: &[u8]) {
+    let opts = mysql_async::Opts::from_url(url).unwrap();
+    let (host, port) = (opts.ip_or_hostname(), opts.tcp_port());
+    let mut client = Command::new("mariadb")
+        .args(["--no-defaults", "--protocol=tcp", "--default-character-set=utf8mb4"])
+        .args([format!("--host={host}"), format!("--port={port}")])
+        .args([format!("--user={}", opts.user().unwrap()), opts.db_name().unwrap().to_owned()])
+        .env("MYSQL_PWD", opts.pass().unwrap())
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    client.stdin.take().unwrap().write_all(sql).unwrap();
+    assert!(client.wait().unwrap().success());
+}
+
+/// What `schema` prints, applied to an empty database, lets a job run that may do nothing else;
+/// beside it in the same database a job with no prefix, on another topic.
+fn the_printed_schema_and_rights_are_enough(server: Server) {
+    let _alone = LEAST_RIGHTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let (topic, other) = (fresh_topic("schema"), fresh_topic("beside"));
+    let database = server.fresh_database("schema");
+    produce(&topic, 3_000, &[]);
+    produce(&other, 1_000, &[]);
+    let least = server.fresh_account("tweetflow_schema", &database);
+    let more = ["--table-prefix", "p_1_"];
+    let schema = |arguments: &[&str], database: &str| {
+        let arguments = [&["schema", "--user", "tweetflow_schema"], &more[..], arguments].concat();
+        let output = program(&arguments, database).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    };
+    let printed = schema(&[], &database);
+    let kind = if server == Server::MySql { "mysql" } else { "mariadb" };
+    let without = schema(&["--server", kind], "mysql://nobody@127.0.0.1:1/none");
+    let behind_heading = |text: &[u8]| text.iter().position(|byte| *byte == b'\n').unwrap();
+    assert_eq!(printed[behind_heading(&printed)..], without[behind_heading(&without)..]);
+    apply(&database, &printed);
+    let mut beside = run(&other, &database, &[]).spawn().unwrap();
+    let output = until_end(&topic, &least, &more);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = until_end(&topic, &least, &[&more[..], &["--workers", "3"]].concat());
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("records=0 ") && said.contains("rows=0 "), "{said}");
+    let mut sql = Sql::connect(&database);
+    assert_equal(&sql.recount_of("p_1_"), &recount(3_000, false));
+    while sql.records_counted() < 1_000 {
+        assert_eq!(beside.try_wait().unwrap(), None, "the job beside ended by itself");
+    }
+    stop(&beside, nix::sys::signal::Signal::SIGTERM);
+    assert!(wait(&mut beside, Duration::from_secs(20)).expect("it stops").success());
+    assert_equal(&sql.recount(), &recount(1_000, false));
+    // Without a table that `schema` prints, there is no right to make it.
+    sql.run("DROP TABLE p_1_totals");
+    let output = until_end(&topic, &least, &more);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(2) && said.contains("tweetflow schema"), "{said}");
+}
+
 /// Lets other accounts write again, however the test ends.
 struct ReadOnly(Sql);
 
@@ -288,19 +356,16 @@ impl Drop for ReadOnly {
 }
 
 /// A server that is read-only for the job's account, which has the least rights that it needs.
-#[test]
-fn a_read_only_server_is_one_line_and_nothing_written() {
-    let (topic, database) = (fresh_topic("readonly"), fresh_database("readonly"));
+fn a_read_only_server_is_one_line_and_nothing_written(server: Server) {
+    let _alone = LEAST_RIGHTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let (topic, database) = (fresh_topic("readonly"), server.fresh_database("readonly"));
     produce(&topic, 10, &[]);
     let mut sql = Sql::connect(&database);
-    sql.run("DROP USER IF EXISTS tweetflow_least");
-    sql.run("CREATE USER tweetflow_least IDENTIFIED BY 'least'");
+    let least = server.fresh_account("tweetflow_readonly", &database);
     sql.run(
         "GRANT CREATE, SELECT, INSERT, UPDATE, DELETE ON tweetflow_test_readonly.* \
-             TO tweetflow_least",
+             TO tweetflow_readonly",
     );
-    let (_, place) = database.split_once('@').unwrap();
-    let least = format!("mysql://tweetflow_least:least@{place}");
     let read_only = ReadOnly(Sql::connect(&database));
     sql.run("SET GLOBAL read_only = 1");
     let output = until_end(&topic, &least, &[]);

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Running, fresh_database, program, service};
+use common::{Running, Server, program, service};
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -79,7 +79,7 @@ fn an_offset_that_is_gone_is_an_error_and_no_jump() {
 
 #[test]
 fn records_removed_unread_stop_a_start_until_the_gap_is_accepted() {
-    let (topic, database) = (fresh_topic("unread"), fresh_database("unread"));
+    let (topic, database) = (fresh_topic("unread"), Server::MariaDb.fresh_database("unread"));
     produce(&topic, "1");
     assert_eq!(run(&topic, &database, &[]).0, Some(0));
     produce(&topic, "2");
@@ -98,7 +98,7 @@ fn records_removed_unread_stop_a_start_until_the_gap_is_accepted() {
 /// Made anew with as many records, the topic has the same offsets and other records.
 #[test]
 fn a_topic_that_was_made_anew_is_noticed() {
-    let (topic, database) = (fresh_topic("anew"), fresh_database("anew"));
+    let (topic, database) = (fresh_topic("anew"), Server::MariaDb.fresh_database("anew"));
     produce(&topic, "1");
     assert_eq!(run(&topic, &database, &[]).0, Some(0));
     block_on(admin().delete_topics(&[&topic], &AdminOptions::new())).unwrap();
@@ -123,7 +123,7 @@ fn group_offsets(topic: &str, group: &str, partitions: i32) -> i64 {
 /// Kafka's tools see how far the job is.
 #[test]
 fn added_partitions_are_read_and_the_lag_is_shown() {
-    let (topic, database) = (fresh_topic("added"), fresh_database("added"));
+    let (topic, database) = (fresh_topic("added"), Server::MariaDb.fresh_database("added"));
     produce(&topic, "1");
     let brokers = service("TEST_KAFKA");
     let mut child = Running::start(&mut program(

@@ -68,7 +68,7 @@ pub enum SinkError {
     /// The rows mean something else than this configuration would make of them.
     #[error(
         "the tables were made with other settings: stored {stored:?}, now {now:?}; go back to the \
-         stored settings, or use an empty database"
+         stored settings, or use another --table-prefix or database"
     )]
     Fingerprint {
         /// What is stored.
@@ -77,12 +77,27 @@ pub enum SinkError {
         now: String,
     },
     /// A table of that name exists and is not ours.
-    #[error("table {table} is not as this program makes it: {difference}; use another database")]
+    #[error("table {table} is not as this program makes it: {difference}; {fix}")]
     Foreign {
         /// The table's name.
         table: String,
         /// What differs.
         difference: String,
+        /// The statement, or what else to do.
+        fix: String,
+    },
+    /// A session's setting is not as it was set.
+    #[error(
+        "the database keeps {name} at {found:?} although it was set to {wanted:?}; connect to the \
+         server itself: a proxy between may not pass settings on"
+    )]
+    Session {
+        /// The variable.
+        name: &'static str,
+        /// What was read back.
+        found: String,
+        /// What it was set to.
+        wanted: &'static str,
     },
     /// A test or a bug ended the sink.
     #[error("the sink is gone: {0}")]
@@ -102,14 +117,31 @@ impl SinkError {
     /// Whether only the operator can help: other arguments, other rights.
     pub fn is_operators(&self) -> bool {
         match self {
-            SinkError::Url { .. } | SinkError::Fingerprint { .. } | SinkError::Foreign { .. } => {
-                true
-            }
-            SinkError::Server { code, .. } => {
-                matches!(code, 1044 | 1045 | 1049 | 1142 | 1143 | 1227 | 1251 | 1524 | 1698 | 3118)
-            }
+            SinkError::Url { .. }
+            | SinkError::Fingerprint { .. }
+            | SinkError::Foreign { .. }
+            | SinkError::Session { .. } => true,
+            SinkError::Server { code, .. } => is_operators_code(*code),
             _ => false,
         }
+    }
+}
+
+/// The codes that no restart cures: the account, its rights, or the database are not as named.
+#[allow(clippy::match_same_arms, reason = "one reason a line")]
+fn is_operators_code(code: u16) -> bool {
+    match code {
+        // No right to the database, table, column or statement.
+        1044 | 1142 | 1143 | 1227 => true,
+        // Wrong user, password or host, or no such way to authenticate.
+        1045 | 1130 | 1251 | 1524 | 1698 => true,
+        // The account is locked (MySQL, MariaDB), or its password has expired.
+        3118 | 4151 | 1820 | 1862 => true,
+        // The server insists on TLS.
+        3159 => true,
+        // No such database.
+        1049 => true,
+        _ => false,
     }
 }
 
@@ -117,18 +149,26 @@ impl SinkError {
 #[allow(clippy::match_same_arms, reason = "one reason a line")]
 fn is_transient_code(code: u16) -> bool {
     match code {
-        // Too many connections: others will go.
-        1040 | 1203 => true,
+        // Too many connections, or too many of this account: others will go.
+        1040 | 1203 | 1226 => true,
         // The server is shutting down, or an administrator killed the connection or statement.
         1053 | 1317 | 1927 | 3169 => true,
+        // A limit of time on statements (MariaDB, MySQL): a busy moment may have been the reason.
+        1969 | 3024 => true,
         // Lock wait timed out: the statement was rolled back, the transaction was not.
         1205 => true,
         // Deadlock: the whole transaction was rolled back.
         1213 => true,
+        // Newer MariaDB: the row changed since the transaction's snapshot; rolled back.
+        1020 => true,
         // Disk full, table full, cannot write the log: an administrator frees space.
-        1020 | 1021 | 1026 | 1114 | 3 | 28 => true,
-        // Read-only for a while: a switch to another primary.
-        1290 | 1792 | 1836 => true,
+        1021 | 1026 | 1114 | 3 | 28 => true,
+        // Read-only or offline for a while: a switch to another primary.
+        1290 | 1792 | 1836 | 3032 => true,
+        // A cluster (Galera, group replication) that is joining, or that rejected the transaction.
+        1047 | 1180 | 3100 | 3101 => true,
+        // The connection broke while the server read or wrote.
+        1152 | 1158..=1161 | 1184 => true,
         // Idle for longer than the server waits (4031), or a proxy closed the connection.
         2006 | 2013 | 4031 => true,
         _ => false,
@@ -139,10 +179,12 @@ fn is_transient_code(code: u16) -> bool {
 fn hint(code: u16) -> &'static str {
     match code {
         1044 | 1142 | 1143 | 1227 => {
-            "; the account needs CREATE, SELECT, INSERT, UPDATE and DELETE"
+            "; `tweetflow schema` prints the tables and the rights that the account needs"
         }
         1045 | 1698 => "; check the user and the password of --database",
         1049 => "; create the database first, or correct its name in --database",
+        3159 => "; add ?require_ssl=true to --database",
+        1820 | 1862 => "; give the account a new password",
         1290 | 1792 | 1836 => "; the server is read-only: write to its primary, or lift read_only",
         1153 => "; raise max_allowed_packet",
         1114 | 1021 => "; free some disk space",

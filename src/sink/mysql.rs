@@ -8,10 +8,14 @@
 //! The named lock only buys a friendly message to a second copy; nothing hangs on it.
 
 mod schema;
+mod session;
 
+pub use session::{Kind, Server};
+
+use super::ddl::{self, COMMIT_TABLE};
 use super::sql;
 use super::{Identity, Position, Sink, SinkError, Transaction};
-use dataflows::table::Kind;
+use dataflows::table::Kind as Holds;
 use dataflows::{Restored, Row, Table, Value};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder};
@@ -26,10 +30,6 @@ const CONNECT_TIME: Duration = Duration::from_secs(10);
 const PREDECESSOR_TIME: Duration = Duration::from_secs(90);
 /// Rows handed on at a time while restoring.
 const SNAPSHOT_ROWS: usize = 4096;
-
-/// What each session is set to. A dead client's locks are gone within a minute.
-const SESSION: &str = "SET SESSION sql_mode='STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', \
-    time_zone='+00:00', wait_timeout=60, innodb_lock_wait_timeout=10, autocommit=1";
 
 /// A MySQL or MariaDB server.
 pub struct MySqlSink {
@@ -53,18 +53,25 @@ impl MySqlSink {
             // A local socket would be another server than the one the address names.
             .prefer_socket(false)
             .tcp_keepalive(Some(Duration::from_secs(10)))
-            .setup(vec![
-                "SET NAMES utf8mb4",
-                SESSION,
-                "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
-            ]);
+            .setup(session::SETUP.to_vec());
         Ok(MySqlSink { opts: opts.into(), address, identity: None, connection: None })
+    }
+
+    /// Connects to ask which server it is.
+    pub async fn server(&self) -> Result<Server, SinkError> {
+        let mut connection = self.connect().await?;
+        let server = Server::of(&mut connection).await?;
+        let _ = connection.disconnect().await;
+        Ok(server)
     }
 
     async fn connect(&self) -> Result<Conn, SinkError> {
         let connecting = Conn::new(self.opts.clone());
         match tokio::time::timeout(CONNECT_TIME, connecting).await {
-            Ok(Ok(connection)) => Ok(connection),
+            Ok(Ok(mut connection)) => {
+                session::check(&mut connection).await?;
+                Ok(connection)
+            }
             Ok(Err(mysql_async::Error::Server(error))) => Err(refused("connecting", error)),
             Ok(Err(error)) => Err(self.unreachable(error)),
             Err(late) => Err(self.unreachable(late)),
@@ -81,8 +88,12 @@ impl MySqlSink {
 
     /// Waits until no other living process holds the job, as long as one would take to be
     /// noticed dead.
-    async fn take_named_lock(&self, connection: &mut Conn, job: &str) -> Result<(), SinkError> {
-        let name = self.lock_name(job);
+    async fn take_named_lock(
+        &self,
+        connection: &mut Conn,
+        identity: &Identity,
+    ) -> Result<(), SinkError> {
+        let (name, job) = (self.lock_name(identity), &identity.job);
         let deadline = Instant::now() + PREDECESSOR_TIME;
         let mut told = false;
         loop {
@@ -96,7 +107,7 @@ impl MySqlSink {
             let holder = first::<Option<u64>>(connection, "taking the job's lock", sql).await?;
             let holder = holder.flatten().unwrap_or_default();
             if Instant::now() > deadline {
-                return Err(SinkError::Held { job: job.to_owned(), holder });
+                return Err(SinkError::Held { job: job.clone(), holder });
             }
             if !std::mem::replace(&mut told, true) {
                 let seconds = PREDECESSOR_TIME.as_secs();
@@ -105,8 +116,10 @@ impl MySqlSink {
         }
     }
 
-    fn lock_name(&self, job: &str) -> String {
-        let text = format!("{}\0{job}", self.opts.db_name().unwrap_or_default());
+    /// The server has one space of names for all databases.
+    fn lock_name(&self, identity: &Identity) -> String {
+        let database = self.opts.db_name().unwrap_or_default();
+        let text = format!("{database}\0{}\0{}", identity.prefix, identity.job);
         format!("tweetflow-{:016x}", xxhash_rust::xxh3::xxh3_64(text.as_bytes()))
     }
 
@@ -117,13 +130,13 @@ impl MySqlSink {
         identity: &Identity,
     ) -> Result<Position, SinkError> {
         let doing = "claiming the tables";
-        let job = hexadecimal(&identity.job);
+        let (job, table) = (hexadecimal(&identity.job), identity.prefix.table(COMMIT_TABLE));
         run(connection, doing, "START TRANSACTION").await?;
         let stored: Option<(u64, u64, String)> = first(
             connection,
             doing,
             format!(
-                "SELECT generation, commit_no, fingerprint FROM tweetflow_commit \
+                "SELECT generation, commit_no, fingerprint FROM {table} \
                  WHERE job = {job} FOR UPDATE"
             ),
         )
@@ -134,15 +147,16 @@ impl MySqlSink {
                 return Err(SinkError::Fingerprint { stored: fingerprint, now });
             }
             let generation = generation + 1;
-            let sql =
-                format!("UPDATE tweetflow_commit SET generation = {generation} WHERE job = {job}");
+            let sql = format!("UPDATE {table} SET generation = {generation} WHERE job = {job}");
             run(connection, doing, sql).await?;
             Position { generation, commit_no }
         } else {
-            schema::check_empty(connection, &identity.tables).await?;
+            for table in &identity.tables {
+                schema::check_empty(connection, &identity.prefix.table(table.name)).await?;
+            }
             let fingerprint = hexadecimal(&identity.fingerprint);
             let sql = format!(
-                "INSERT INTO tweetflow_commit (job, generation, commit_no, fingerprint) \
+                "INSERT INTO {table} (job, generation, commit_no, fingerprint) \
                  VALUES ({job}, 1, 0, {fingerprint})"
             );
             run(connection, doing, sql).await?;
@@ -164,8 +178,9 @@ impl MySqlSink {
         run(connection, doing, "START TRANSACTION").await?;
         let next = at.next();
         let compare_and_set = format!(
-            "UPDATE tweetflow_commit SET commit_no = {}, as_of = '{}' \
+            "UPDATE {} SET commit_no = {}, as_of = '{}' \
              WHERE job = {} AND generation = {} AND commit_no = {}",
+            identity.prefix.table(COMMIT_TABLE),
             next.commit_no,
             sql::moment(transaction.as_of, 6),
             hexadecimal(&identity.job),
@@ -177,7 +192,7 @@ impl MySqlSink {
             return Err(SinkError::Outdated(at));
         }
         for (table, changes) in identity.tables.iter().zip(&transaction.tables) {
-            for statement in sql::statements(table, changes) {
+            for statement in sql::statements(&identity.prefix, table, changes) {
                 run(connection, doing, statement).await?;
             }
         }
@@ -188,18 +203,27 @@ impl MySqlSink {
 impl Sink for MySqlSink {
     async fn claim(&mut self, identity: &Identity) -> Result<Position, SinkError> {
         self.identity = Some(identity.clone());
-        schema::prepare(self.connect().await?, &identity.tables).await?;
+        let mut connection = self.connect().await?;
+        let server = Server::of(&mut connection).await?;
+        if let Some(warning) = server.warning() {
+            tracing::warn!("{warning}");
+        }
+        let shapes = ddl::shapes(&identity.prefix, &identity.tables);
+        schema::prepare(connection, &shapes).await?;
         let deadline = Instant::now() + PREDECESSOR_TIME;
         loop {
             let mut connection = self.connect().await?;
-            self.take_named_lock(&mut connection, &identity.job).await?;
+            self.take_named_lock(&mut connection, identity).await?;
             match self.raise(&mut connection, identity).await {
                 Ok(position) => {
                     self.connection = Some(connection);
                     return Ok(position);
                 }
-                // A predecessor's transaction is still open: its row lock is waited for.
-                Err(SinkError::Server { code: 1205 | 1213, .. }) if Instant::now() < deadline => {
+                // A predecessor's transaction is still open, or was until now: its row lock is
+                // waited for. (1020: newer MariaDB servers, where it changed the row meanwhile.)
+                Err(SinkError::Server { code: 1205 | 1213 | 1020, .. })
+                    if Instant::now() < deadline =>
+                {
                     tracing::warn!("a predecessor's transaction is still open, waiting for it");
                 }
                 Err(error) => return Err(error),
@@ -213,12 +237,13 @@ impl Sink for MySqlSink {
         visit: &mut dyn FnMut(Vec<Restored>),
     ) -> Result<(), SinkError> {
         let doing = "reading the tables";
-        let declared = self.identity()?.tables[usize::from(table)];
+        let identity = self.identity()?;
+        let declared = identity.tables[usize::from(table)];
+        let query = sql::select(&identity.prefix, &declared);
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => self.connect().await?,
         };
-        let query = sql::select(&declared);
         let mut result =
             connection.query_iter(query).await.map_err(|error| lost_or_refused(doing, error))?;
         let mut rows = Vec::with_capacity(SNAPSHOT_ROWS);
@@ -251,16 +276,15 @@ impl Sink for MySqlSink {
     async fn position(&mut self) -> Result<Position, SinkError> {
         let doing = "reading the position";
         self.connection = None;
-        let job = hexadecimal(&self.identity()?.job);
+        let identity = self.identity()?;
+        let (job, table) = (hexadecimal(&identity.job), identity.prefix.table(COMMIT_TABLE));
         let mut connection = self.connect().await?;
         run(&mut connection, doing, "START TRANSACTION").await?;
         // FOR UPDATE waits for a session that is still committing; a plain read would not.
-        let sql = format!(
-            "SELECT generation, commit_no FROM tweetflow_commit WHERE job = {job} FOR UPDATE"
-        );
+        let sql = format!("SELECT generation, commit_no FROM {table} WHERE job = {job} FOR UPDATE");
         let stored: Option<(u64, u64)> = first(&mut connection, doing, sql).await?;
         run(&mut connection, doing, "COMMIT").await?;
-        let name = self.lock_name(&self.identity()?.job);
+        let name = self.lock_name(identity);
         let _: Option<Option<u64>> =
             first(&mut connection, doing, format!("SELECT GET_LOCK('{name}', 0)")).await?;
         self.connection = Some(connection);
@@ -278,17 +302,17 @@ fn restore_row(table: &Table, mut row: mysql_async::Row) -> Result<Row, SinkErro
         let number = |bytes: &[u8]| std::str::from_utf8(bytes).ok()?.parse().ok();
         let value = match (column.kind, row.take(index)?) {
             (_, Stored::NULL) => Value::Null,
-            (Kind::Unsigned, Stored::UInt(number)) => Value::UInt(number),
-            (Kind::Unsigned, Stored::Int(number)) => Value::UInt(u64::try_from(number).ok()?),
-            (Kind::Unsigned, Stored::Bytes(bytes)) => {
+            (Holds::Unsigned, Stored::UInt(number)) => Value::UInt(number),
+            (Holds::Unsigned, Stored::Int(number)) => Value::UInt(u64::try_from(number).ok()?),
+            (Holds::Unsigned, Stored::Bytes(bytes)) => {
                 Value::UInt(std::str::from_utf8(&bytes).ok()?.parse().ok()?)
             }
-            (Kind::OptionalSigned, Stored::Int(number)) => Value::Int(number),
-            (Kind::OptionalSigned, Stored::Bytes(bytes)) => Value::Int(number(&bytes)?),
-            (Kind::Text(_), Stored::Bytes(bytes)) => {
+            (Holds::OptionalSigned, Stored::Int(number)) => Value::Int(number),
+            (Holds::OptionalSigned, Stored::Bytes(bytes)) => Value::Int(number(&bytes)?),
+            (Holds::Text(_), Stored::Bytes(bytes)) => {
                 Value::Text(String::from_utf8(bytes).ok()?.into_boxed_str())
             }
-            (Kind::Bytes(_), Stored::Bytes(bytes)) => Value::Bytes(bytes.into_boxed_slice()),
+            (Holds::Bytes(_), Stored::Bytes(bytes)) => Value::Bytes(bytes.into_boxed_slice()),
             _ => return None,
         };
         Some(value)
@@ -296,6 +320,7 @@ fn restore_row(table: &Table, mut row: mysql_async::Row) -> Result<Row, SinkErro
     values.collect::<Option<Row>>().ok_or_else(|| SinkError::Foreign {
         table: table.name.to_owned(),
         difference: "a row holds values of other types".to_owned(),
+        fix: "use another --table-prefix or database".to_owned(),
     })
 }
 

@@ -1,11 +1,13 @@
-//! SQL text: declarations, upserts, deletes. Right on MariaDB and on MySQL, whatever `sql_mode`.
+//! SQL text of rows: reads, upserts, deletes. One text, right on MariaDB and on MySQL, whatever
+//! `sql_mode`: `VALUES(column)` is the one form of an upsert that both know (MySQL 9 notes that it
+//! will go one day; its own form is an error on MariaDB). Declarations are in [`super::ddl`].
 //!
 //! Text and bytes go as hexadecimal literals: no escaping, hence none that is wrong under some
 //! `sql_mode`. Statements are cut at a size, so that a server's `max_allowed_packet` bounds a
 //! statement and never a transaction. This module opens no connection.
 
-use super::TableChanges;
-use dataflows::table::{Kind, Table};
+use super::{Prefix, TableChanges};
+use dataflows::Table;
 use dataflows::{Row, Value};
 use std::fmt::Write;
 
@@ -13,63 +15,14 @@ use std::fmt::Write;
 /// (16 MiB), large enough that a round trip does not count.
 const STATEMENT_BYTES: usize = 1 << 20;
 
-/// The table that holds one row per job: the fence, and "as of when".
-pub(super) const COMMIT_TABLE: &str = "CREATE TABLE IF NOT EXISTS `tweetflow_commit` (\n  \
-    `job` VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL COMMENT 'name of the job',\n  \
-    `generation` BIGINT UNSIGNED NOT NULL COMMENT 'raised by each start',\n  \
-    `commit_no` BIGINT UNSIGNED NOT NULL COMMENT 'raised by each commit',\n  \
-    `as_of` DATETIME(6) NULL COMMENT 'all records read before this moment (UTC) are counted',\n  \
-    `fingerprint` TEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL COMMENT 'what the rows mean',\n  \
-    PRIMARY KEY (`job`)\n) ENGINE=InnoDB";
-
-/// `CREATE TABLE IF NOT EXISTS` of a table.
-pub(super) fn create(table: &Table) -> String {
-    let mut sql = format!("CREATE TABLE IF NOT EXISTS `{}` (\n", table.name);
-    for (index, column) in table.columns.iter().enumerate() {
-        let null = if column.kind == Kind::OptionalSigned && index >= table.key {
-            "NULL"
-        } else {
-            "NOT NULL"
-        };
-        let comment = column.comment.replace('\'', "''");
-        let _ = writeln!(
-            sql,
-            "  `{}` {} {null} COMMENT '{comment}',",
-            column.name,
-            sql_type(column.kind)
-        );
-    }
-    let _ = write!(
-        sql,
-        "  PRIMARY KEY ({})\n) ENGINE=InnoDB COMMENT='{}'",
-        names(&table.columns[..table.key]),
-        table.comment.replace('\'', "''")
-    );
-    sql
-}
-
-/// The type of a column. Text compares byte by byte: every other collation that both servers have
-/// would let two keys fall into one row.
-fn sql_type(kind: Kind) -> String {
-    match kind {
-        Kind::Unsigned => "BIGINT UNSIGNED".to_owned(),
-        Kind::OptionalSigned => "BIGINT".to_owned(),
-        Kind::Text(length) => {
-            format!("VARCHAR({length}) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
-        }
-        Kind::Moment => "DATETIME(3)".to_owned(),
-        Kind::Bytes(length) => format!("VARBINARY({length})"),
-    }
-}
-
 fn names(columns: &[dataflows::table::Column]) -> String {
     let quoted: Vec<_> = columns.iter().map(|column| format!("`{}`", column.name)).collect();
     quoted.join(", ")
 }
 
 /// `SELECT` of all columns of all rows.
-pub(super) fn select(table: &Table) -> String {
-    format!("SELECT {} FROM `{}`", names(table.columns), table.name)
+pub(super) fn select(prefix: &Prefix, table: &Table) -> String {
+    format!("SELECT {} FROM `{}`", names(table.columns), prefix.table(table.name))
 }
 
 /// The statements that apply `changes`: deletes, then upserts with absolute values, each sorted
@@ -78,30 +31,28 @@ pub(super) fn select(table: &Table) -> String {
 /// # Panics
 /// If a key stands twice: the gatherer's net rows are the other half of this check.
 pub(super) fn statements<'a>(
+    prefix: &Prefix,
     table: &'a Table,
     changes: &'a TableChanges,
-) -> impl Iterator<Item = Vec<u8>> + 'a {
+) -> impl Iterator<Item = Vec<u8>> + use<'a> {
     for rows in [&changes.deletes, &changes.upserts] {
         let rising = rows.windows(2).all(|pair| pair[0][..table.key] < pair[1][..table.key]);
         assert!(rising, "the rows of {} are not sorted by a unique key", table.name);
     }
+    let (name, key) = (prefix.table(table.name), names(&table.columns[..table.key]));
     let deletes = Statements {
-        head: format!("DELETE FROM `{}` WHERE ({}) IN (", table.name, key_names(table)),
+        head: format!("DELETE FROM `{name}` WHERE ({key}) IN ("),
         tail: ")".to_owned(),
         rows: changes.deletes.iter(),
     };
     let values = table.columns[table.key..].iter().map(|column| column.name);
     let updates: Vec<_> = values.map(|name| format!("`{name}`=VALUES(`{name}`)")).collect();
     let upserts = Statements {
-        head: format!("INSERT INTO `{}` ({}) VALUES ", table.name, names(table.columns)),
+        head: format!("INSERT INTO `{name}` ({}) VALUES ", names(table.columns)),
         tail: format!(" ON DUPLICATE KEY UPDATE {}", updates.join(", ")),
         rows: changes.upserts.iter(),
     };
     deletes.chain(upserts)
-}
-
-fn key_names(table: &Table) -> String {
-    names(&table.columns[..table.key])
 }
 
 /// Cuts rows into statements.
@@ -189,7 +140,7 @@ impl Write for Text<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{TableChanges, Value, create, moment, statements};
+    use super::{Prefix, TableChanges, Value, moment, select, statements};
     use dataflows::table::{Column, Kind, Restore, Table};
 
     const TABLE: Table = Table {
@@ -215,34 +166,20 @@ mod tests {
             deletes: vec![[Value::Text("".into())].into()],
             upserts: vec![row("'\\\"", Value::Null), row("é", Value::Int(-1))],
         };
-        let sql: Vec<_> = statements(&TABLE, &changes)
-            .map(|sql| String::from_utf8(sql).expect("ASCII"))
-            .collect();
-        assert_eq!(
-            sql,
-            [
-                "DELETE FROM `t` WHERE (`k`) IN ((X''))",
-                "INSERT INTO `t` (`k`, `n`, `at`) VALUES \
-                 (X'275c22',NULL,'1970-01-01 00:00:00.001'),\
-                 (X'c3a9',-1,'1970-01-01 00:00:00.001') \
-                 ON DUPLICATE KEY UPDATE `n`=VALUES(`n`), `at`=VALUES(`at`)"
-            ]
-        );
-        assert_eq!(
-            create(&TABLE),
-            "CREATE TABLE IF NOT EXISTS `t` (\n  \
-             `k` VARCHAR(9) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL COMMENT 'key',\n  \
-             `n` BIGINT NULL COMMENT 'number',\n  \
-             `at` DATETIME(3) NOT NULL COMMENT 'moment',\n  \
-             PRIMARY KEY (`k`)\n) ENGINE=InnoDB COMMENT='it''s a test'"
-        );
+        let prefix = "p_".parse().expect("it is a prefix");
+        let statements = statements(&prefix, &TABLE, &changes);
+        let mut sql: Vec<_> =
+            statements.map(|sql| String::from_utf8(sql).expect("ASCII")).collect();
+        sql.push(select(&prefix, &TABLE));
+        insta::assert_snapshot!(sql.join(";\n"));
     }
 
     #[test]
     fn a_large_transaction_becomes_several_statements() {
         let upserts: Vec<_> = (0..100_000).map(|n| row(&format!("{n:06}"), Value::Null)).collect();
         let changes = TableChanges { deletes: vec![], upserts };
-        let sizes: Vec<_> = statements(&TABLE, &changes).map(|sql| sql.len()).collect();
+        let sizes: Vec<_> =
+            statements(&Prefix::default(), &TABLE, &changes).map(|sql| sql.len()).collect();
         assert!(sizes.len() > 3, "{sizes:?}");
         assert!(sizes.iter().all(|size| *size < (1 << 20) + 300), "{sizes:?}");
     }
@@ -251,7 +188,8 @@ mod tests {
     #[should_panic(expected = "not sorted by a unique key")]
     fn a_key_that_stands_twice_is_refused() {
         let upserts = vec![row("a", Value::Null), row("a", Value::Null)];
-        let _ = statements(&TABLE, &TableChanges { deletes: vec![], upserts }).count();
+        let _ = statements(&Prefix::default(), &TABLE, &TableChanges { deletes: vec![], upserts })
+            .count();
     }
 
     #[test]

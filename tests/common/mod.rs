@@ -189,15 +189,54 @@ pub fn service(name: &str) -> String {
         .unwrap_or_else(|_| panic!("{name} is not set; run: eval \"$(deploy/local start)\""))
 }
 
-/// An own, empty database on the real server: the URL of it.
-pub fn fresh_database(name: &str) -> String {
-    let base = service("TEST_MYSQL");
-    let (server, _) = base.rsplit_once('/').expect("a URL names a database");
-    let database = format!("tweetflow_test_{name}");
-    let mut sql = Sql::connect(&base);
-    sql.run(&format!("DROP DATABASE IF EXISTS {database}"));
-    sql.run(&format!("CREATE DATABASE {database}"));
-    format!("{server}/{database}")
+/// The two kinds of database server. Every test of a database runs on both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Server {
+    MariaDb,
+    MySql,
+}
+
+impl Server {
+    /// The address of its usual database, with the account that may do everything.
+    pub fn url(self) -> String {
+        match self {
+            Server::MariaDb => service("TEST_MYSQL"),
+            Server::MySql => service("TEST_MYSQL9"),
+        }
+    }
+
+    /// An own, empty database on it: the URL.
+    pub fn fresh_database(self, name: &str) -> String {
+        let base = self.url();
+        let (server, _) = base.rsplit_once('/').expect("a URL names a database");
+        let database = format!("tweetflow_test_{name}");
+        let mut sql = Sql::connect(&base);
+        sql.run(&format!("DROP DATABASE IF EXISTS {database}"));
+        sql.run(&format!("CREATE DATABASE {database}"));
+        format!("{server}/{database}")
+    }
+
+    /// An account without any right yet, and the URL of `database` with it.
+    pub fn fresh_account(self, name: &str, database: &str) -> String {
+        let mut sql = Sql::connect(&self.url());
+        sql.run(&format!("DROP USER IF EXISTS {name}"));
+        sql.run(&format!("CREATE USER {name} IDENTIFIED BY 'least'"));
+        let (_, place) = database.split_once('@').expect("a URL names an account");
+        format!("mysql://{name}:least@{place}")
+    }
+}
+
+/// Makes of each function that takes a [`Server`] two tests, one a server.
+#[macro_export]
+macro_rules! on_both_servers {
+    ($($name:ident),* $(,)?) => {
+        mod mariadb {
+            $(#[test] fn $name() { super::$name($crate::common::Server::MariaDb); })*
+        }
+        mod mysql {
+            $(#[test] fn $name() { super::$name($crate::common::Server::MySql); })*
+        }
+    };
 }
 
 /// A plain connection beside the program's own.
@@ -247,11 +286,17 @@ impl Sql {
 
     /// What the program's tables say, in the recount's form.
     pub fn recount(&mut self) -> Recount {
-        let hashtags = self.rows::<(String, u64)>("SELECT hashtag, uses FROM hashtags");
-        let users =
-            self.rows::<(u64, u64, Option<i64>)>("SELECT user_id, tweet_id, nb_friends FROM users");
-        let totals = self.rows::<(String, u64)>("SELECT name, records FROM totals");
-        let dead = self.rows::<u64>("SELECT COUNT(*) FROM dead_letters");
+        self.recount_of("")
+    }
+
+    /// The same for the tables with a prefix.
+    pub fn recount_of(&mut self, prefix: &str) -> Recount {
+        let from = |columns: &str, table: &str| format!("SELECT {columns} FROM {prefix}{table}");
+        let hashtags = self.rows::<(String, u64)>(&from("hashtag, uses", "hashtags"));
+        let users = from("user_id, tweet_id, nb_friends", "users");
+        let users = self.rows::<(u64, u64, Option<i64>)>(&users);
+        let totals = self.rows::<(String, u64)>(&from("name, records", "totals"));
+        let dead = self.rows::<u64>(&from("COUNT(*)", "dead_letters"));
         Recount {
             hashtags: hashtags.into_iter().collect(),
             users: users.into_iter().map(|(user, tweet, n)| (user, (tweet, n))).collect(),

@@ -1,22 +1,38 @@
-//! The sink on a real server: the fence, the read that waits, the snapshot, keys byte by byte.
+//! The sink on real servers, MariaDB and MySQL: the fence, the read that waits, the snapshot; a
+//! [`session`] that is not as it was set; [`strings`] as they went in; [`tables`] that exist.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../common/mod.rs"]
 mod common;
+mod session;
+mod strings;
+mod tables;
 
-use common::{Sql, fresh_database};
+use common::{Server, Sql};
 use dataflows::{Restored, Row, Value};
 use mysql_async::prelude::Queryable;
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tweetflow::pipeline;
 use tweetflow::sink::mysql::MySqlSink;
-use tweetflow::sink::{Identity, Position, Sink, SinkError, TableChanges, Transaction};
+use tweetflow::sink::{Identity, Position, Prefix, Sink, SinkError, TableChanges, Transaction};
+
+on_both_servers! {
+    every_commit_is_one_snapshot_of_rows_and_offsets,
+    a_zombie_never_changes_a_row,
+    the_position_waits_for_a_commit_in_progress,
+    other_settings_and_foreign_tables_are_refused,
+}
 
 fn identity() -> Identity {
     let tables = pipeline::tables();
-    Identity { job: "test".to_owned(), fingerprint: "f=1".to_owned(), tables }
+    Identity {
+        job: "test".to_owned(),
+        fingerprint: "f=1".to_owned(),
+        tables,
+        prefix: Prefix::default(),
+    }
 }
 
 fn block_on<F: Future>(future: F) -> F::Output {
@@ -53,9 +69,8 @@ async fn snapshot(sink: &mut MySqlSink, table: u8) -> Vec<Restored> {
 }
 
 /// A reader that takes a consistent snapshot never sees rows of one commit and offsets of another.
-#[test]
-fn every_commit_is_one_snapshot_of_rows_and_offsets() {
-    let url = fresh_database("snapshot");
+fn every_commit_is_one_snapshot_of_rows_and_offsets(server: Server) {
+    let url = server.fresh_database("snapshot");
     let mut sink = MySqlSink::new(&url).unwrap();
     let done = AtomicBool::new(false);
     // One runtime: a connection lives on the one that it was made on.
@@ -86,9 +101,8 @@ fn every_commit_is_one_snapshot_of_rows_and_offsets() {
 }
 
 /// A process that was succeeded changes nothing any more, however late it wakes.
-#[test]
-fn a_zombie_never_changes_a_row() {
-    let url = fresh_database("zombie");
+fn a_zombie_never_changes_a_row(server: Server) {
+    let url = server.fresh_database("zombie");
     let (mut old, mut new) = (MySqlSink::new(&url).unwrap(), MySqlSink::new(&url).unwrap());
     block_on(async {
         let at = old.claim(&identity()).await.unwrap();
@@ -121,9 +135,8 @@ fn a_zombie_never_changes_a_row() {
 
 /// The answer to a COMMIT is lost while the server still works on it: the position is only told
 /// once that session is through.
-#[test]
-fn the_position_waits_for_a_commit_in_progress() {
-    let url = fresh_database("waits");
+fn the_position_waits_for_a_commit_in_progress(server: Server) {
+    let url = server.fresh_database("waits");
     let mut sink = MySqlSink::new(&url).unwrap();
     let at = block_on(sink.claim(&identity())).unwrap();
     let mut slow = Sql::connect(&url);
@@ -138,59 +151,8 @@ fn the_position_waits_for_a_commit_in_progress() {
     });
 }
 
-/// Distinct keys in memory are distinct rows, and come back as they went.
-#[test]
-fn keys_are_compared_byte_by_byte() {
-    let url = fresh_database("keys");
-    let tags = [
-        "Rust",
-        "rust",
-        "Café",
-        "cafe",
-        "Cafe\u{301}",
-        "Å",
-        "A\u{30a}",
-        "ひらがな",
-        "ヒラガナ",
-        "ABC",
-        "ＡＢＣ",
-        "straße",
-        "strasse",
-        "🍣",
-        "🍺",
-        "'",
-        "\\",
-        "\"",
-        "--",
-        "%",
-        "_",
-        "؀",
-        "日本語",
-        "नमस्ते",
-        "a\u{200d}b",
-        "A",
-        "a",
-        "ä",
-        "İ",
-        "ı",
-        "i",
-        "I",
-    ];
-    let rows: Vec<_> = (1..).zip(tags).map(|(uses, tag)| hashtag(tag, uses)).collect();
-    let mut sink = MySqlSink::new(&url).unwrap();
-    block_on(async {
-        let at = sink.claim(&identity()).await.unwrap();
-        sink.commit(at, &transaction(rows.clone(), 1)).await.unwrap();
-        sink.commit(at.next(), &transaction(rows.clone(), 1)).await.unwrap();
-        let stored: BTreeSet<_> =
-            snapshot(&mut sink, 0).await.into_iter().map(|restored| restored.row).collect();
-        assert_eq!(stored, rows.into_iter().collect());
-    });
-}
-
-#[test]
-fn other_settings_and_foreign_tables_are_refused() {
-    let url = fresh_database("settings");
+fn other_settings_and_foreign_tables_are_refused(server: Server) {
+    let url = server.fresh_database("settings");
     let mut sql = Sql::connect(&url);
     let claim = |identity: Identity| block_on(MySqlSink::new(&url).unwrap().claim(&identity));
     sql.run("CREATE TABLE users (username VARCHAR(30), nb_friends INT)");

@@ -1,0 +1,145 @@
+//! `tweetflow schema`: the tables as DDL and the least rights that `run` needs on them.
+//!
+//! Output is SQL for the server's own client. Names are not qualified: it is for the database that
+//! the client has selected. Nothing is sent to the server; with `--database` it is asked for its
+//! version only.
+
+use crate::pipeline;
+use crate::sink::mysql::{Kind, MySqlSink, Server};
+use crate::sink::{Prefix, SinkError, ddl};
+use clap::Args;
+use std::fmt::Write;
+
+/// Examples of `--help`.
+pub(crate) const EXAMPLES: &str = "Examples:\n  \
+    tweetflow schema --server mysql --user tweetflow | mysql data\n  \
+    TWEETFLOW_DATABASE=mysql://user:secret@127.0.0.1:3306/data tweetflow schema --table-prefix a_";
+
+/// Arguments of `schema`.
+#[derive(Args, Debug, Clone)]
+pub struct SchemaArgs {
+    /// Database to ask for its kind and version; with a password only from the environment
+    #[arg(long, env = "TWEETFLOW_DATABASE", hide_env_values = true, value_name = "URL")]
+    database: Option<String>,
+    /// Kind of server, instead of asking one
+    #[arg(long, value_name = "KIND")]
+    server: Option<Kind>,
+    /// What stands before each table's name
+    #[arg(long, env = "TWEETFLOW_TABLE_PREFIX", value_name = "PREFIX", default_value = "")]
+    table_prefix: Prefix,
+    /// Account that `run` connects as, NAME or NAME@HOST; it must exist
+    #[arg(long, value_name = "NAME", default_value = "tweetflow", value_parser = account)]
+    user: String,
+}
+
+/// Why there is no schema.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    /// Neither a server's address nor its kind.
+    #[error("say for which server: --server mariadb, --server mysql, or --database")]
+    NoServer,
+    /// A password on the command line.
+    #[error(
+        "the password of --database would stand in the process list; set TWEETFLOW_DATABASE instead"
+    )]
+    Password,
+    /// The server does not answer as it should.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// No runtime for the connection.
+    #[error("the connection's runtime did not start")]
+    Runtime(#[source] std::io::Error),
+}
+
+impl SchemaError {
+    /// 2 for arguments that could never have worked, else 1.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            SchemaError::NoServer | SchemaError::Password => 2,
+            SchemaError::Sink(error) if error.is_operators() => 2,
+            SchemaError::Sink(_) | SchemaError::Runtime(_) => 1,
+        }
+    }
+}
+
+/// The text that the command prints.
+pub fn run(args: &SchemaArgs) -> Result<String, SchemaError> {
+    let server = match (args.server, &args.database) {
+        (Some(kind), _) => kind_text(kind).to_owned(),
+        (None, Some(url)) => {
+            let server = ask(url)?;
+            if let Some(warning) = server.warning() {
+                tracing::warn!("{warning}");
+            }
+            format!("{} ({})", kind_text(server.kind), server.version)
+        }
+        (None, None) => return Err(SchemaError::NoServer),
+    };
+    Ok(text(&server, &args.table_prefix, &args.user))
+}
+
+fn ask(url: &str) -> Result<Server, SchemaError> {
+    let from_environment = std::env::var("TWEETFLOW_DATABASE").is_ok_and(|value| value == url);
+    if !from_environment && crate::cli::has_password(url) {
+        return Err(SchemaError::Password);
+    }
+    let sink = MySqlSink::new(url)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    Ok(runtime.map_err(SchemaError::Runtime)?.block_on(sink.server())?)
+}
+
+fn kind_text(kind: Kind) -> &'static str {
+    match kind {
+        Kind::MariaDb => "MariaDB",
+        Kind::MySql => "MySQL",
+    }
+}
+
+/// One text for both kinds of server; only the heading tells them apart.
+fn text(server: &str, prefix: &Prefix, account: &str) -> String {
+    let mut text = format!(
+        "-- The tables of tweetflow and the least rights of {account} on them, for {server}.\n\
+         -- For the selected database, by an account that may create tables and grant rights.\n\
+         -- The account must exist: CREATE USER {account} IDENTIFIED BY '…'\n"
+    );
+    let shapes = ddl::shapes(prefix, &pipeline::tables());
+    for shape in &shapes {
+        let _ = write!(text, "\n{};\n", shape.create());
+    }
+    text.push('\n');
+    for shape in &shapes {
+        let _ = writeln!(text, "{};", shape.grant(account));
+    }
+    text
+}
+
+/// An account as SQL writes it, `'name'@'host'`, of `NAME` or `NAME@HOST`. What a quoted text would
+/// need an escape for is refused: escapes hang on the client's `sql_mode`.
+fn account(text: &str) -> Result<String, String> {
+    let (name, host) = text.rsplit_once('@').unwrap_or((text, "%"));
+    let plain = |text: &str| !text.is_empty() && !text.contains(['\'', '"', '`', '\\']);
+    if !plain(name) || !plain(host) || text.chars().any(char::is_control) {
+        return Err("expected NAME or NAME@HOST, without quotes and backslashes".to_owned());
+    }
+    Ok(format!("'{name}'@'{host}'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{account, text};
+
+    #[test]
+    fn the_whole_text() {
+        let prefix = "p_".parse().expect("it is a prefix");
+        insta::assert_snapshot!(text("MySQL", &prefix, "'tweetflow'@'%'"));
+    }
+
+    #[test]
+    fn an_account_is_a_name_and_a_host() {
+        assert_eq!(account("a"), Ok("'a'@'%'".to_owned()));
+        assert_eq!(account("a@b@10.0.0.%"), Ok("'a@b'@'10.0.0.%'".to_owned()));
+        for bad in ["", "@h", "a@", "a'b", "a\\", "a`", "a\nb"] {
+            assert!(account(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The prefix of table names: where a job's tables stand in a database that holds others, too.
+//!
+//! Small letters, digits and underscores only: such a name needs no escaping, and it is the same
+//! name on servers that fold names to small letters and on those that don't. Not part of what the
+//! rows mean.
+
+use std::fmt::{Display, Formatter};
+use std::str::FromStr;
+
+/// Longest prefix: with the longest name of a table it stays below 64, the servers' bound.
+const LONGEST: usize = 32;
+
+/// What stands before the name of each table; empty unless asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Prefix(String);
+
+impl Prefix {
+    /// The name in the database of the table that is declared as `name`.
+    pub fn table(&self, name: &str) -> String {
+        format!("{}{name}", self.0)
+    }
+}
+
+impl Display for Prefix {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// A text that is no prefix.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "a table prefix is at most 32 small letters, digits and underscores (servers differ in how they \
+     treat capitals in names)"
+)]
+pub struct NoPrefix;
+
+impl FromStr for Prefix {
+    type Err = NoPrefix;
+
+    fn from_str(text: &str) -> Result<Self, NoPrefix> {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        if text.len() > LONGEST || !text.chars().all(plain) {
+            return Err(NoPrefix);
+        }
+        Ok(Prefix(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Prefix;
+
+    #[test]
+    fn only_plain_short_text_is_a_prefix() {
+        for good in ["", "a", "team_1_", &"x".repeat(32)] {
+            let prefix: Prefix = good.parse().expect("it is a prefix");
+            assert_eq!(prefix.table("users"), format!("{good}users"));
+        }
+        for bad in ["A", "a-b", "a b", "a`", "a.b", "é", "a'", &"x".repeat(33)] {
+            assert!(bad.parse::<Prefix>().is_err(), "{bad}");
+        }
+    }
+}
