@@ -1,194 +1,187 @@
 //! Arguments to configuration to one function per command to exit code.
 //!
 //! Exit codes: 0 done, 1 a failure at run time, 2 wrong arguments or configuration. An error is one
-//! line on standard error, with its causes and what to do; there is never a backtrace.
+//! line on standard error, with its causes and what to do; there is never a backtrace. A secret on
+//! the command line is refused, because every user of the machine could read it.
 
-use crate::config::RunConfig;
-use crate::decode;
-use crate::error::{RunError, one_line};
-use crate::pipeline::{self, Credit};
+mod file;
+mod run;
+
+use crate::error::one_line;
 use crate::produce::{self, ProduceArgs};
 use crate::schema::{self, SchemaArgs};
-use crate::sink::Prefix;
-use crate::sink::mysql::MySqlSink;
-use crate::source::kafka::{From, KafkaConfig, KafkaTopic};
 use clap::parser::ValueSource;
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use signal_hook::consts::{SIGINT, SIGTERM};
+use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
+use tracing_subscriber::EnvFilter;
 
 /// Kafka tweets to exact MySQL tables, through differential dataflow
-#[derive(Parser, Debug)]
+#[derive(Parser)]
 #[command(name = "tweetflow", version, max_term_width = 100)]
 struct Cli {
+    #[command(flatten)]
+    common: Common,
     #[command(subcommand)]
     command: Command,
 }
 
-#[derive(Subcommand, Debug)]
+/// Arguments of every command.
+#[derive(Args)]
+#[command(next_help_heading = "Common options")]
+struct Common {
+    /// TOML file with settings; flags and environment win over it (see deploy/tweetflow.toml)
+    #[arg(long, env = "TWEETFLOW_CONFIG", global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// What is logged to standard error: a level (error, warn, info, debug, trace), or
+    /// `module=level` with commas between
+    #[arg(long, env = "TWEETFLOW_LOG", global = true, value_name = "FILTER",
+        default_value = "info", value_parser = filter)]
+    log: String,
+    /// How log lines look
+    #[arg(long, env = "TWEETFLOW_LOG_FORMAT", global = true, value_enum, value_name = "FORMAT",
+        default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, ValueEnum)]
+enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+#[derive(Subcommand)]
 enum Command {
     /// Keep the tables equal to the topic until stopped
-    #[command(after_help = RUN_EXAMPLES)]
-    Run(Box<RunArgs>),
+    #[command(after_help = run::EXAMPLES)]
+    Run(Box<run::RunArgs>),
     /// Write tweets into a topic
     #[command(after_help = PRODUCE_EXAMPLES)]
     Produce(ProduceArgs),
     /// Print the DDL of all tables and the least rights on them
     #[command(after_help = schema::EXAMPLES)]
     Schema(SchemaArgs),
+    /// Print completions for a shell
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    #[command(after_help = MAN_EXAMPLES)]
+    Man {
+        /// The command to describe; the program itself if left out
+        command: Option<String>,
+    },
 }
-
-const RUN_EXAMPLES: &str = "Examples:\n  \
-    TWEETFLOW_DATABASE=mysql://user:secret@127.0.0.1:3306/data tweetflow run --topic tweets\n  \
-    tweetflow run --brokers kafka:9092 --require-location --until-end --workers 4";
 
 const PRODUCE_EXAMPLES: &str = "Examples:\n  \
     tweetflow produce --synthetic --limit 100000\n  \
     tweetflow produce --input tweets.ndjson --topic tweets --rate 5000";
 
-/// Arguments of `run`.
-#[derive(Args, Debug, Clone)]
-struct RunArgs {
-    /// Kafka brokers, host:port with commas between
-    #[arg(long, env = "TWEETFLOW_BROKERS", default_value = "127.0.0.1:9092")]
-    brokers: String,
-    /// Topic to read
-    #[arg(long, env = "TWEETFLOW_TOPIC", default_value = "tweets")]
-    topic: String,
-    /// Database of the tables; with a password only from the environment
-    #[arg(
-        long,
-        env = "TWEETFLOW_DATABASE",
-        hide_env_values = true,
-        value_name = "URL",
-        default_value = "mysql://tweetflow@127.0.0.1:3306/data"
-    )]
-    database: String,
-    /// Name of the job: one set of tables has one job
-    #[arg(long, env = "TWEETFLOW_JOB", default_value = "tweetflow")]
-    job: String,
-    /// What stands before each table's name, so that a database can hold several jobs or other
-    /// tables: small letters, digits, underscores
-    #[arg(long, env = "TWEETFLOW_TABLE_PREFIX", value_name = "PREFIX", default_value = "")]
-    table_prefix: Prefix,
-    /// Workers (threads)
-    #[arg(long, env = "TWEETFLOW_WORKERS", value_name = "N", default_value_t = 2,
-        value_parser = clap::value_parser!(u16).range(1..=256))]
-    workers: u16,
-    /// Where the first start reads from: earliest, latest, or a time (2026-11-01T12:00:00Z); it
-    /// belongs to the job, later starts must name the same
-    #[arg(long, env = "TWEETFLOW_FROM", value_name = "WHERE", default_value = "earliest")]
-    from: String,
-    /// Stop when everything is committed that the topic held at the start
-    #[arg(long)]
-    until_end: bool,
-    /// Leave out tweets whose author gives no location
-    #[arg(long, env = "TWEETFLOW_REQUIRE_LOCATION")]
-    require_location: bool,
-    /// What becomes of shown names
-    #[arg(long, env = "TWEETFLOW_NAMES", value_enum, default_value_t)]
-    names: decode::Names,
-    /// At least so long between two commits
-    #[arg(long, env = "TWEETFLOW_COMMIT_INTERVAL_MS", value_name = "MS", default_value_t = 0)]
-    commit_interval_ms: u64,
-    /// At least so long between two epochs
-    #[arg(long, env = "TWEETFLOW_EPOCH_MS", value_name = "MS", default_value_t = 5)]
-    epoch_ms: u64,
-    /// Records that a worker may have read and not yet committed
-    #[arg(long, env = "TWEETFLOW_MAX_RECORDS", value_name = "N", default_value_t = 200_000)]
-    max_records: u64,
-    /// How long a commit is tried again while the database is away
-    #[arg(long, env = "TWEETFLOW_RETRY_SECONDS", value_name = "S", default_value_t = 900)]
-    retry_seconds: u64,
-    /// Go on behind records that the topic lost before they were read
-    #[arg(long)]
-    accept_gap: bool,
-    /// A setting of the Kafka client, NAME=VALUE; may be repeated. From the environment: one a line,
-    /// which is the place for passwords
-    #[arg(long = "kafka", env = "TWEETFLOW_KAFKA", hide_env_values = true, value_delimiter = '\n',
-        value_name = "NAME=VALUE", value_parser = setting)]
-    kafka: Vec<(String, String)>,
-}
+const COMPLETIONS_EXAMPLES: &str = "Examples:\n  \
+    tweetflow completions bash > ~/.local/share/bash-completion/completions/tweetflow\n  \
+    tweetflow completions fish > ~/.config/fish/completions/tweetflow.fish";
+
+const MAN_EXAMPLES: &str = "Examples:\n  \
+    tweetflow man > tweetflow.1\n  \
+    tweetflow man run > tweetflow-run.1";
 
 /// The program. A panic anywhere ends the process: timely would go on without the worker.
 pub fn main() -> ExitCode {
     end_on_panic();
-    let matches = Cli::command().get_matches();
-    let cli = match Cli::from_arg_matches(&matches) {
-        Ok(cli) => cli,
-        Err(error) => error.exit(),
+    let (cli, matches) = match parse() {
+        Ok(parsed) => parsed,
+        Err(code) => return code,
     };
-    log_to_stderr();
+    if let Some(text) = secret_in_arguments(&matches) {
+        eprintln!("tweetflow: {text}");
+        return ExitCode::from(2);
+    }
+    log_to_stderr(&cli.common);
     let stop = match stop_on_signal() {
         Ok(stop) => stop,
         Err(error) => return fail(&error, 1),
     };
     match cli.command {
-        Command::Run(args) => {
-            let matches = matches.subcommand_matches("run");
-            let source = matches.and_then(|matches| matches.value_source("database"));
-            run(&args, source == Some(ValueSource::CommandLine), stop)
-        }
-        Command::Produce(args) => match produce::run(&args, &stop) {
-            Ok(summary) => {
-                let produce::Summary { tweets, bytes, elapsed } = summary;
-                let (seconds, rate) = (elapsed.as_secs_f64(), per_second(tweets, elapsed));
-                let topic = &args.topic;
-                println!(
-                    "produced tweets={tweets} bytes={bytes} seconds={seconds:.3} \
-                     tweets_per_second={rate:.0} topic={topic}"
-                );
-                ExitCode::SUCCESS
-            }
-            Err(error) => fail(&error, error.exit_code()),
-        },
+        Command::Run(args) => run::run(&args, stop),
+        Command::Produce(args) => produce(&args, &stop),
         Command::Schema(args) => match schema::run(&args) {
-            Ok(text) => {
-                print!("{text}");
-                ExitCode::SUCCESS
-            }
+            Ok(text) => print(text.as_bytes()),
             Err(error) => fail(&error, error.exit_code()),
         },
+        Command::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "tweetflow", &mut text);
+            print(&text)
+        }
+        Command::Man { command } => man(command.as_deref()),
     }
 }
 
-fn run(args: &RunArgs, database_is_argument: bool, stop: Arc<AtomicBool>) -> ExitCode {
-    if database_is_argument && has_password(&args.database) {
-        let hint = "the password of --database would stand in the process list; \
-            set TWEETFLOW_DATABASE instead";
-        eprintln!("tweetflow: {hint}");
-        return ExitCode::from(2);
+/// Arguments, then environment, then the file, then defaults.
+fn parse() -> Result<(Cli, ArgMatches), ExitCode> {
+    // A first look for --config only; whatever else is wrong is said by the second.
+    let first = Cli::command().ignore_errors(true).try_get_matches();
+    let path = first.ok().and_then(|matches| matches.get_one::<PathBuf>("config").cloned());
+    let command = match path {
+        None => Cli::command(),
+        Some(path) => file::apply(Cli::command(), &path).map_err(|error| fail(&error, 2))?,
+    };
+    let matches = command.get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    Ok((cli, matches))
+}
+
+/// Why the arguments hold something that the process list must not show.
+fn secret_in_arguments(matches: &ArgMatches) -> Option<String> {
+    let (_, matches) = matches.subcommand()?;
+    let is_argument = |id: &str| {
+        let is_known = matches.try_contains_id(id).unwrap_or(false);
+        is_known && matches.value_source(id) == Some(ValueSource::CommandLine)
+    };
+    if is_argument("database")
+        && matches.get_one::<String>("database").is_some_and(|url| has_password(url))
+    {
+        return Some(
+            "the password of --database would stand in the process list; set TWEETFLOW_DATABASE \
+             or --database-file instead"
+                .to_owned(),
+        );
     }
-    let from = match start(&args.from) {
-        Ok(from) => from,
-        Err(text) => {
-            eprintln!("tweetflow: {text}");
-            return ExitCode::from(2);
-        }
-    };
-    let kafka = KafkaConfig {
-        brokers: args.brokers.clone(),
-        topic: args.topic.clone(),
-        group: args.job.clone(),
-        from,
-        until_end: args.until_end,
-        accept_gap: args.accept_gap,
-        settings: args.kafka.clone(),
-    };
-    let result = KafkaTopic::new(kafka).map_err(RunError::from).and_then(|topic| {
-        let sink = MySqlSink::new(&args.database)?;
-        pipeline::run(config(args), topic, sink, stop)
-    });
-    match result {
+    let settings = matches.try_get_many::<(String, String)>("kafka").ok().flatten();
+    let secret = settings.into_iter().flatten().find(|(name, _)| is_secret(name));
+    match secret {
+        Some((name, _)) if is_argument("kafka") => Some(format!(
+            "the value of --kafka {name} would stand in the process list; set TWEETFLOW_KAFKA or \
+             the file of --config instead"
+        )),
+        _ => None,
+    }
+}
+
+/// Whether a setting of the Kafka client holds a secret, by its name.
+fn is_secret(name: &str) -> bool {
+    ["password", "secret", "key.pem", "oauthbearer.config"].iter().any(|part| name.contains(part))
+}
+
+fn produce(args: &ProduceArgs, stop: &AtomicBool) -> ExitCode {
+    match produce::run(args, stop) {
         Ok(summary) => {
-            let pipeline::Summary { records, bytes, elapsed, commits, rows, resolved } = summary;
-            let (seconds, rate) = (elapsed.as_secs_f64(), per_second(records, elapsed));
+            let produce::Summary { tweets, bytes, elapsed } = summary;
+            let (seconds, rate) = (elapsed.as_secs_f64(), per_second(tweets, elapsed));
+            let topic = &args.topic;
             println!(
-                "done records={records} bytes={bytes} seconds={seconds:.3} \
-                 records_per_second={rate:.0} commits={commits} rows={rows} resolved={resolved}"
+                "produced tweets={tweets} bytes={bytes} seconds={seconds:.3} \
+                 tweets_per_second={rate:.0} topic={topic}"
             );
             ExitCode::SUCCESS
         }
@@ -196,31 +189,35 @@ fn run(args: &RunArgs, database_is_argument: bool, stop: Arc<AtomicBool>) -> Exi
     }
 }
 
-fn config(args: &RunArgs) -> RunConfig {
-    let mut config = RunConfig::new(&args.topic);
-    config.workers = usize::from(args.workers);
-    config.job.clone_from(&args.job);
-    config.table_prefix = args.table_prefix.clone();
-    config.from.clone_from(&args.from);
-    config.decode = decode::Settings { require_location: args.require_location, names: args.names };
-    config.epoch = Duration::from_millis(args.epoch_ms);
-    config.pace.interval = Duration::from_millis(args.commit_interval_ms);
-    config.credit = Credit { records: args.max_records.max(1), ..config.credit };
-    config.retry_for = Duration::from_secs(args.retry_seconds);
-    config
+fn man(command: Option<&str>) -> ExitCode {
+    let mut program = Cli::command();
+    program.build();
+    let page = match command {
+        None => Some(&program),
+        Some(name) => program.find_subcommand(name),
+    };
+    let Some(page) = page else {
+        eprintln!("tweetflow: there is no such command; see tweetflow --help");
+        return ExitCode::from(2);
+    };
+    let mut text = Vec::new();
+    match clap_mangen::Man::new(page.clone()).render(&mut text) {
+        Ok(()) => print(&text),
+        Err(error) => fail(&error, 1),
+    }
 }
 
-fn start(text: &str) -> Result<From, String> {
-    match text {
-        "earliest" => Ok(From::Earliest),
-        "latest" => Ok(From::Latest),
-        time => match time.parse::<jiff::Timestamp>() {
-            Ok(time) => Ok(From::Time(time.as_millisecond())),
-            Err(_) => Err(format!(
-                "--from {time:?} is neither earliest nor latest nor a time like 2026-11-01T12:00:00Z"
-            )),
-        },
+/// To standard output; a reader that has gone is no failure of ours.
+fn print(text: &[u8]) -> ExitCode {
+    use std::io::Write;
+    match std::io::stdout().write_all(text) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => fail(&error, 1),
+        _ => ExitCode::SUCCESS,
     }
+}
+
+fn filter(text: &str) -> Result<String, String> {
+    EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
 /// `NAME=VALUE` of `--kafka`.
@@ -232,7 +229,7 @@ pub(crate) fn setting(text: &str) -> Result<(String, String), String> {
 }
 
 /// Whether a URL holds a password: something behind a colon before the last `@`.
-pub(crate) fn has_password(url: &str) -> bool {
+fn has_password(url: &str) -> bool {
     let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
     let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
     user.split_once(':').is_some_and(|(_, password)| !password.is_empty())
@@ -271,15 +268,22 @@ fn stop_on_signal() -> std::io::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-fn log_to_stderr() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("TWEETFLOW_LOG");
-    let filter = filter.unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+/// Colours are for a terminal, unless `NO_COLOR` says otherwise (no-color.org).
+fn log_to_stderr(common: &Common) {
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(&common.log))
+        .with_ansi(std::io::stderr().is_terminal() && !no_color)
+        .with_writer(std::io::stderr);
+    match common.log_format {
+        LogFormat::Text => lines.init(),
+        LogFormat::Json => lines.json().init(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::has_password;
+    use super::{Cli, CommandFactory, has_password, is_secret};
 
     #[test]
     fn a_password_is_seen() {
@@ -288,5 +292,18 @@ mod tests {
         assert!(!has_password("mysql://u@h:3306/d"));
         assert!(!has_password("mysql://h:3306/d"));
         assert!(!has_password("mysql://u:@h/d"));
+    }
+
+    #[test]
+    fn the_arguments_make_sense_to_the_parser() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn secrets_of_the_client_are_known_by_name() {
+        for name in ["sasl.password", "ssl.key.password", "ssl.key.pem", "client_secret"] {
+            assert!(is_secret(name), "{name}");
+        }
+        assert!(!is_secret("security.protocol"));
     }
 }

@@ -39,7 +39,7 @@ const LOOK_TIME: Duration = Duration::from_millis(50);
 const LOOK_RECORDS: u32 = 64;
 
 /// Arguments of `produce`.
-#[derive(clap::Args, Debug, Clone)]
+#[derive(clap::Args, Clone)]
 #[group(skip)]
 #[command(group(clap::ArgGroup::new("what").required(true).args(["input", "synthetic"])))]
 pub struct ProduceArgs {

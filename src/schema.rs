@@ -16,7 +16,7 @@ pub(crate) const EXAMPLES: &str = "Examples:\n  \
     TWEETFLOW_DATABASE=mysql://user:secret@127.0.0.1:3306/data tweetflow schema --table-prefix a_";
 
 /// Arguments of `schema`.
-#[derive(Args, Debug, Clone)]
+#[derive(Args, Clone)]
 pub struct SchemaArgs {
     /// Database to ask for its kind and version; with a password only from the environment
     #[arg(long, env = "TWEETFLOW_DATABASE", hide_env_values = true, value_name = "URL")]
@@ -38,11 +38,6 @@ pub enum SchemaError {
     /// Neither a server's address nor its kind.
     #[error("say for which server: --server mariadb, --server mysql, or --database")]
     NoServer,
-    /// A password on the command line.
-    #[error(
-        "the password of --database would stand in the process list; set TWEETFLOW_DATABASE instead"
-    )]
-    Password,
     /// The server does not answer as it should.
     #[error(transparent)]
     Sink(#[from] SinkError),
@@ -55,7 +50,7 @@ impl SchemaError {
     /// 2 for arguments that could never have worked, else 1.
     pub fn exit_code(&self) -> u8 {
         match self {
-            SchemaError::NoServer | SchemaError::Password => 2,
+            SchemaError::NoServer => 2,
             SchemaError::Sink(error) if error.is_operators() => 2,
             SchemaError::Sink(_) | SchemaError::Runtime(_) => 1,
         }
@@ -79,10 +74,6 @@ pub fn run(args: &SchemaArgs) -> Result<String, SchemaError> {
 }
 
 fn ask(url: &str) -> Result<Server, SchemaError> {
-    let from_environment = std::env::var("TWEETFLOW_DATABASE").is_ok_and(|value| value == url);
-    if !from_environment && crate::cli::has_password(url) {
-        return Err(SchemaError::Password);
-    }
     let sink = MySqlSink::new(url)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     Ok(runtime.map_err(SchemaError::Runtime)?.block_on(sink.server())?)
