@@ -140,7 +140,9 @@ impl Layered {
 /// Whether a command has a setting of this name: a long flag other than `--config` itself.
 fn has(command: &Command, key: &str) -> bool {
     let argument = command.get_arguments().find(|argument| argument.get_id() == key);
-    argument.is_some_and(|argument| argument.get_long().is_some() && key != "config")
+    argument.is_some_and(|argument| {
+        argument.get_long().is_some() && !["config", "help", "version"].contains(&key)
+    })
 }
 
 /// A value as the texts that the flag would be given.
