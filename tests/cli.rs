@@ -67,7 +67,7 @@ fn misuse() {
         &["man", "walk"],
         &["completions", "cmd"],
     ];
-    let mut all = String::new();
+    let mut all = Vec::new();
     for arguments in cases {
         let output = plain(arguments).output().unwrap();
         let text = said(&output).replace(&unknown, "unknown.toml").replace(&broken, "broken.toml");
@@ -75,9 +75,9 @@ fn misuse() {
             arguments.join(" ").replace(&unknown, "unknown.toml").replace(&broken, "broken.toml");
         let code = output.status.code().unwrap();
         assert!(!text.contains("panicked") && !text.contains("secret@"), "{text}");
-        all.push_str(&format!("$ tweetflow {line}\n{text}[exit code {code}]\n\n"));
+        all.push(format!("$ tweetflow {line}\n{text}[exit code {code}]\n\n"));
     }
-    insta::assert_snapshot!("misuse", all);
+    insta::assert_snapshot!("misuse", all.concat());
 }
 
 /// Flags over environment over file over default; the message shows which one was taken.

@@ -7,7 +7,7 @@
 
 mod common;
 
-use common::{Random, Recount, Server, Sql, program, service};
+use common::{Random, Recount, Server, Sql, fresh_topic, program, service};
 use std::io::{Read, Write};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,12 +28,6 @@ on_both_servers! {
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
-/// A topic name that no earlier test run has used.
-fn fresh_topic(name: &str) -> String {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    format!("{name}-{}", since.as_micros())
 }
 
 fn produce(topic: &str, tweets: u64, more: &[&str]) {

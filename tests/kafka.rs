@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Running, Server, program, service};
+use common::{Running, Server, fresh_topic, program, service};
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -41,11 +41,6 @@ fn delete_below(topic: &str, offset: i64) {
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(topic, 0, Offset::Offset(offset)).unwrap();
     block_on(admin().delete_records(&list, &AdminOptions::new())).unwrap();
-}
-
-fn fresh_topic(name: &str) -> String {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    format!("{name}-{}", since.as_micros())
 }
 
 /// Retention overtakes a job while it runs: an error with both offsets, never a jump.

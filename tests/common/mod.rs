@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test uses a part")]
 #![allow(missing_docs, unreachable_pub, clippy::missing_panics_doc, clippy::unwrap_used)]
 
+pub mod answers;
+
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -336,4 +338,10 @@ impl Drop for Running {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// A topic name that no earlier test run has used.
+pub fn fresh_topic(name: &str) -> String {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    format!("{name}-{}", since.as_micros())
 }

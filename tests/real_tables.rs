@@ -1,0 +1,133 @@
+//! Real tweets from their files through Kafka into the tables, on both servers.
+//!
+//! The data is not in this repository: `TWEETFLOW_REAL_DATA` names its folder, and CI sets it.
+//! Without it each test says that it was not run.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::answers::{V1, V2};
+use common::{Server, Sql, fresh_topic, program, service};
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+use tweetflow::decode::{Settings, decode};
+
+on_both_servers!(every_file_gives_its_answers, hostile_records_are_dead_letters_and_nothing_else);
+
+fn data() -> Option<PathBuf> {
+    let folder = std::env::var_os("TWEETFLOW_REAL_DATA").map(PathBuf::from);
+    if folder.is_none() {
+        eprintln!("not run: TWEETFLOW_REAL_DATA is not set");
+    }
+    folder
+}
+
+fn succeed(arguments: &[&str], database: &str) {
+    let brokers = service("TEST_KAFKA");
+    let output = program(&[arguments, &["--brokers", &brokers]].concat(), database).output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The tables of a topic, read to its end.
+fn tables(server: Server, topic: &str, more: &[&str]) -> Sql {
+    let database = server.fresh_database(&topic.replace(['-', '.'], "_"));
+    succeed(&[&["run", "--until-end", "--topic", topic], more].concat(), &database);
+    Sql::connect(&database)
+}
+
+/// Tweets, uses of hashtags, hashtags, users, and the sum of their friend counts.
+fn figures(sql: &mut Sql) -> ([usize; 4], i64) {
+    let query = "SELECT CAST(COALESCE((SELECT records FROM totals WHERE name = 'tweets'), 0) AS UNSIGNED), \
+        CAST(COALESCE(SUM(uses), 0) AS UNSIGNED), COUNT(*), (SELECT COUNT(*) FROM users), \
+        (SELECT CAST(COALESCE(SUM(nb_friends), 0) AS SIGNED) FROM users) FROM hashtags";
+    let (tweets, uses, hashtags, authors, friends) =
+        sql.rows::<(usize, usize, usize, usize, i64)>(query)[0];
+    ([tweets, uses, hashtags, authors], friends)
+}
+
+fn check(server: Server, data: &Path, name: &str) {
+    let kind = format!("{server:?}").to_lowercase();
+    let stem = Path::new(name).file_stem().unwrap().to_string_lossy().replace('.', "_");
+    let topic = fresh_topic(&format!("real-{kind}-{stem}"));
+    let path = data.join(name);
+    succeed(&["produce", "--topic", &topic, "--input", path.to_str().unwrap()], "");
+    let all = figures(&mut tables(server, &topic, &[]));
+    let file = name.split_once('/').unwrap().1;
+    if let Some((_, [tweets, kept, uses, distinct, uses_of_kept, authors], friends)) =
+        V1.iter().find(|(name, ..)| *name == file)
+    {
+        assert_eq!(all, ([*tweets, *uses, *distinct, *authors], *friends), "{name}");
+        let mut sql = tables(server, &topic, &["--require-location"]);
+        let ([found, uses, ..], _) = figures(&mut sql);
+        assert_eq!((found, uses), (*kept, *uses_of_kept), "{name}");
+    } else {
+        let (_, [_, tweets, uses, distinct, authors], friends) =
+            V2.iter().find(|(name, ..)| *name == file).unwrap();
+        assert_eq!(all, ([*tweets, *uses, *distinct, *authors], *friends), "{name}");
+    }
+}
+
+/// As `produce` reads the file and `run` the topic: the answers are in the database.
+fn every_file_gives_its_answers(server: Server) {
+    let Some(data) = data() else { return };
+    let first = V1.iter().map(|(name, ..)| format!("v1/{name}"));
+    let names = Mutex::new(first.chain(V2.iter().map(|(name, ..)| format!("v2/{name}"))));
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                loop {
+                    let Some(name) = names.lock().unwrap().next() else { break };
+                    check(server, &data, &name);
+                }
+            });
+        }
+    });
+}
+
+/// All files under a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+/// What the decoder refuses, between real tweets: each record is one row with a reason, and the
+/// other tables are what they are without them.
+fn hostile_records_are_dead_letters_and_nothing_else(server: Server) {
+    let Some(data) = data() else { return };
+    let clean = fresh_topic(&format!("clean-{server:?}"));
+    let tweets = data.join("v1/twut_10.jsonl");
+    for topic in [&clean, &format!("{clean}-hostile")] {
+        succeed(&["produce", "--topic", topic, "--input", tweets.to_str().unwrap()], "");
+    }
+    let expected = figures(&mut tables(server, &clean, &[]));
+    let topic = format!("{clean}-hostile");
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", service("TEST_KAFKA"));
+    let producer: BaseProducer = config.create().unwrap();
+    let mut hostile = 0;
+    for path in files(&data.join("adversarial")).into_iter().chain(files(&data.join("v1"))) {
+        let bytes = std::fs::read(&path).unwrap();
+        let refused = decode(
+            Some(&bytes),
+            dataflows::latest::Version::default(),
+            Settings::default(),
+            &mut Vec::new(),
+        );
+        if refused.is_err() {
+            hostile += 1;
+            producer.send(BaseRecord::<(), _>::to(&topic).payload(&bytes)).unwrap();
+        }
+    }
+    producer.flush(Duration::from_secs(20)).unwrap();
+    let mut sql = tables(server, &topic, &[]);
+    assert_eq!(figures(&mut sql), expected);
+    let letters = "SELECT COUNT(*), COUNT(DISTINCT reason) FROM dead_letters \
+        WHERE reason <> '' AND detail <> ''";
+    let (rows, reasons) = sql.rows::<(u64, u64)>(letters)[0];
+    assert!(hostile > 200 && rows == hostile && reasons >= 2, "{rows} of {hostile}, {reasons}");
+}
