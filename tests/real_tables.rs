@@ -35,7 +35,10 @@ fn succeed(arguments: &[&str], database: &str) {
 
 /// The tables of a topic, read to its end.
 fn tables(server: Server, topic: &str, more: &[&str]) -> Sql {
-    let database = server.fresh_database(&topic.replace(['-', '.'], "_"));
+    // Servers take names of at most 64 characters.
+    let (name, moment) = topic.rsplit_once('-').unwrap();
+    let name = name.replace('-', "_").chars().take(28).collect::<String>();
+    let database = server.fresh_database(&format!("{name}_{moment}"));
     succeed(&[&["run", "--until-end", "--topic", topic], more].concat(), &database);
     Sql::connect(&database)
 }
@@ -51,9 +54,8 @@ fn figures(sql: &mut Sql) -> ([usize; 4], i64) {
 }
 
 fn check(server: Server, data: &Path, name: &str) {
-    let kind = format!("{server:?}").to_lowercase();
     let stem = Path::new(name).file_stem().unwrap().to_string_lossy().replace('.', "_");
-    let topic = fresh_topic(&format!("real-{kind}-{stem}"));
+    let topic = fresh_topic(&format!("real-{stem}"));
     let path = data.join(name);
     succeed(&["produce", "--topic", &topic, "--input", path.to_str().unwrap()], "");
     let all = figures(&mut tables(server, &topic, &[]));
@@ -99,13 +101,12 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 /// other tables are what they are without them.
 fn hostile_records_are_dead_letters_and_nothing_else(server: Server) {
     let Some(data) = data() else { return };
-    let clean = fresh_topic(&format!("clean-{server:?}"));
+    let (clean, topic) = (fresh_topic("clean"), fresh_topic("hostile"));
     let tweets = data.join("v1/twut_10.jsonl");
-    for topic in [&clean, &format!("{clean}-hostile")] {
+    for topic in [&clean, &topic] {
         succeed(&["produce", "--topic", topic, "--input", tweets.to_str().unwrap()], "");
     }
     let expected = figures(&mut tables(server, &clean, &[]));
-    let topic = format!("{clean}-hostile");
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", service("TEST_KAFKA"));
     let producer: BaseProducer = config.create().unwrap();
@@ -118,7 +119,8 @@ fn hostile_records_are_dead_letters_and_nothing_else(server: Server) {
             Settings::default(),
             &mut Vec::new(),
         );
-        if refused.is_err() {
+        // The broker takes a megabyte; whole files of many lines are no records anyway.
+        if refused.is_err() && bytes.len() < 900_000 {
             hostile += 1;
             producer.send(BaseRecord::<(), _>::to(&topic).payload(&bytes)).unwrap();
         }
