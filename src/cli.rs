@@ -176,12 +176,13 @@ fn is_secret(name: &str) -> bool {
 fn produce(args: &ProduceArgs, stop: &AtomicBool) -> ExitCode {
     match produce::run(args, stop) {
         Ok(summary) => {
-            let produce::Summary { tweets, bytes, elapsed } = summary;
+            let produce::Summary { tweets, bytes, left_out, sent_before, elapsed } = summary;
             let (seconds, rate) = (elapsed.as_secs_f64(), per_second(tweets, elapsed));
             let topic = &args.topic;
             println!(
                 "produced tweets={tweets} bytes={bytes} seconds={seconds:.3} \
-                 tweets_per_second={rate:.0} topic={topic}"
+                 tweets_per_second={rate:.0} left_out={left_out} sent_before={sent_before} \
+                 topic={topic}"
             );
             ExitCode::SUCCESS
         }

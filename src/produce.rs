@@ -7,16 +7,20 @@
 //! ```
 //!
 //! It owns the producer: idempotent, keyed by tweet id, every delivery checked; a run that ends
-//! without an error has all of its records in the topic, once. It judges nothing: a line that is no
-//! tweet is sent as it is, without a key. Reading follows the brokers' pace; no more than the client
-//! library's queue and a few batches are in memory.
+//! without an error has all of its records in the topic, once; with `--resume` so have several runs
+//! together, however each of them ended. It judges nothing: a line that is no tweet is sent as it is,
+//! without a key. Reading follows the brokers' pace; no more than the client library's queue, a few
+//! batches and one record are in memory.
 
 mod client;
+mod file;
 mod input;
-mod key;
+mod look;
 mod pace;
 mod progress;
+mod split;
 pub mod synthetic;
+mod transfer;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,9 +30,10 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use client::Context;
-use input::{Input, Next};
+use input::{Batch, Input, Next, Reading, Record};
 use pace::Pace;
 use progress::Progress;
+use transfer::{Named, Reached, Transfer};
 
 /// How long the last deliveries may take; longer than librdkafka's `message.timeout.ms`, so that
 /// it is the one to give up.
@@ -58,7 +63,9 @@ pub struct ProduceArgs {
     #[arg(long = "kafka", env = "TWEETFLOW_KAFKA", hide_env_values = true, value_delimiter = '\n',
         value_name = "NAME=VALUE", value_parser = crate::cli::setting)]
     pub kafka: Vec<(String, String)>,
-    /// File of tweets, one JSON object a line; - reads standard input
+    /// File of tweets; - reads standard input. JSON objects one a line or one after the other, an
+    /// array, or pages {"statuses":[...]}, each also compressed by gzip or Zstandard; which of them
+    /// is seen from the content. Bytes are sent as they are, lines that are no JSON too
     #[arg(long, env = "TWEETFLOW_INPUT", value_name = "FILE")]
     pub input: Option<PathBuf>,
     /// Make tweets up
@@ -70,6 +77,16 @@ pub struct ProduceArgs {
     /// Stop after so many tweets
     #[arg(long, env = "TWEETFLOW_LIMIT", value_name = "N")]
     pub limit: Option<u64>,
+    /// Leave out tweets whose author gives no location (user.location, or author.location of
+    /// flattened v2 tweets, null or missing). What is no tweet, or does not hold its author (other v2
+    /// responses), is sent
+    #[arg(long, env = "TWEETFLOW_REQUIRE_LOCATION")]
+    pub require_location: bool,
+    /// Go on where an earlier run with this FILE ended, however it ended: no record is left out,
+    /// none is twice for readers of committed records. The first run makes the file; --limit counts
+    /// for all runs together
+    #[arg(long, env = "TWEETFLOW_RESUME", value_name = "FILE", requires = "input")]
+    pub resume: Option<PathBuf>,
     /// Tweets per second, evenly; as fast as it goes if left out
     #[arg(long, env = "TWEETFLOW_RATE", value_name = "N")]
     pub rate: Option<f64>,
@@ -82,6 +99,10 @@ pub struct Summary {
     pub tweets: u64,
     /// Bytes of their values.
     pub bytes: u64,
+    /// Tweets that `--require-location` left out.
+    pub left_out: u64,
+    /// Records that earlier runs had sent.
+    pub sent_before: u64,
     /// From the first to the last.
     pub elapsed: Duration,
 }
@@ -98,12 +119,71 @@ pub enum ProduceError {
         source: std::io::Error,
     },
     /// The input failed while it was read; what was read before it is in the topic.
-    #[error("cannot read on in {path}")]
+    #[error("cannot read on in {path}; the {sent} records before this were sent")]
     Read {
+        /// The file.
+        path: String,
+        /// Records sent by this run.
+        sent: u64,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The input cannot be taken apart; what stands before it is in the topic.
+    #[error(
+        "cannot read on in {path}: at byte {at} {what}; the {sent} records before it were sent"
+    )]
+    Broken {
+        /// The file.
+        path: String,
+        /// Bytes before the place, uncompressed.
+        at: u64,
+        /// What is wrong there.
+        what: &'static str,
+        /// Records sent by this run.
+        sent: u64,
+    },
+    /// `--resume` knows another input.
+    #[error("the first {records} records of {path} are not those that were sent; check --input")]
+    Changed {
+        /// The file.
+        path: String,
+        /// Records that earlier runs read.
+        records: u64,
+    },
+    /// The file of `--resume` cannot be read or written.
+    #[error("cannot use {path}; check --resume")]
+    ResumeFile {
         /// The file.
         path: String,
         /// Why.
         source: std::io::Error,
+    },
+    /// The file of `--resume` is of another transfer.
+    #[error("{file} belongs to topic {topic:?}; check --resume and --topic")]
+    OtherTopic {
+        /// The file.
+        file: String,
+        /// The topic it names.
+        topic: String,
+    },
+    /// The brokers have no position for a transfer that was begun.
+    #[error(
+        "the brokers do not know how far {file} came in topic {topic:?}: other brokers, a topic made \
+         anew, or longer ago than their offsets.retention.minutes; delete the file to start anew"
+    )]
+    Forgotten {
+        /// The file of `--resume`.
+        file: String,
+        /// The topic.
+        topic: String,
+    },
+    /// A step of a transaction failed.
+    #[error("{doing} failed; start again with the same --resume")]
+    Transaction {
+        /// What was tried.
+        doing: &'static str,
+        /// Why it failed.
+        source: KafkaError,
     },
     /// `--rate` is no rate.
     #[error("--rate {0} is not a number of tweets per second; it must be above zero")]
@@ -192,8 +272,14 @@ impl ProduceError {
             | Self::SettingValue { .. }
             | Self::FixedSetting { .. }
             | Self::Client(_)
+            | Self::Changed { .. }
+            | Self::ResumeFile { .. }
+            | Self::OtherTopic { .. }
             | Self::TopicRefused { .. } => 2,
             Self::Read { .. }
+            | Self::Broken { .. }
+            | Self::Forgotten { .. }
+            | Self::Transaction { .. }
             | Self::Unreachable { .. }
             | Self::TopicFailed { .. }
             | Self::Delivery { .. }
@@ -208,38 +294,39 @@ pub fn run(args: &ProduceArgs, stop: &AtomicBool) -> Result<Summary, ProduceErro
     if let Some(rate) = args.rate.filter(|rate| !(rate.is_finite() && *rate > 0.0)) {
         return Err(ProduceError::Rate(rate));
     }
-    let mut input = Input::start(args)?;
-    let producer = client::connect(args)?;
+    let mut reading = Reading::open(args)?;
+    let named = args.resume.as_ref().map(|file| Named::read(file, &args.topic)).transpose()?;
+    let producer = client::connect(args, named.as_ref().map(Named::id))?;
     let started = Instant::now();
-    let pace = Pace::new(args.rate, started);
-    let left = args.limit.unwrap_or(u64::MAX);
-    let progress = Progress::new(args);
-    let mut sender = Sender { producer, topic: &args.topic, stop, pace, left, progress };
-    // What fails to be read ends the run only after what was read before it is delivered.
-    let mut result = Ok(());
-    while sender.goes_on() {
-        match input.next(LOOK_TIME) {
-            Ok(Next::Batch(batch)) => {
-                for (at, (id, payload)) in (1..).zip(batch.records()) {
-                    sender.send(id, payload)?;
-                    if at % LOOK_RECORDS == 0 {
-                        sender.look(Duration::ZERO)?;
-                    }
-                }
-            }
-            Ok(Next::Nothing) => {}
-            Ok(Next::End) => break,
-            Err(error) => {
-                result = Err(error);
-                break;
-            }
+    let (transfer, reached) = match named {
+        None => (None, Reached::default()),
+        Some(named) => {
+            let (transfer, reached) = named.start(&producer, args)?;
+            reading.skip_to(reached.position);
+            (Some(transfer), reached)
         }
-        sender.look(Duration::ZERO)?;
+    };
+    let mut sender = Sender {
+        producer,
+        topic: &args.topic,
+        stop,
+        pace: Pace::new(args.rate, started),
+        left: args.limit.unwrap_or(u64::MAX).saturating_sub(reached.sent),
+        progress: Progress::new(args, reading.counter()),
+        transfer,
+        reached,
+        left_out: 0,
+    };
+    let result = sender.send_all(reading);
+    if result.is_err()
+        && let Some(transfer) = &mut sender.transfer
+    {
+        transfer.abort(&sender.producer);
     }
-    sender.flush()?;
     result?;
     let (tweets, bytes) = sender.producer.context().delivered();
-    Ok(Summary { tweets, bytes, elapsed: started.elapsed() })
+    let (left_out, sent_before) = (sender.left_out, reached.sent);
+    Ok(Summary { tweets, bytes, left_out, sent_before, elapsed: started.elapsed() })
 }
 
 /// The producer and how far it may go.
@@ -251,6 +338,11 @@ struct Sender<'a> {
     /// Records that the limit leaves.
     left: u64,
     progress: Progress,
+    /// For `--resume`.
+    transfer: Option<Transfer>,
+    /// What has been sent, by earlier runs too.
+    reached: Reached,
+    left_out: u64,
 }
 
 impl Sender<'_> {
@@ -258,28 +350,73 @@ impl Sender<'_> {
         self.left > 0 && !self.stop.load(Ordering::Relaxed)
     }
 
+    /// What fails to be read ends the run only after what was read before it is delivered.
+    fn send_all(&mut self, reading: Reading) -> Result<(), ProduceError> {
+        let mut input = Input::start(reading)?;
+        let mut result = Ok(());
+        while self.goes_on() {
+            match input.next(LOOK_TIME) {
+                Ok(Next::Batch(batch)) => self.send_batch(&batch)?,
+                Ok(Next::Nothing) => {}
+                Ok(Next::End) => break,
+                Err(error) => {
+                    result = Err(error);
+                    break;
+                }
+            }
+            self.look(Duration::ZERO)?;
+            self.commit_if_due()?;
+        }
+        self.commit()?;
+        result.map_err(|mut error| {
+            if let ProduceError::Read { sent, .. } | ProduceError::Broken { sent, .. } = &mut error
+            {
+                *sent = self.producer.context().delivered().0;
+            }
+            error
+        })
+    }
+
+    fn send_batch(&mut self, batch: &Batch) -> Result<(), ProduceError> {
+        self.left_out += batch.left_out;
+        for (at, record) in (1..).zip(batch.records()) {
+            self.send(&record)?;
+            if at % LOOK_RECORDS == 0 {
+                self.look(Duration::ZERO)?;
+                self.commit_if_due()?;
+            }
+        }
+        Ok(())
+    }
+
     /// Queues one record when it is due and the queue has room; nothing at the end of the run.
-    fn send(&mut self, id: Option<u64>, payload: &[u8]) -> Result<(), ProduceError> {
+    fn send(&mut self, record: &Record<'_>) -> Result<(), ProduceError> {
         while self.goes_on() {
             let wait = self.pace.wait(Instant::now);
             if wait.is_zero() {
                 break;
             }
             self.look(wait.min(LOOK_TIME))?;
+            self.commit_if_due()?;
+        }
+        if let Some(transfer) = &mut self.transfer {
+            transfer.begin(&self.producer)?;
         }
         let mut digits = itoa::Buffer::new();
-        let mut record = BaseRecord::to(self.topic).payload(payload);
-        if let Some(id) = id {
-            record = record.key(digits.format(id).as_bytes());
+        let mut message = BaseRecord::to(self.topic).payload(record.payload);
+        if let Some(id) = record.id {
+            message = message.key(digits.format(id).as_bytes());
         }
         while self.goes_on() {
-            match self.producer.send(record) {
+            match self.producer.send(message) {
                 Ok(()) => {
                     self.left -= 1;
+                    self.reached.position = record.position;
+                    self.reached.sent += 1;
                     return Ok(());
                 }
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), unsent)) => {
-                    record = unsent;
+                    message = unsent;
                     // Long enough to be no busy loop, short enough that the queue stays full.
                     self.look(Duration::from_millis(5))?;
                 }
@@ -294,6 +431,20 @@ impl Sender<'_> {
         self.producer.poll(time);
         self.progress.show(self.producer.context().delivered());
         self.producer.context().failure().map_or(Ok(()), |error| Err(self.failed(error)))
+    }
+
+    /// With `--resume`: what was sent becomes visible to readers in steps.
+    fn commit_if_due(&mut self) -> Result<(), ProduceError> {
+        if self.transfer.as_ref().is_some_and(Transfer::is_due) { self.commit() } else { Ok(()) }
+    }
+
+    /// Everything sent is in the topic, and with `--resume` the position too.
+    fn commit(&mut self) -> Result<(), ProduceError> {
+        self.flush()?;
+        match &mut self.transfer {
+            Some(transfer) if transfer.is_open() => transfer.commit(&self.producer, self.reached),
+            _ => Ok(()),
+        }
     }
 
     /// Waits until every record is confirmed.

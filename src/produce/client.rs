@@ -47,10 +47,11 @@ const DEFAULTS: [(&str, &str); 11] = [
 ];
 
 /// What has a flag of its own, or what the promise of no duplicates rests on.
-const FIXED: [(&str, &str); 3] = [
+const FIXED: [(&str, &str); 4] = [
     ("bootstrap.servers", "set --brokers instead"),
     ("metadata.broker.list", "set --brokers instead"),
     ("enable.idempotence", "it is always true"),
+    ("transactional.id", "set --resume instead"),
 ];
 
 /// librdkafka's settings for `args`.
@@ -82,14 +83,21 @@ fn check(name: &str, value: &str) -> Result<(), ProduceError> {
     }
 }
 
-/// A producer that a broker has answered, with a topic to write to.
-pub(super) fn connect(args: &ProduceArgs) -> Result<BaseProducer<Context>, ProduceError> {
-    let settings = settings(args)?;
+/// A producer that a broker has answered, with a topic to write to; for transactions if it has an id.
+pub(super) fn connect(
+    args: &ProduceArgs,
+    id: Option<String>,
+) -> Result<BaseProducer<Context>, ProduceError> {
+    let mut settings = settings(args)?;
+    let without_id = settings.clone();
+    if let Some(id) = id {
+        settings.set("transactional.id", id);
+    }
     let producer: BaseProducer<Context> =
         settings.create_with_context(Context::default()).map_err(ProduceError::Client)?;
     let metadata = metadata(&producer, args)?;
     if partitions(&metadata, &args.topic) == 0 {
-        create_topic(args, &settings)?;
+        create_topic(args, &without_id)?;
         wait_for_topic(&producer, args)?;
     }
     Ok(producer)

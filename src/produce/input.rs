@@ -1,21 +1,26 @@
-//! Owns where the tweets of `produce` come from: lines of a file or of standard input, or made up.
+//! Owns the way of the records of `produce` to the sender: from a file, standard input or a generator.
 //!
 //! ```text
 //! file, standard input or generator ── one thread ── batches, a few at most ──► the sender
 //! ```
 //!
 //! A thread of its own, because reading standard input cannot be interrupted, and because making or
-//! reading tweets is half of the work. Invariant: every line that is not blank leaves once, byte for
-//! byte without its line end, in order; only its tweet id is looked for, for the record's key. It
-//! does not judge what a line holds. Another form of input is one more [`Origin`].
+//! reading tweets is half of the work. Invariant: every record of the input leaves once, in order,
+//! byte for byte, unless `--require-location` leaves it out, and that is counted. A record knows its
+//! [`Position`]. Another form of input is one more [`Origin`].
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::key::tweet_id;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::file::{Plain, Raw};
+use super::look::{Facts, look};
+use super::split::{Broken, Splitter, Step};
 use super::synthetic::Synthetic;
 use super::{ProduceArgs, ProduceError};
 
@@ -23,34 +28,46 @@ use super::{ProduceArgs, ProduceError};
 const BATCH_BYTES: usize = 64 << 10;
 /// Batches that wait for the sender.
 const BATCHES: usize = 4;
-/// What is read at once.
-const READ_BYTES: usize = 1 << 20;
+
+/// A place in an input, behind some of its records.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Position {
+    /// Records before it, sent or left out.
+    pub(super) records: u64,
+    /// A hash of all of their bytes; 0 where nobody asks for it.
+    pub(super) hash: u64,
+}
+
+/// One record of a batch.
+pub(super) struct Record<'a> {
+    pub(super) id: Option<u64>,
+    pub(super) payload: &'a [u8],
+    /// Behind it.
+    pub(super) position: Position,
+}
 
 /// Records in a row.
 #[derive(Default)]
 pub(super) struct Batch {
     bytes: Vec<u8>,
-    /// Per record: its tweet id, and where it ends in `bytes`.
-    records: Vec<(Option<u64>, usize)>,
+    /// Per record: its tweet id, where it ends in `bytes`, and the position behind it.
+    records: Vec<(Option<u64>, usize, Position)>,
+    /// Records that `--require-location` left out.
+    pub(super) left_out: u64,
 }
 
 impl Batch {
-    /// Tweet id and payload of each record.
-    pub(super) fn records(&self) -> impl Iterator<Item = (Option<u64>, &[u8])> {
-        let starts = std::iter::once(0).chain(self.records.iter().map(|(_, end)| *end));
-        starts.zip(&self.records).map(|(start, &(id, end))| (id, &self.bytes[start..end]))
+    /// Each record.
+    pub(super) fn records(&self) -> impl Iterator<Item = Record<'_>> {
+        let starts = std::iter::once(0).chain(self.records.iter().map(|(_, end, _)| *end));
+        starts.zip(&self.records).map(|(start, &(id, end, position))| {
+            let payload = &self.bytes[start..end];
+            Record { id, payload, position }
+        })
     }
 
-    /// Appends what `write` writes, unless it says that there is nothing more.
-    fn push(&mut self, origin: &mut Origin) -> Result<bool, ProduceError> {
-        let start = self.bytes.len();
-        let id = match origin.next(&mut self.bytes)? {
-            Taken::Nothing => return Ok(false),
-            Taken::Tweet(id) => Some(id),
-            Taken::Line => tweet_id(&self.bytes[start..]),
-        };
-        self.records.push((id, self.bytes.len()));
-        Ok(true)
+    fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.left_out == 0
     }
 }
 
@@ -71,14 +88,13 @@ pub(super) struct Input {
 }
 
 impl Input {
-    /// Opens what `args` ask for and starts to read. The thread ends with its input, or when the
-    /// `Input` is dropped; one that waits for standard input ends with the process.
-    pub(super) fn start(args: &ProduceArgs) -> Result<Self, ProduceError> {
-        let origin = Origin::open(args)?;
+    /// Starts to read. The thread ends with its input, or when the `Input` is dropped; one that
+    /// waits for standard input ends with the process.
+    pub(super) fn start(reading: Reading) -> Result<Self, ProduceError> {
         let (sender, batches) = sync_channel(BATCHES);
         let thread = std::thread::Builder::new()
             .name("produce-input".to_owned())
-            .spawn(move || feed(origin, &sender))
+            .spawn(move || feed(reading, &sender))
             .map_err(|source| ProduceError::System { doing: "starting a thread", source })?;
         Ok(Self { batches, thread: Some(thread) })
     }
@@ -100,169 +116,203 @@ impl Input {
 }
 
 /// Hands batches on until the input ends, fails, or nobody listens any more.
-fn feed(mut origin: Origin, sender: &SyncSender<Result<Batch, ProduceError>>) {
-    let mut more = true;
-    while more {
+fn feed(mut reading: Reading, sender: &SyncSender<Result<Batch, ProduceError>>) {
+    loop {
         let mut batch =
             Batch { bytes: Vec::with_capacity(BATCH_BYTES * 5 / 4), ..Batch::default() };
-        let mut failure = None;
-        while more && batch.bytes.len() < BATCH_BYTES {
-            match batch.push(&mut origin) {
-                Ok(pushed) => more = pushed,
-                Err(error) => (more, failure) = (false, Some(error)),
-            }
-            if !origin.at_hand() {
-                break;
-            }
+        let mut taken = Ok(Taken::Record);
+        while matches!(taken, Ok(Taken::Record)) && batch.bytes.len() < BATCH_BYTES {
+            taken = reading.take(&mut batch);
         }
-        if !batch.records.is_empty() && sender.send(Ok(batch)).is_err() {
+        if !batch.is_empty() && sender.send(Ok(batch)).is_err() {
             return;
         }
-        // What was read before the failure has been handed on; nobody may listen any more.
-        if let Some(error) = failure {
-            drop(sender.send(Err(error)));
+        // What was read before a failure has been handed on; nobody may listen any more.
+        let failed = match taken {
+            Ok(Taken::Record) => Ok(()),
+            Ok(Taken::Nothing) => reading.read_more(),
+            Ok(Taken::End) => return,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = failed {
+            return drop(sender.send(Err(error)));
         }
     }
 }
 
-/// What an origin has appended.
+/// What was taken from an input.
 enum Taken {
-    /// A tweet whose id is known.
-    Tweet(u64),
-    /// Something that must be looked at.
-    Line,
-    /// Nothing: this is the end.
+    /// A record.
+    Record,
+    /// Nothing: more must be read, which may wait.
     Nothing,
+    /// Nothing: this is the end.
+    End,
 }
 
+/// An origin, what of it is wanted, and how far it was read.
+pub(super) struct Reading {
+    origin: Origin,
+    require_location: bool,
+    /// Whether the position's hash is wanted.
+    is_hashed: bool,
+    /// Records up to here were sent by an earlier run.
+    skip: Position,
+    position: Position,
+}
+
+impl Reading {
+    /// Opens what `args` ask for; reads nothing.
+    pub(super) fn open(args: &ProduceArgs) -> Result<Self, ProduceError> {
+        let origin = if let Some(path) = &args.input {
+            Origin::File(Box::new(FileInput::open(path)?))
+        } else {
+            Origin::Synthetic { generator: Box::new(Synthetic::new(args.seed)), index: 0 }
+        };
+        let (skip, position) = Default::default();
+        let (require_location, is_hashed) = (args.require_location, args.resume.is_some());
+        Ok(Self { origin, require_location, is_hashed, skip, position })
+    }
+
+    /// Leaves out what lies before `position`, if the input is the same up to there.
+    pub(super) fn skip_to(&mut self, position: Position) {
+        self.skip = position;
+    }
+
+    /// How many bytes of a file have been read.
+    pub(super) fn counter(&self) -> Arc<AtomicU64> {
+        match &self.origin {
+            Origin::File(file) => Arc::clone(&file.counter),
+            Origin::Synthetic { .. } => Arc::default(),
+        }
+    }
+
+    /// Appends the next record, unless it is left out or was sent before.
+    fn take(&mut self, batch: &mut Batch) -> Result<Taken, ProduceError> {
+        let file = match &mut self.origin {
+            Origin::Synthetic { generator, index } => {
+                let id = generator.tweet(*index, &mut batch.bytes);
+                *index += 1;
+                batch.records.push((Some(id), batch.bytes.len(), self.position));
+                return Ok(Taken::Record);
+            }
+            Origin::File(file) => file,
+        };
+        let found = match file.next()? {
+            Ok(found) => found,
+            Err(Taken::End) if self.position.records < self.skip.records => {
+                return Err(ProduceError::Changed {
+                    path: file.path.clone(),
+                    records: self.skip.records,
+                });
+            }
+            Err(nothing) => return Ok(nothing),
+        };
+        self.position.records += 1;
+        let payload = file.bytes(&found);
+        if self.is_hashed {
+            self.position.hash = xxh3_64_with_seed(payload, self.position.hash);
+        }
+        if self.position.records <= self.skip.records {
+            if self.position.records == self.skip.records && self.position != self.skip {
+                let (path, records) = (file.path.clone(), self.skip.records);
+                return Err(ProduceError::Changed { path, records });
+            }
+            return Ok(Taken::Record);
+        }
+        if self.require_location && found.facts.lacks_location {
+            batch.left_out += 1;
+            return Ok(Taken::Record);
+        }
+        batch.bytes.extend_from_slice(payload);
+        batch.records.push((found.facts.id, batch.bytes.len(), self.position));
+        Ok(Taken::Record)
+    }
+
+    /// Reads once; this may wait.
+    fn read_more(&mut self) -> Result<(), ProduceError> {
+        match &mut self.origin {
+            Origin::Synthetic { .. } => Ok(()),
+            Origin::File(file) => file.read_more(),
+        }
+    }
+}
+
+/// Where records come from.
 enum Origin {
-    Lines { path: String, reader: BufReader<Box<dyn Read + Send>> },
+    File(Box<FileInput>),
     Synthetic { generator: Box<Synthetic>, index: u64 },
 }
 
-impl Origin {
-    fn open(args: &ProduceArgs) -> Result<Self, ProduceError> {
-        let Some(path) = &args.input else {
-            let generator = Box::new(Synthetic::new(args.seed));
-            return Ok(Self::Synthetic { generator, index: 0 });
-        };
-        let path = path.display().to_string();
-        if path == "-" {
-            return Ok(Self::lines("standard input".to_owned(), Box::new(std::io::stdin())));
-        }
-        // A folder can be opened; only reading it fails.
-        let file = File::open(&path).and_then(|file| {
-            let folder = file.metadata()?.is_dir();
-            if folder { Err(std::io::ErrorKind::IsADirectory.into()) } else { Ok(file) }
-        });
-        match file {
-            Ok(file) => Ok(Self::lines(path, Box::new(file))),
-            Err(source) => Err(ProduceError::Open { path, source }),
-        }
-    }
-
-    fn lines(path: String, reader: Box<dyn Read + Send>) -> Self {
-        Self::Lines { path, reader: BufReader::with_capacity(READ_BYTES, reader) }
-    }
-
-    /// Appends the next payload, if there is one.
-    fn next(&mut self, out: &mut Vec<u8>) -> Result<Taken, ProduceError> {
-        match self {
-            Self::Synthetic { generator, index } => {
-                let id = generator.tweet(*index, out);
-                *index += 1;
-                Ok(Taken::Tweet(id))
-            }
-            Self::Lines { path, reader } => match next_line(reader, out) {
-                Ok(true) => Ok(Taken::Line),
-                Ok(false) => Ok(Taken::Nothing),
-                Err(source) => Err(ProduceError::Read { path: path.clone(), source }),
-            },
-        }
-    }
-
-    /// Whether the next payload comes without waiting.
-    fn at_hand(&self) -> bool {
-        match self {
-            Self::Synthetic { .. } => true,
-            Self::Lines { reader, .. } => reader.buffer().contains(&b'\n'),
-        }
-    }
+/// A file or standard input, taken apart.
+struct FileInput {
+    path: String,
+    counter: Arc<AtomicU64>,
+    bytes: Plain,
+    splitter: Splitter,
+    /// A line that was a page of statuses.
+    page: Option<Splitter>,
 }
 
-/// Appends the next line that is not blank, without its end; false where there is none.
-fn next_line(reader: &mut impl BufRead, out: &mut Vec<u8>) -> std::io::Result<bool> {
-    let start = out.len();
-    while reader.read_until(b'\n', out)? > 0 {
-        if out.ends_with(b"\n") {
-            out.pop();
+/// A record that was found.
+struct Found {
+    range: std::ops::Range<usize>,
+    facts: Facts,
+}
+
+impl FileInput {
+    fn open(path: &Path) -> Result<Self, ProduceError> {
+        let name = path.display().to_string();
+        match Raw::open(path) {
+            Ok(raw) if name == "-" => Ok(Self::new("standard input".to_owned(), raw)),
+            Ok(raw) => Ok(Self::new(name, raw)),
+            Err(source) => Err(ProduceError::Open { path: name, source }),
         }
-        if out[start..].ends_with(b"\r") {
-            out.pop();
-        }
-        if !out[start..].trim_ascii().is_empty() {
-            return Ok(true);
-        }
-        out.truncate(start);
     }
-    Ok(false)
+
+    fn new(path: String, raw: Raw) -> Self {
+        let (counter, bytes) = (raw.counter(), Plain::New(Some(raw)));
+        Self { path, counter, bytes, splitter: Splitter::new(), page: None }
+    }
+
+    /// The next record that was read, or why there is none.
+    fn next(&mut self) -> Result<Result<Found, Taken>, ProduceError> {
+        loop {
+            let splitter = self.page.as_mut().unwrap_or(&mut self.splitter);
+            let step = splitter.step().map_err(|Broken { at, what }| {
+                let path = self.path.clone();
+                ProduceError::Broken { path, at, what, sent: 0 }
+            })?;
+            let range = match step {
+                Step::Record(range) => range,
+                Step::More | Step::End if self.page.take().is_some() => continue,
+                Step::More => return Ok(Err(Taken::Nothing)),
+                Step::End => return Ok(Err(Taken::End)),
+            };
+            let bytes = splitter.bytes(range.clone());
+            let facts = look(bytes);
+            // Other forms see their pages themselves, before these are in memory as a whole.
+            if facts.is_page && splitter.is_in_lines() {
+                self.page = Some(Splitter::page(bytes));
+                continue;
+            }
+            return Ok(Ok(Found { range, facts }));
+        }
+    }
+
+    fn bytes(&self, found: &Found) -> &[u8] {
+        self.page.as_ref().unwrap_or(&self.splitter).bytes(found.range.clone())
+    }
+
+    fn read_more(&mut self) -> Result<(), ProduceError> {
+        let read = self.splitter.fill(&mut self.bytes);
+        read.map_err(|source| {
+            let path = self.path.clone();
+            ProduceError::Read { path, sent: 0, source }
+        })
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Ids and payloads of an input of lines, read to its end through the thread's loop.
-    fn read(text: &[u8]) -> Vec<(Option<u64>, Vec<u8>)> {
-        let origin =
-            Origin::lines("test".to_owned(), Box::new(std::io::Cursor::new(text.to_vec())));
-        let (sender, batches) = sync_channel(1000);
-        feed(origin, &sender);
-        drop(sender);
-        let batches: Vec<Batch> = batches.iter().map(Result::unwrap).collect();
-        let records = batches.iter().flat_map(Batch::records);
-        records.map(|(id, payload)| (id, payload.to_vec())).collect()
-    }
-
-    #[test]
-    fn lines_leave_as_they_are_and_blank_ones_do_not() {
-        let text =
-            b"\n{\"id\":7}\r\n \t \r\n {\"id\":1,\"id_str\":\"9\"} \n\r\nno json\n{\"delete\":{}}";
-        let expected: [(Option<u64>, &[u8]); 4] = [
-            (Some(7), b"{\"id\":7}"),
-            (Some(9), b" {\"id\":1,\"id_str\":\"9\"} "),
-            (None, b"no json"),
-            (None, b"{\"delete\":{}}"),
-        ];
-        let seen = read(text);
-        let seen: Vec<_> = seen.iter().map(|(id, payload)| (*id, payload.as_slice())).collect();
-        assert_eq!(seen, expected);
-        assert!(read(b"").is_empty() && read(b"\n\r\n  ").is_empty());
-    }
-
-    #[test]
-    fn lines_of_any_length_and_any_bytes_leave_once() {
-        let lines: Vec<Vec<u8>> = (0..300_usize)
-            .map(|number| vec![b'a' + u8::try_from(number % 26).unwrap(); 1 + number * number])
-            .chain([vec![b'x'; 10 << 20], b"\xff\xfe\0\x01".to_vec(), b"last".to_vec()])
-            .collect();
-        let seen: Vec<Vec<u8>> =
-            read(&lines.join(&b"\n"[..])).into_iter().map(|(_, payload)| payload).collect();
-        assert!(seen == lines);
-    }
-
-    #[test]
-    fn what_is_at_hand_does_not_wait_for_what_is_not() {
-        let (first, mut writer) = std::io::pipe().unwrap();
-        let origin = Origin::lines("pipe".to_owned(), Box::new(first));
-        let (sender, batches) = sync_channel(4);
-        let thread = std::thread::spawn(move || feed(origin, &sender));
-        std::io::Write::write_all(&mut writer, b"{\"id\":1}\n{\"id\":2}\n{\"id\":").unwrap();
-        let batch = batches.recv_timeout(Duration::from_secs(10)).unwrap().unwrap();
-        assert_eq!(batch.records().map(|(id, _)| id).collect::<Vec<_>>(), [Some(1), Some(2)]);
-        drop(writer);
-        let last = batches.recv().unwrap().unwrap();
-        assert_eq!(last.records().next(), Some((None, &b"{\"id\":"[..])));
-        thread.join().unwrap();
-    }
-}
+#[path = "input_tests.rs"]
+mod tests;

@@ -1,7 +1,10 @@
 //! Owns what a person sees while `produce` runs: a bar or a spinner on a terminal, else a line
-//! every few seconds, both on standard error. The figures are of records that are confirmed.
+//! every few seconds, both on standard error. The figures are of records that are confirmed; the bar
+//! of a file is how much of it was read, in bytes of the file, compressed or not.
 
 use std::io::IsTerminal;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
@@ -17,20 +20,20 @@ const BAR_TIME: Duration = Duration::from_millis(500);
 pub(super) struct Progress {
     /// None without a terminal.
     bar: Option<ProgressBar>,
-    /// Whether the bar counts bytes of a file rather than tweets.
-    of_bytes: bool,
+    /// Bytes read from a file, if the bar counts these rather than tweets.
+    read: Option<Arc<AtomicU64>>,
     shown_at: Instant,
     shown: (u64, u64),
 }
 
 impl Progress {
     /// Shows a bar where the end is known: by `--limit`, or by the size of the file.
-    pub(super) fn new(args: &ProduceArgs) -> Self {
+    pub(super) fn new(args: &ProduceArgs, read: Arc<AtomicU64>) -> Self {
         let size = args.input.as_ref().and_then(|path| std::fs::metadata(path).ok());
         let size = size.filter(std::fs::Metadata::is_file).map(|file| file.len());
-        let of_bytes = args.limit.is_none() && size.is_some();
+        let read = (args.limit.is_none() && size.is_some()).then_some(read);
         let bar = std::io::stderr().is_terminal().then(|| bar(args.limit.or(size)));
-        Self { bar, of_bytes, shown_at: Instant::now(), shown: (0, 0) }
+        Self { bar, read, shown_at: Instant::now(), shown: (0, 0) }
     }
 
     /// Shows the records and bytes that are confirmed by now, if it is time to.
@@ -46,7 +49,9 @@ impl Progress {
         let text = format!("{count} tweets, {rate} tweets/s, {megabytes_per_second} MB/s");
         match &self.bar {
             Some(bar) => {
-                bar.set_position(if self.of_bytes { bytes } else { tweets });
+                bar.set_position(
+                    self.read.as_ref().map_or(tweets, |read| read.load(Ordering::Relaxed)),
+                );
                 bar.set_message(text);
             }
             None => eprintln!("{text}"),

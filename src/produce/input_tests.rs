@@ -1,0 +1,124 @@
+//! Inputs, read to their end through the thread's loop.
+
+use super::*;
+use std::io::{Cursor, Read, Write};
+
+fn reading(bytes: Box<dyn Read + Send>) -> Reading {
+    let file = FileInput::new("test".to_owned(), Raw::new(bytes));
+    let (skip, position) = Default::default();
+    let origin = Origin::File(Box::new(file));
+    Reading { origin, require_location: false, is_hashed: true, skip, position }
+}
+
+fn batches(reading: Reading) -> Vec<Result<Batch, ProduceError>> {
+    let (sender, batches) = sync_channel(1000);
+    feed(reading, &sender);
+    drop(sender);
+    batches.iter().collect()
+}
+
+/// Ids and payloads.
+fn read(text: &[u8]) -> Vec<(Option<u64>, Vec<u8>)> {
+    let batches = batches(reading(Box::new(Cursor::new(text.to_vec()))));
+    let batches: Vec<Batch> = batches.into_iter().map(Result::unwrap).collect();
+    let records = batches.iter().flat_map(Batch::records);
+    records.map(|record| (record.id, record.payload.to_vec())).collect()
+}
+
+#[test]
+fn lines_leave_as_they_are_and_blank_ones_do_not() {
+    let text =
+        b"\n{\"id\":7}\r\n \t \r\n {\"id\":1,\"id_str\":\"9\"} \n\r\nno json\n{\"delete\":{}}";
+    let expected: [(Option<u64>, &[u8]); 4] = [
+        (Some(7), b"{\"id\":7}"),
+        (Some(9), b" {\"id\":1,\"id_str\":\"9\"} "),
+        (None, b"no json"),
+        (None, b"{\"delete\":{}}"),
+    ];
+    let seen = read(text);
+    let seen: Vec<_> = seen.iter().map(|(id, payload)| (*id, payload.as_slice())).collect();
+    assert_eq!(seen, expected);
+    assert!(read(b"").is_empty() && read(b"\n\r\n  ").is_empty());
+}
+
+#[test]
+fn a_page_among_lines_is_its_statuses() {
+    let text =
+        b"{\"id\":7}\n{\"statuses\":[{\"id\":8},{\"id\":9}]}\n{\"statuses\":[]}\n{\"id\":10}";
+    let ids: Vec<_> = read(text).into_iter().map(|(id, _)| id).collect();
+    assert_eq!(ids, [Some(7), Some(8), Some(9), Some(10)]);
+}
+
+#[test]
+fn lines_of_any_length_and_any_bytes_leave_once() {
+    let lines: Vec<Vec<u8>> = (0..300_usize)
+        .map(|number| vec![b'a' + u8::try_from(number % 26).unwrap(); 1 + number * number])
+        .chain([vec![b'x'; 10 << 20], b"\xff\xfe\0\x01".to_vec(), b"last".to_vec()])
+        .collect();
+    let seen: Vec<Vec<u8>> =
+        read(&lines.join(&b"\n"[..])).into_iter().map(|(_, payload)| payload).collect();
+    assert!(seen == lines);
+}
+
+#[test]
+fn what_is_at_hand_does_not_wait_for_what_is_not() {
+    for (text, more) in [
+        (&b"{\"id\":1}\n{\"id\":2}\n{\"id\":"[..], &b"3}"[..]),
+        (b"[{\"id\":1},{\"id\":2},{\"id\":", b"3}]"),
+        (b"{\"id\":1}{\"id\":2}{\"id\":", b"3}"),
+    ] {
+        let (first, mut writer) = std::io::pipe().unwrap();
+        let (sender, batches) = sync_channel(4);
+        let thread = std::thread::spawn(move || feed(reading(Box::new(first)), &sender));
+        writer.write_all(text).unwrap();
+        let batch = batches.recv_timeout(Duration::from_secs(10)).unwrap().unwrap();
+        assert_eq!(batch.records().map(|record| record.id).collect::<Vec<_>>(), [Some(1), Some(2)]);
+        writer.write_all(more).unwrap();
+        drop(writer);
+        let last = batches.recv().unwrap().unwrap();
+        assert_eq!(last.records().next().map(|record| record.id), Some(Some(3)));
+        thread.join().unwrap();
+    }
+}
+
+#[test]
+fn what_was_read_before_a_failure_leaves() {
+    let seen = batches(reading(Box::new(Cursor::new(b"[{\"id\":1},{\"id\":2},{".to_vec()))));
+    assert_eq!(seen[0].as_ref().unwrap().records().count(), 2);
+    let failure = seen.last().unwrap().as_ref().err().unwrap().to_string();
+    assert!(failure.contains("test") && failure.contains("byte 20"), "{failure}");
+}
+
+#[test]
+fn tweets_without_location_are_left_out_and_counted() {
+    let text =
+        b"{\"id\":1,\"user\":{}}\n{\"id\":2,\"user\":{\"location\":\"x\"}}\n{\"delete\":{}}\nx\n";
+    let mut reading = reading(Box::new(Cursor::new(text.to_vec())));
+    reading.require_location = true;
+    let batches: Vec<Batch> = batches(reading).into_iter().map(Result::unwrap).collect();
+    assert_eq!(batches.iter().map(|batch| batch.left_out).sum::<u64>(), 1);
+    let seen = batches.iter().flat_map(Batch::records);
+    let seen: Vec<_> = seen.map(|record| (record.id, record.position.records)).collect();
+    assert_eq!(seen, [(Some(2), 2), (None, 3), (None, 4)]);
+}
+
+#[test]
+fn a_run_goes_on_behind_any_record_of_the_same_input() {
+    let text = b"[{\"id\":1},{\"id\":2},\n{\"id\":3}]";
+    let open = |text: &[u8]| reading(Box::new(Cursor::new(text.to_vec())));
+    let whole = batches(open(text)).remove(0).unwrap();
+    let all: Vec<_> = whole.records().map(|record| record.position).collect();
+    for (at, position) in all.iter().enumerate() {
+        let mut same = open(text);
+        same.skip_to(*position);
+        let later = batches(same);
+        let later = later.iter().flat_map(|batch| batch.as_ref().unwrap().records());
+        let later: Vec<_> = later.map(|record| record.position).collect();
+        assert_eq!(later, all[at + 1..]);
+    }
+    for other in [&b"[{\"id\":1},{\"id\":20},\n{\"id\":3}]"[..], b"{\"id\":1}", b""] {
+        let mut other = open(other);
+        other.skip_to(all[2]);
+        assert!(matches!(batches(other)[..], [Err(ProduceError::Changed { records: 3, .. })]));
+    }
+}
