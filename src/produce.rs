@@ -85,7 +85,7 @@ pub struct ProduceArgs {
     /// Go on where an earlier run with this FILE ended, however it ended: no record is left out,
     /// none is twice for readers of committed records. The first run makes the file; --limit counts
     /// for all runs together
-    #[arg(long, env = "TWEETFLOW_RESUME", value_name = "FILE", requires = "input")]
+    #[arg(long, env = "TWEETFLOW_RESUME", value_name = "FILE")]
     pub resume: Option<PathBuf>,
     /// Tweets per second, evenly; as fast as it goes if left out
     #[arg(long, env = "TWEETFLOW_RATE", value_name = "N")]
@@ -302,7 +302,7 @@ pub fn run(args: &ProduceArgs, stop: &AtomicBool) -> Result<Summary, ProduceErro
         None => (None, Reached::default()),
         Some(named) => {
             let (transfer, reached) = named.start(&producer, args)?;
-            reading.skip_to(reached.position);
+            reading.skip_to(reached.position)?;
             (Some(transfer), reached)
         }
     };

@@ -34,7 +34,7 @@ const BATCHES: usize = 4;
 pub(super) struct Position {
     /// Records before it, sent or left out.
     pub(super) records: u64,
-    /// A hash of all of their bytes; 0 where nobody asks for it.
+    /// A hash of all of their bytes, or the generator's seed; 0 where nobody asks for it.
     pub(super) hash: u64,
 }
 
@@ -167,7 +167,8 @@ impl Reading {
         let origin = if let Some(path) = &args.input {
             Origin::File(Box::new(FileInput::open(path)?))
         } else {
-            Origin::Synthetic { generator: Box::new(Synthetic::new(args.seed)), index: 0 }
+            let generator = Box::new(Synthetic::new(args.seed));
+            Origin::Synthetic { generator, seed: args.seed, index: 0 }
         };
         let (skip, position) = Default::default();
         let (require_location, is_hashed) = (args.require_location, args.resume.is_some());
@@ -175,8 +176,16 @@ impl Reading {
     }
 
     /// Leaves out what lies before `position`, if the input is the same up to there.
-    pub(super) fn skip_to(&mut self, position: Position) {
+    pub(super) fn skip_to(&mut self, position: Position) -> Result<(), ProduceError> {
+        if let Origin::Synthetic { seed, index, .. } = &mut self.origin {
+            if position.records > 0 && position.hash != *seed {
+                let path = format!("--synthetic --seed {seed}");
+                return Err(ProduceError::Changed { path, records: position.records });
+            }
+            *index = position.records;
+        }
         self.skip = position;
+        Ok(())
     }
 
     /// How many bytes of a file have been read.
@@ -190,10 +199,11 @@ impl Reading {
     /// Appends the next record, unless it is left out or was sent before.
     fn take(&mut self, batch: &mut Batch) -> Result<Taken, ProduceError> {
         let file = match &mut self.origin {
-            Origin::Synthetic { generator, index } => {
+            Origin::Synthetic { generator, seed, index } => {
                 let id = generator.tweet(*index, &mut batch.bytes);
                 *index += 1;
-                batch.records.push((Some(id), batch.bytes.len(), self.position));
+                let position = Position { records: *index, hash: *seed };
+                batch.records.push((Some(id), batch.bytes.len(), position));
                 return Ok(Taken::Record);
             }
             Origin::File(file) => file,
@@ -241,7 +251,7 @@ impl Reading {
 /// Where records come from.
 enum Origin {
     File(Box<FileInput>),
-    Synthetic { generator: Box<Synthetic>, index: u64 },
+    Synthetic { generator: Box<Synthetic>, seed: u64, index: u64 },
 }
 
 /// A file or standard input, taken apart.

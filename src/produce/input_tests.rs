@@ -110,7 +110,7 @@ fn a_run_goes_on_behind_any_record_of_the_same_input() {
     let all: Vec<_> = whole.records().map(|record| record.position).collect();
     for (at, position) in all.iter().enumerate() {
         let mut same = open(text);
-        same.skip_to(*position);
+        same.skip_to(*position).unwrap();
         let later = batches(same);
         let later = later.iter().flat_map(|batch| batch.as_ref().unwrap().records());
         let later: Vec<_> = later.map(|record| record.position).collect();
@@ -118,7 +118,25 @@ fn a_run_goes_on_behind_any_record_of_the_same_input() {
     }
     for other in [&b"[{\"id\":1},{\"id\":20},\n{\"id\":3}]"[..], b"{\"id\":1}", b""] {
         let mut other = open(other);
-        other.skip_to(all[2]);
+        other.skip_to(all[2]).unwrap();
         assert!(matches!(batches(other)[..], [Err(ProduceError::Changed { records: 3, .. })]));
     }
+}
+
+#[test]
+fn synthetic_tweets_go_on_with_their_seed_only() {
+    let open = |seed: u64| Reading {
+        origin: Origin::Synthetic { generator: Box::new(Synthetic::new(seed)), seed, index: 0 },
+        ..reading(Box::new(Cursor::new(Vec::new())))
+    };
+    let take = |reading: &mut Reading, count: usize| {
+        let mut batch = Batch::default();
+        (0..count).for_each(|_| drop(reading.take(&mut batch).unwrap()));
+        batch.records().map(|record| (record.id, record.position)).collect::<Vec<_>>()
+    };
+    let all = take(&mut open(3), 10);
+    let mut later = open(3);
+    later.skip_to(all[5].1).unwrap();
+    assert_eq!(take(&mut later, 4), all[6..]);
+    assert!(open(4).skip_to(all[5].1).is_err() && open(4).skip_to(Position::default()).is_ok());
 }

@@ -6,7 +6,7 @@
 //! the position, and nothing of it can arrive later. The file of `--resume` only names the group.
 //!
 //! Invariant: where that file exists, the brokers have a position. Not finding one is an error, never
-//! a start from the beginning. It does not read the input. See `docs/adr/0008-produce-resumes.md`.
+//! a start from the beginning. It does not read the input. See `docs/adr/0009-produce-resumes.md`.
 
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
