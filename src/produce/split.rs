@@ -26,7 +26,7 @@ use memchr::{memchr, memchr2};
 /// A record may hold so many bytes: what the client library sends at most.
 pub(super) const RECORD_BYTES: usize = 100_000_000;
 /// What is read at once.
-const READ_BYTES: usize = 1 << 20;
+const READ_BYTES: usize = 128 << 10;
 /// UTF-8's byte order mark.
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
