@@ -116,7 +116,7 @@ fn secrets_stay_secret_and_json_is_json() {
     let lines = String::from_utf8_lossy(&output.stderr).into_owned();
     let (ours, logs) = lines.lines().partition::<Vec<_>, _>(|line| line.starts_with("tweetflow: "));
     assert_eq!(ours.len(), 1, "{ours:?}");
-    assert!(logs.len() > 10);
+    assert!(!logs.is_empty());
     for line in logs {
         let parsed: serde_json::Value = serde_json::from_str(line).unwrap();
         assert!(parsed["level"].is_string() && parsed["fields"].is_object(), "{line}");
