@@ -1,0 +1,166 @@
+//! A TCP proxy that a test can cut, hold, slow down, or cut at one request.
+//!
+//! It knows no protocol: a scenario gives it a look at each piece that a client sends. Whatever goes
+//! wrong on a connection closes both of its ends, as a real network would.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// What becomes of a piece that a client sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is passed on.
+    Pass,
+    /// Both ends are closed; the server never sees it.
+    CutBefore,
+    /// The server gets it, and this long to act on it; the client never gets the answer.
+    CutAnswer(Duration),
+}
+
+type Look = Box<dyn FnMut(&[u8]) -> Verdict + Send>;
+
+#[derive(Default)]
+struct State {
+    is_cut: bool,
+    is_held: bool,
+    delay: Duration,
+    look: Option<Look>,
+    open: Vec<TcpStream>,
+    connections: u64,
+}
+
+/// A proxy in front of one server. It ends with the test's process.
+pub struct Proxy {
+    /// Where clients connect to, `127.0.0.1:PORT`.
+    pub address: String,
+    state: Arc<Mutex<State>>,
+}
+
+impl Proxy {
+    /// Passes everything on to `server` (`host:port`) until told otherwise.
+    pub fn start(server: &str) -> Self {
+        Proxy::listen(TcpListener::bind("127.0.0.1:0").unwrap(), server)
+    }
+
+    /// The same on a listener that stands already, where the address must be known before the
+    /// server (a broker announces it).
+    pub fn listen(listener: TcpListener, server: &str) -> Self {
+        let address = listener.local_addr().unwrap().to_string();
+        let state = Arc::<Mutex<State>>::default();
+        let (shared, server) = (Arc::clone(&state), server.to_owned());
+        std::thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                connect(client, &server, &shared);
+            }
+        });
+        Proxy { address, state }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state.lock().unwrap());
+    }
+
+    /// Closes all connections and refuses new ones.
+    pub fn cut(&self) {
+        self.change(|state| {
+            state.is_cut = true;
+            state.close_all();
+        });
+    }
+
+    /// Closes all connections; new ones are welcome.
+    pub fn break_once(&self) {
+        self.change(State::close_all);
+    }
+
+    /// Connections stay open, nothing passes in either direction: a black hole.
+    pub fn hold(&self) {
+        self.change(|state| state.is_held = true);
+    }
+
+    /// Ends `cut`, `hold`, `delay` and `look`. What was held goes on.
+    pub fn mend(&self) {
+        self.change(|state| {
+            (state.is_cut, state.is_held, state.delay) = (false, false, Duration::ZERO);
+            state.look = None;
+        });
+    }
+
+    /// Each piece waits so long, in either direction.
+    pub fn delay(&self, delay: Duration) {
+        self.change(|state| state.delay = delay);
+    }
+
+    /// Shows `look` each piece that a client sends.
+    pub fn look(&self, look: impl FnMut(&[u8]) -> Verdict + Send + 'static) {
+        self.change(|state| state.look = Some(Box::new(look)));
+    }
+
+    /// How many connections there were.
+    pub fn connections(&self) -> u64 {
+        self.state.lock().unwrap().connections
+    }
+}
+
+impl State {
+    fn close_all(&mut self) {
+        for stream in self.open.drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+fn connect(client: TcpStream, server: &str, shared: &Arc<Mutex<State>>) {
+    let mut state = shared.lock().unwrap();
+    let (false, Ok(server)) = (state.is_cut, TcpStream::connect(server)) else {
+        let _ = client.shutdown(Shutdown::Both);
+        return;
+    };
+    let (_, _) = (client.set_nodelay(true), server.set_nodelay(true));
+    state.connections += 1;
+    for stream in [&client, &server] {
+        state.open.push(stream.try_clone().unwrap());
+    }
+    drop(state);
+    let copies = (client.try_clone().unwrap(), server.try_clone().unwrap());
+    let (up, down) = (Arc::clone(shared), Arc::clone(shared));
+    std::thread::spawn(move || pass(client, server, &up, true));
+    std::thread::spawn(move || pass(copies.1, copies.0, &down, false));
+}
+
+/// Passes on until one end closes; then both are closed.
+fn pass(mut from: TcpStream, mut to: TcpStream, shared: &Mutex<State>, is_request: bool) {
+    let mut piece = vec![0; 1 << 16];
+    while let Ok(length @ 1..) = from.read(&mut piece) {
+        let verdict = {
+            let mut state = shared.lock().unwrap();
+            let look = state.look.as_mut().filter(|_| is_request);
+            look.map_or(Verdict::Pass, |look| look(&piece[..length]))
+        };
+        if verdict == Verdict::CutBefore {
+            break;
+        }
+        if let Verdict::CutAnswer(time) = verdict {
+            // The other direction ends here: its writes to the client fail from now on.
+            let _ = from.shutdown(Shutdown::Both);
+            let _ = to.write_all(&piece[..length]);
+            std::thread::sleep(time);
+            break;
+        }
+        wait_while_held(shared);
+        if to.write_all(&piece[..length]).is_err() {
+            break;
+        }
+    }
+    let _ = from.shutdown(Shutdown::Both);
+    let _ = to.shutdown(Shutdown::Both);
+}
+
+fn wait_while_held(shared: &Mutex<State>) {
+    std::thread::sleep(shared.lock().unwrap().delay);
+    while shared.lock().unwrap().is_held {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
