@@ -1,11 +1,14 @@
 //! Arguments to configuration to one function per command to exit code.
 //!
-//! Exit codes: 0 done, 1 a failure at run time, 2 wrong arguments or configuration. An error is one
+//! Exit codes: 0 done, 1 a difference or a failure at run time, 2 wrong arguments or configuration,
+//! 3 cannot be checked. An error is one
 //! line on standard error, with its causes and what to do; there is never a backtrace. A secret on
 //! the command line is refused, because every user of the machine could read it.
 
 mod file;
+mod job;
 mod run;
+mod verify;
 
 use crate::error::one_line;
 use crate::produce::{self, ProduceArgs};
@@ -66,6 +69,9 @@ enum Command {
     /// Write tweets into a topic
     #[command(after_help = PRODUCE_EXAMPLES)]
     Produce(ProduceArgs),
+    /// Recount the topic and compare the tables with it, row by row, beside the running job
+    #[command(after_help = verify::EXAMPLES)]
+    Verify(Box<verify::VerifyArgs>),
     /// Print the DDL of all tables and the least rights on them
     #[command(after_help = schema::EXAMPLES)]
     Schema(SchemaArgs),
@@ -114,6 +120,7 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Run(args) => run::run(&args, stop),
         Command::Produce(args) => produce(&args, &stop),
+        Command::Verify(args) => verify::run(&args, &stop),
         Command::Schema(args) => match schema::run(&args) {
             Ok(text) => print(text.as_bytes()),
             Err(error) => fail(&error, error.exit_code()),
@@ -280,6 +287,7 @@ fn log_to_stderr(common: &Common) {
         LogFormat::Text => lines.init(),
         LogFormat::Json => lines.json().init(),
     }
+    tracing::debug!(version = env!("CARGO_PKG_VERSION"), "started");
 }
 
 #[cfg(test)]

@@ -57,6 +57,11 @@ pub fn build<'scope>(
     changes(keyed, &TABLE, move |_, letter| row(&topic, letter))
 }
 
+/// Partition and offset of the record that a row is of; `None` for a row that the table cannot hold.
+pub fn place(row: &Row) -> Option<(u32, u64)> {
+    Some((u32::try_from(row.get(1)?.as_u64()?).ok()?, row.get(2)?.as_u64()?))
+}
+
 fn row(topic: &str, letter: &DeadLetter) -> Row {
     Box::new([
         Value::Text(topic.into()),

@@ -11,9 +11,11 @@
 //! | [`sink`] | changes to transactions to the database |
 //! | [`pipeline`] | one worker from poll to gather, and its loop |
 //! | [`produce`] | a file or synthetic tweets into a topic |
+//! | [`verify`] | recounts the topic by another code path, compares row by row |
 //! | [`schema`] | prints DDL and grants |
-//! | [`cli`], [`config`], [`error`] | arguments to configuration to exit code |
+//! | [`cli`], [`config`], [`error`], [`bar`] | arguments to configuration to exit code; what is seen meanwhile |
 
+pub mod bar;
 pub mod cli;
 pub mod config;
 pub mod dead_letters;
@@ -25,3 +27,4 @@ pub mod progress;
 pub mod schema;
 pub mod sink;
 pub mod source;
+pub mod verify;

@@ -19,8 +19,14 @@ pub(crate) const EXAMPLES: &str = "Examples:\n  \
 #[derive(Args, Clone)]
 pub struct SchemaArgs {
     /// Database to ask for its kind and version; with a password only from the environment
-    #[arg(long, env = "TWEETFLOW_DATABASE", hide_env_values = true, value_name = "URL")]
-    database: Option<String>,
+    #[arg(
+        long,
+        env = "TWEETFLOW_DATABASE",
+        hide_env_values = true,
+        value_name = "URL",
+        default_value = "mysql://tweetflow@127.0.0.1:3306/data"
+    )]
+    database: String,
     /// Kind of server, instead of asking one
     #[arg(long, value_name = "KIND")]
     server: Option<Kind>,
@@ -35,9 +41,6 @@ pub struct SchemaArgs {
 /// Why there is no schema.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
-    /// Neither a server's address nor its kind.
-    #[error("say for which server: --server mariadb, --server mysql, or --database")]
-    NoServer,
     /// The server does not answer as it should.
     #[error(transparent)]
     Sink(#[from] SinkError),
@@ -50,7 +53,6 @@ impl SchemaError {
     /// 2 for arguments that could never have worked, else 1.
     pub fn exit_code(&self) -> u8 {
         match self {
-            SchemaError::NoServer => 2,
             SchemaError::Sink(error) if error.is_operators() => 2,
             SchemaError::Sink(_) | SchemaError::Runtime(_) => 1,
         }
@@ -59,16 +61,14 @@ impl SchemaError {
 
 /// The text that the command prints.
 pub fn run(args: &SchemaArgs) -> Result<String, SchemaError> {
-    let server = match (args.server, &args.database) {
-        (Some(kind), _) => kind_text(kind).to_owned(),
-        (None, Some(url)) => {
-            let server = ask(url)?;
-            if let Some(warning) = server.warning() {
-                tracing::warn!("{warning}");
-            }
-            format!("{} ({})", kind_text(server.kind), server.version)
+    let server = if let Some(kind) = args.server {
+        kind_text(kind).to_owned()
+    } else {
+        let server = ask(&args.database)?;
+        if let Some(warning) = server.warning() {
+            tracing::warn!("{warning}");
         }
-        (None, None) => return Err(SchemaError::NoServer),
+        format!("{} ({})", kind_text(server.kind), server.version)
     };
     Ok(text(&server, &args.table_prefix, &args.user))
 }

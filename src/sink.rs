@@ -43,6 +43,13 @@ impl Position {
     }
 }
 
+/// What a look at all tables found, beside their rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inspected {
+    /// The commit as of which all rows were read.
+    pub position: Position,
+}
+
 /// What the tables mean. A start compares it with what is stored.
 #[derive(Clone, Debug)]
 pub struct Identity {

@@ -76,6 +76,12 @@ pub enum SinkError {
         /// What this start asks for.
         now: String,
     },
+    /// Nothing was ever committed under that name.
+    #[error("there is no job {job:?} in this database; check --job, --table-prefix and --database")]
+    NoJob {
+        /// The job's name.
+        job: String,
+    },
     /// A table of that name exists and is not ours.
     #[error("table {table} is not as this program makes it: {difference}; {fix}")]
     Foreign {
@@ -120,6 +126,7 @@ impl SinkError {
             SinkError::Url { .. }
             | SinkError::Fingerprint { .. }
             | SinkError::Foreign { .. }
+            | SinkError::NoJob { .. }
             | SinkError::Session { .. } => true,
             SinkError::Server { code, .. } => is_operators_code(*code),
             _ => false,

@@ -7,6 +7,7 @@
 //! The fence is the first statement of each transaction, a compare-and-set on `tweetflow_commit`.
 //! The named lock only buys a friendly message to a second copy; nothing hangs on it.
 
+mod inspect;
 mod schema;
 mod session;
 
@@ -14,7 +15,7 @@ pub use session::{Kind, Server};
 
 use super::ddl::{self, COMMIT_TABLE};
 use super::sql;
-use super::{Identity, Position, Sink, SinkError, Transaction};
+use super::{Identity, Position, Prefix, Sink, SinkError, Transaction};
 use dataflows::table::Kind as Holds;
 use dataflows::{Restored, Row, Table, Value};
 use mysql_async::prelude::Queryable;
@@ -30,6 +31,7 @@ const CONNECT_TIME: Duration = Duration::from_secs(10);
 const PREDECESSOR_TIME: Duration = Duration::from_secs(90);
 /// Rows handed on at a time while restoring.
 const SNAPSHOT_ROWS: usize = 4096;
+const DOING_READ: &str = "reading the tables";
 
 /// A MySQL or MariaDB server.
 pub struct MySqlSink {
@@ -236,28 +238,14 @@ impl Sink for MySqlSink {
         table: u8,
         visit: &mut dyn FnMut(Vec<Restored>),
     ) -> Result<(), SinkError> {
-        let doing = "reading the tables";
         let identity = self.identity()?;
         let declared = identity.tables[usize::from(table)];
-        let query = sql::select(&identity.prefix, &declared);
+        let prefix = identity.prefix.clone();
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => self.connect().await?,
         };
-        let mut result =
-            connection.query_iter(query).await.map_err(|error| lost_or_refused(doing, error))?;
-        let mut rows = Vec::with_capacity(SNAPSHOT_ROWS);
-        loop {
-            let next = tokio::time::timeout(STATEMENT_TIME, result.next()).await;
-            let next = next.map_err(|late| lost(doing, late))?;
-            let Some(row) = next.map_err(|error| lost_or_refused(doing, error))? else { break };
-            rows.push(Restored { table, row: restore_row(&declared, row)? });
-            if rows.len() == SNAPSHOT_ROWS {
-                visit(std::mem::take(&mut rows));
-            }
-        }
-        visit(rows);
-        drop(result);
+        read_rows(&mut connection, &prefix, (table, &declared), visit).await?;
         self.connection = Some(connection);
         Ok(())
     }
@@ -294,6 +282,30 @@ impl Sink for MySqlSink {
     }
 }
 
+/// Hands every row of table number `index` to `visit`, in batches.
+async fn read_rows(
+    connection: &mut Conn,
+    prefix: &Prefix,
+    (table, declared): (u8, &Table),
+    visit: &mut dyn FnMut(Vec<Restored>),
+) -> Result<(), SinkError> {
+    let query = sql::select(prefix, declared);
+    let refused = |error| lost_or_refused(DOING_READ, error);
+    let mut result = connection.query_iter(query).await.map_err(refused)?;
+    let mut rows = Vec::with_capacity(SNAPSHOT_ROWS);
+    loop {
+        let next = tokio::time::timeout(STATEMENT_TIME, result.next()).await;
+        let next = next.map_err(|late| lost(DOING_READ, late))?;
+        let Some(row) = next.map_err(refused)? else { break };
+        rows.push(Restored { table, row: restore_row(declared, row)? });
+        if rows.len() == SNAPSHOT_ROWS {
+            visit(std::mem::take(&mut rows));
+        }
+    }
+    visit(rows);
+    Ok(())
+}
+
 /// One row of a result as values, by the kinds that are declared.
 fn restore_row(table: &Table, mut row: mysql_async::Row) -> Result<Row, SinkError> {
     let columns = table.columns.iter().enumerate();
@@ -313,6 +325,9 @@ fn restore_row(table: &Table, mut row: mysql_async::Row) -> Result<Row, SinkErro
                 Value::Text(String::from_utf8(bytes).ok()?.into_boxed_str())
             }
             (Holds::Bytes(_), Stored::Bytes(bytes)) => Value::Bytes(bytes.into_boxed_slice()),
+            (Holds::Moment, Stored::Bytes(bytes)) => {
+                Value::Moment(sql::moment_ms(std::str::from_utf8(&bytes).ok()?)?)
+            }
             _ => return None,
         };
         Some(value)

@@ -128,6 +128,12 @@ pub(super) fn moment(us_since_1970: i64, digits: usize) -> String {
     text[..text.len() - (6 - digits)].to_owned()
 }
 
+/// The reverse of [`moment`] with three digits: milliseconds since 1970.
+pub(super) fn moment_ms(text: &str) -> Option<i64> {
+    let at = jiff::civil::DateTime::strptime("%Y-%m-%d %H:%M:%S%.f", text).ok()?;
+    Some(at.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_millisecond())
+}
+
 /// Formats into bytes.
 struct Text<'a>(&'a mut Vec<u8>);
 
@@ -140,7 +146,7 @@ impl Write for Text<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Prefix, TableChanges, Value, moment, select, statements};
+    use super::{Prefix, TableChanges, Value, moment, moment_ms, select, statements};
     use dataflows::table::{Column, Kind, Restore, Table};
 
     const TABLE: Table = Table {
@@ -197,5 +203,8 @@ mod tests {
         assert_eq!(moment(1_500_000, 6), "1970-01-01 00:00:01.500000");
         assert_eq!(moment(i64::MAX, 3), "9999-12-30 00:00:00.000");
         assert_eq!(moment(i64::MIN, 3), "1000-01-01 00:00:00.000");
+        for ms in [0, 1_500, 1_790_000_000_123] {
+            assert_eq!(moment_ms(&moment(ms * 1000, 3)), Some(ms));
+        }
     }
 }

@@ -10,6 +10,7 @@
 
 use super::{Assignment, Polled, Reached, Record, Source, SourceError, Topic, Watch, fingerprint};
 use crate::progress::Stored;
+use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -92,7 +93,8 @@ impl KafkaTopic {
         Ok(KafkaTopic { config })
     }
 
-    fn consumer(&self, quiet: bool) -> Result<BaseConsumer<Context>, SourceError> {
+    /// The client's settings: ours, then the operator's, then those that nobody may change.
+    fn client(&self) -> ClientConfig {
         let mut client = ClientConfig::new();
         client.set_log_level(RDKafkaLogLevel::Warning);
         client.set("bootstrap.servers", &self.config.brokers);
@@ -106,6 +108,11 @@ impl KafkaTopic {
         for (name, value) in PROTECTED {
             client.set(*name, *value);
         }
+        client
+    }
+
+    pub(crate) fn consumer(&self, quiet: bool) -> Result<BaseConsumer<Context>, SourceError> {
+        let client = self.client();
         client.create_with_context(Context { quiet }).map_err(|source| {
             let setting = match &source {
                 KafkaError::ClientConfig(_, _, name, value) => format!("{name}={value}"),
@@ -115,7 +122,7 @@ impl KafkaTopic {
         })
     }
 
-    fn read_error(&self, source: KafkaError) -> SourceError {
+    pub(crate) fn read_error(&self, source: KafkaError) -> SourceError {
         use RDKafkaErrorCode::{
             AllBrokersDown, BrokerTransportFailure, OperationTimedOut, Resolve,
         };
@@ -134,7 +141,10 @@ impl KafkaTopic {
     }
 
     /// The numbers of the topic's partitions, rising.
-    fn partitions(&self, consumer: &BaseConsumer<Context>) -> Result<Vec<u32>, SourceError> {
+    pub(crate) fn partitions(
+        &self,
+        consumer: &BaseConsumer<Context>,
+    ) -> Result<Vec<u32>, SourceError> {
         let name = &self.config.topic;
         let metadata = consumer.fetch_metadata(Some(name), ANSWER_TIME);
         let metadata = metadata.map_err(|error| self.read_error(error))?;
@@ -151,7 +161,7 @@ impl KafkaTopic {
         Ok(numbers)
     }
 
-    fn watermarks(
+    pub(crate) fn watermarks(
         &self,
         consumer: &BaseConsumer<Context>,
         partition: u32,
@@ -160,6 +170,24 @@ impl KafkaTopic {
         let marks = consumer.fetch_watermarks(&self.config.topic, number, ANSWER_TIME);
         let (low, high) = marks.map_err(|error| self.read_error(error))?;
         Ok((low.max(0).cast_unsigned(), high.max(0).cast_unsigned()))
+    }
+
+    /// Whether the broker removes records of the middle of a partition. A broker that does not say
+    /// (the right to ask may be missing) is taken at its default.
+    pub(crate) fn is_compacted(&self) -> bool {
+        let ask = || -> Option<bool> {
+            let admin: AdminClient<Context> =
+                self.client().create_with_context(Context { quiet: true }).ok()?;
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+            let topic = [ResourceSpecifier::Topic(&self.config.topic)];
+            let options = AdminOptions::new().request_timeout(Some(ANSWER_TIME));
+            let answer = runtime.block_on(admin.describe_configs(&topic, &options)).ok()?;
+            let settings = answer.into_iter().next()?.ok()?;
+            let policy = settings.entry_map().get("cleanup.policy")?.value.clone()?;
+            Some(policy.contains("compact"))
+        };
+        ask().unwrap_or(false)
     }
 
     /// Where a partition of which nothing is stored starts.
@@ -257,7 +285,11 @@ impl KafkaTopic {
         Ok(hash)
     }
 
-    fn list(&self, partition: u32, offset: Offset) -> Result<TopicPartitionList, SourceError> {
+    pub(crate) fn list(
+        &self,
+        partition: u32,
+        offset: Offset,
+    ) -> Result<TopicPartitionList, SourceError> {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(&self.config.topic, partition.cast_signed(), offset)
             .map_err(|error| self.read_error(error))?;
@@ -486,7 +518,7 @@ fn record<'a>(message: &'a BorrowedMessage<'_>) -> Record<'a> {
 }
 
 /// Errors that the client library goes on from by itself.
-fn is_passing(error: &KafkaError) -> bool {
+pub(crate) fn is_passing(error: &KafkaError) -> bool {
     use RDKafkaErrorCode as Code;
     matches!(
         error.rdkafka_error_code(),
@@ -512,7 +544,7 @@ fn is_passing(error: &KafkaError) -> bool {
 }
 
 /// The client library's log lines as ours.
-struct Context {
+pub(crate) struct Context {
     /// While the program is only looking, its own error says it all.
     quiet: bool,
 }

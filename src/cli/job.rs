@@ -1,0 +1,131 @@
+//! What says which job is meant: the arguments that `run` and all commands on its tables share.
+//!
+//! Each is declared once, so that the same file and environment mean the same tables to all of them.
+
+use crate::config::RunConfig;
+use crate::decode;
+use crate::error::RunError;
+use crate::sink::Prefix;
+use crate::sink::mysql::MySqlSink;
+use crate::source::kafka::{From, KafkaConfig, KafkaTopic};
+use clap::Args;
+use std::path::PathBuf;
+
+/// Arguments that name a job: its topic, its database, and what its rows mean.
+#[derive(Args)]
+pub(super) struct JobArgs {
+    /// Kafka brokers, host:port with commas between
+    #[arg(long, env = "TWEETFLOW_BROKERS", default_value = "127.0.0.1:9092")]
+    brokers: String,
+    /// Topic to read
+    #[arg(long, env = "TWEETFLOW_TOPIC", default_value = "tweets")]
+    topic: String,
+    /// Database of the tables; with a password only from the environment or a file
+    #[arg(
+        long,
+        env = "TWEETFLOW_DATABASE",
+        hide_env_values = true,
+        value_name = "URL",
+        default_value = "mysql://tweetflow@127.0.0.1:3306/data"
+    )]
+    database: String,
+    /// File that holds the URL of the database, instead of --database
+    #[arg(long, env = "TWEETFLOW_DATABASE_FILE", value_name = "FILE")]
+    database_file: Option<PathBuf>,
+    /// Name of the job: one set of tables has one job
+    #[arg(long, env = "TWEETFLOW_JOB", default_value = "tweetflow")]
+    job: String,
+    /// What stands before each table's name, so that a database can hold several jobs or other
+    /// tables: small letters, digits, underscores
+    #[arg(long, env = "TWEETFLOW_TABLE_PREFIX", value_name = "PREFIX", default_value = "")]
+    table_prefix: Prefix,
+    /// Where the first start reads from: earliest, latest, or a time (2026-11-01T12:00:00Z); it
+    /// belongs to the job, later starts must name the same
+    #[arg(long, env = "TWEETFLOW_FROM", value_name = "WHERE", default_value = "earliest")]
+    from: String,
+    /// Leave out tweets whose author gives no location
+    #[arg(long, env = "TWEETFLOW_REQUIRE_LOCATION")]
+    require_location: bool,
+    /// What becomes of shown names
+    #[arg(long, env = "TWEETFLOW_NAMES", value_enum, default_value_t)]
+    names: decode::Names,
+    /// A setting of the Kafka client, NAME=VALUE; may be repeated. From the environment: one a line.
+    /// Passwords only from the environment or a file
+    #[arg(long = "kafka", env = "TWEETFLOW_KAFKA", hide_env_values = true, value_delimiter = '\n',
+        value_name = "NAME=VALUE", value_parser = super::setting)]
+    kafka: Vec<(String, String)>,
+}
+
+/// Why no job came about.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum JobError {
+    #[error("{0}")]
+    Argument(String),
+    #[error("cannot read --database-file {}", .path.display())]
+    DatabaseFile { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Run(#[from] RunError),
+}
+
+impl JobError {
+    pub(super) fn exit_code(&self) -> u8 {
+        match self {
+            JobError::Argument(_) | JobError::DatabaseFile { .. } => 2,
+            JobError::Run(error) => error.exit_code(),
+        }
+    }
+}
+
+impl JobArgs {
+    /// The topic. Does not connect.
+    pub(super) fn topic(&self, until_end: bool, accept_gap: bool) -> Result<KafkaTopic, JobError> {
+        let kafka = KafkaConfig {
+            brokers: self.brokers.clone(),
+            topic: self.topic.clone(),
+            group: self.job.clone(),
+            from: start(&self.from).map_err(JobError::Argument)?,
+            until_end,
+            accept_gap,
+            settings: self.kafka.clone(),
+        };
+        Ok(KafkaTopic::new(kafka).map_err(RunError::from)?)
+    }
+
+    /// The database. Does not connect.
+    pub(super) fn sink(&self) -> Result<MySqlSink, JobError> {
+        Ok(MySqlSink::new(&self.database()?).map_err(RunError::from)?)
+    }
+
+    /// What the rows mean, and where they are; the rest is at its default.
+    pub(super) fn config(&self) -> RunConfig {
+        let mut config = RunConfig::new(&self.topic);
+        config.job.clone_from(&self.job);
+        config.table_prefix = self.table_prefix.clone();
+        config.from.clone_from(&self.from);
+        config.decode =
+            decode::Settings { require_location: self.require_location, names: self.names };
+        config
+    }
+
+    /// The database's URL, from its file where one is named.
+    fn database(&self) -> Result<String, JobError> {
+        let Some(path) = &self.database_file else { return Ok(self.database.clone()) };
+        match std::fs::read_to_string(path) {
+            Ok(text) => Ok(text.trim().to_owned()),
+            Err(source) => Err(JobError::DatabaseFile { path: path.clone(), source }),
+        }
+    }
+}
+
+fn start(text: &str) -> Result<From, String> {
+    match text {
+        "earliest" => Ok(From::Earliest),
+        "latest" => Ok(From::Latest),
+        time => match time.parse::<jiff::Timestamp>() {
+            Ok(time) => Ok(From::Time(time.as_millisecond())),
+            Err(_) => Err(format!(
+                "--from {time:?} is neither earliest nor latest nor a time like 2026-11-01T12:00:00Z"
+            )),
+        },
+    }
+}

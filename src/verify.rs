@@ -1,0 +1,426 @@
+//! `tweetflow verify`: are the tables what the topic says?
+//!
+//! ```text
+//! tables ─ one snapshot ─► sorted runs ──────────────┐
+//!   └ offsets, dead letters ─┐                       ├─► compare ─► differences, exit code
+//! topic ─ start..next ─► own loop ─► plain sums ─────┘
+//! ```
+//!
+//! Beside the running job: the snapshot says how far each partition was counted, the topic is read
+//! to exactly there, by a loop and a model that share no code with the dataflow. Nothing is written
+//! but temporary files and the baseline. What cannot be checked is never called equal.
+
+mod baseline;
+mod compare;
+mod model;
+mod recount;
+mod runs;
+mod topic;
+
+use crate::bar::{Bar, per_second};
+use crate::config::RunConfig;
+use crate::progress::{Last, Stored};
+use crate::sink::mysql::MySqlSink;
+use crate::sink::{Identity, SinkError};
+use crate::source::SourceError;
+use crate::source::kafka::KafkaTopic;
+use crate::{dead_letters, pipeline, progress};
+use dataflows::{Restored, Row, Table};
+use indicatif::HumanCount;
+use model::{MODELS, State};
+use recount::{Places, Recount};
+use runs::{Key, Runs};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+use topic::Range;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The topic's side.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The database's side.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// Retention has removed what the tables count.
+    #[error(
+        "cannot be checked: partition {partition} is counted from offset {start}, but its oldest \
+         record is {low}; --baseline FILE carries a check over what a topic forgets"
+    )]
+    Gone {
+        /// The partition.
+        partition: u32,
+        /// The first offset to check.
+        start: u64,
+        /// The oldest offset that is left.
+        low: u64,
+    },
+    /// The topic has fewer partitions than were counted.
+    #[error("cannot be checked: partition {partition} does not exist any more")]
+    NoPartition {
+        /// The partition.
+        partition: u32,
+    },
+    /// A dead letter of the baseline was counted since, and its record is gone.
+    #[error(
+        "cannot be checked: the record at offset {offset} of partition {partition} was counted \
+         since the baseline, and the topic does not hold it any more"
+    )]
+    RetriedGone {
+        /// Its partition.
+        partition: u32,
+        /// Its offset.
+        offset: u64,
+    },
+    /// Compaction may explain every difference.
+    #[error(
+        "cannot be told: the topic is compacted, records that were counted may be gone from it \
+         ({differences} differences)"
+    )]
+    Compacted {
+        /// How many there are.
+        differences: u64,
+    },
+    /// The file of `--baseline`.
+    #[error("--baseline cannot be used: {reason}; move it away to begin a new one")]
+    Baseline {
+        /// What is wrong.
+        reason: String,
+    },
+    /// No room for temporary files, or the like.
+    #[error("a temporary file or standard output failed; is there room? TMPDIR says where")]
+    Temporary(#[source] std::io::Error),
+    /// Stopped by a signal.
+    #[error("stopped before the end, nothing is known")]
+    Stopped,
+}
+
+impl VerifyError {
+    /// 3 where nothing can be said of the tables, 2 for arguments that cannot work, else 1.
+    pub fn exit_code(&self) -> u8 {
+        use VerifyError::{Baseline, Compacted, Gone, NoPartition, RetriedGone, Sink, Source};
+        match self {
+            Gone { .. }
+            | NoPartition { .. }
+            | RetriedGone { .. }
+            | Compacted { .. }
+            | Sink(SinkError::NoJob { .. }) => 3,
+            Sink(error) if error.is_operators() => 2,
+            Source(error) if error.is_operators() => 2,
+            Baseline { .. } => 2,
+            _ => 1,
+        }
+    }
+}
+
+/// What to compare and how.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Names of the tables to compare; none: all.
+    pub tables: Vec<String>,
+    /// Percent of the keys of large tables to compare.
+    pub sample: f64,
+    /// At most so many differences are printed.
+    pub show: u64,
+    /// Bytes of keys in memory, on each side.
+    pub memory: usize,
+    /// A file that carries what was verified.
+    pub baseline: Option<PathBuf>,
+}
+
+/// What was found.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Summary {
+    /// The commit that was looked at.
+    pub commit_no: u64,
+    /// Records read.
+    pub records: u64,
+    /// Rows compared.
+    pub rows: u64,
+    /// Keys that differ.
+    pub differences: u64,
+    /// Dead letters that stand.
+    pub dead_letters: u64,
+    /// Of these, those that could be counted now.
+    pub countable: u64,
+}
+
+/// Which keys are looked at.
+struct Plan {
+    topic: String,
+    tables: Vec<Table>,
+    /// By table: whether it is compared, and whether only a sample of it is.
+    looks: Vec<(bool, bool)>,
+    sample: f64,
+    memory: usize,
+}
+
+impl Plan {
+    fn new(topic: &str, tables: Vec<Table>, settings: &Settings) -> Self {
+        let is_large =
+            |table: &Table| MODELS.iter().any(|model| model.table == table.name && model.is_large);
+        let is_meant = |table: &Table| {
+            settings.tables.is_empty() || settings.tables.iter().any(|name| name == table.name)
+        };
+        let looks = tables.iter().map(|table| (is_meant(table), is_large(table))).collect();
+        let (sample, memory) = (settings.sample, settings.memory);
+        Plan { topic: topic.to_owned(), tables, looks, sample, memory }
+    }
+
+    fn index(&self, table: &str) -> u8 {
+        let index = self.tables.iter().position(|declared| declared.name == table);
+        index.and_then(|index| u8::try_from(index).ok()).expect("every model has its table")
+    }
+
+    fn takes(&self, (table, key): &Key) -> bool {
+        let (is_meant, is_sampled) = self.looks[usize::from(*table)];
+        is_meant && (!is_sampled || self.sample >= 100.0 || self.is_in_sample(key))
+    }
+
+    /// By the key's hash: the same keys on both sides, and in every run.
+    fn is_in_sample(&self, key: &Row) -> bool {
+        let bytes = postcard::to_stdvec(key).unwrap_or_default();
+        let place = xxhash_rust::xxh3::xxh3_64(&bytes) % 1_000_000;
+        #[allow(clippy::cast_precision_loss, reason = "below a million")]
+        let place = place as f64;
+        place < self.sample * 10_000.0
+    }
+}
+
+/// A job and its topic, and how to look at them.
+pub struct Check<'a> {
+    /// Which tables, and what their rows mean.
+    pub config: &'a RunConfig,
+    /// The topic that they count.
+    pub topic: &'a KafkaTopic,
+    /// Where they are.
+    pub sink: &'a MySqlSink,
+    /// What to compare and how.
+    pub settings: &'a Settings,
+    /// Set by a signal.
+    pub stop: &'a AtomicBool,
+}
+
+impl Check<'_> {
+    /// Checks the tables of the job against its topic; prints each difference to `out`.
+    pub fn run(&self, out: &mut dyn Write) -> Result<Summary, VerifyError> {
+        let Check { config, topic, settings, stop, .. } = *self;
+        let tables = pipeline::tables();
+        let fingerprint = config.fingerprint(&tables);
+        let (job, prefix) = (config.job.clone(), config.table_prefix.clone());
+        let identity = Identity { job, fingerprint, tables, prefix };
+        let plan = Plan::new(&config.topic, identity.tables.clone(), settings);
+        let snapshot = Snapshot::read(&plan, self.sink, &identity)?;
+        let base = Base::read(&plan, settings, &identity)?;
+        let mut recount = Recount::new(&plan, config.decode, &snapshot.letters);
+        let before = base.begin(&mut recount, topic, &snapshot.letters, stop)?;
+        read(topic, &base.ranges(&snapshot.offsets), stop, &mut recount)?;
+        let summary = Summary {
+            commit_no: snapshot.commit_no,
+            records: recount.records,
+            dead_letters: snapshot.letters.len() as u64,
+            countable: recount.countable,
+            ..Summary::default()
+        };
+        let recount = recount.finish(&snapshot.starts(), &before)?;
+        let commit_no = snapshot.commit_no;
+        let begin = |path: &PathBuf| {
+            baseline::Writer::new(path, &identity.job, &identity.fingerprint, commit_no)
+                .map(|writer| (path.clone(), writer))
+        };
+        let writer = settings.baseline.as_ref().map(begin).transpose();
+        let mut writer = writer.map_err(|error| unwritable(&error))?;
+        let keep = &mut |entry: &runs::Entry| {
+            writer.as_mut().map_or(Ok(()), |(_, writer)| writer.push(entry))
+        };
+        let summary = self.compare((&plan, summary), (snapshot.rows, recount), keep, out)?;
+        if summary.differences > 0 && topic.is_compacted() {
+            return Err(VerifyError::Compacted { differences: summary.differences });
+        }
+        if let Some((path, writer)) = writer
+            && summary.differences == 0
+        {
+            writer.keep(&path).map_err(|error| unwritable(&error))?;
+        }
+        Ok(summary)
+    }
+
+    /// Prints each difference, and shows each stored row to `keep`.
+    fn compare(
+        &self,
+        (plan, mut summary): (&Plan, Summary),
+        (stored, recount): (Runs, Runs),
+        keep: &mut dyn FnMut(&runs::Entry) -> std::io::Result<()>,
+        out: &mut dyn Write,
+    ) -> Result<Summary, VerifyError> {
+        let Summary { rows, differences, .. } = &mut summary;
+        let mut each = |entry: &runs::Entry| {
+            *rows += 1;
+            keep(entry)
+        };
+        let mut differ = |table: u8, key: &Row, wrong| {
+            *differences += 1;
+            if *differences > self.settings.show {
+                return Ok(());
+            }
+            writeln!(out, "{}", compare::line(&plan.tables[usize::from(table)], key, &wrong))
+        };
+        compare::compare(stored.into_sorted(), recount.into_sorted(), &mut each, &mut differ)
+            .map_err(VerifyError::Temporary)?;
+        Ok(summary)
+    }
+}
+
+fn unwritable(error: &std::io::Error) -> VerifyError {
+    VerifyError::Baseline { reason: error.to_string() }
+}
+
+/// Reads the ranges into the recount, with a bar.
+fn read(
+    topic: &KafkaTopic,
+    ranges: &[Range],
+    stop: &AtomicBool,
+    recount: &mut Recount<'_>,
+) -> Result<(), VerifyError> {
+    let all = ranges.iter().map(|range| range.next.saturating_sub(range.start)).sum();
+    let (mut bar, mut shown) = (Bar::new(Some(all)), 0);
+    let began = Instant::now();
+    topic::read(topic, ranges, stop, &mut |record, hash| {
+        recount.record(record, hash)?;
+        let records = recount.records;
+        // A look at the clock costs more than it is worth at each record.
+        if records.is_multiple_of(1024) {
+            bar.show(records, |since| {
+                let rate = HumanCount(per_second(records - shown, since));
+                shown = records;
+                let (records, all) = (HumanCount(records), HumanCount(all));
+                format!("{records} of {all} records recounted, {rate} a second")
+            });
+        }
+        Ok(())
+    })?;
+    tracing::debug!(recount.records, seconds = began.elapsed().as_secs_f64(), "recounted");
+    Ok(())
+}
+
+/// The tables as of one commit.
+struct Snapshot {
+    commit_no: u64,
+    rows: Runs,
+    offsets: Vec<Stored>,
+    letters: Places,
+}
+
+impl Snapshot {
+    fn read(plan: &Plan, sink: &MySqlSink, identity: &Identity) -> Result<Self, VerifyError> {
+        let (mut rows, mut offsets, mut letters) =
+            (Runs::new(plan.memory), Vec::new(), Places::new());
+        let mut result = Ok(());
+        let mut take = |Restored { table, row }: Restored| {
+            let declared = &plan.tables[usize::from(table)];
+            if declared.name == progress::TABLE.name {
+                offsets.push(Stored::of(&row));
+            } else if declared.name == dead_letters::TABLE.name {
+                letters.extend(dead_letters::place(&row));
+            }
+            let key = (table, row[..declared.key].into());
+            if result.is_ok() && plan.takes(&key) {
+                result = rows.add(key, State::Row(row));
+            }
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(VerifyError::Temporary)?;
+        let mut visit = |batch: Vec<Restored>| batch.into_iter().for_each(&mut take);
+        let inspected = runtime.block_on(sink.inspect(identity, &mut visit))?;
+        result.map_err(VerifyError::Temporary)?;
+        Ok(Snapshot { commit_no: inspected.position.commit_no, rows, offsets, letters })
+    }
+
+    /// The partitions from their first offset that counts.
+    fn starts(&self) -> Vec<Range> {
+        let range = |stored: &Stored| Range {
+            partition: stored.partition,
+            start: stored.start,
+            next: stored.next,
+        };
+        self.offsets.iter().map(range).collect()
+    }
+}
+
+/// What an earlier check found right, from where the recount goes on; empty without a baseline.
+#[derive(Default)]
+struct Base {
+    rows: Vec<(u8, Row)>,
+    offsets: Vec<Stored>,
+    letters: Places,
+}
+
+impl Base {
+    fn read(plan: &Plan, settings: &Settings, identity: &Identity) -> Result<Self, VerifyError> {
+        let mut base = Base::default();
+        let Some(path) = &settings.baseline else { return Ok(base) };
+        let entries = baseline::open(path, &identity.job, &identity.fingerprint)?;
+        for entry in entries.into_iter().flatten() {
+            let ((table, _), state) = entry.map_err(|error| unwritable(&error))?;
+            let Some(row) = state.row() else { continue };
+            match plan.tables[usize::from(table)].name {
+                name if name == progress::TABLE.name => base.offsets.push(Stored::of(row)),
+                name if name == dead_letters::TABLE.name => {
+                    base.letters.extend(dead_letters::place(row));
+                }
+                _ => base.rows.push((table, row.clone())),
+            }
+        }
+        Ok(base)
+    }
+
+    /// What is to be read: from the baseline, else from the start, to where the tables are.
+    fn ranges(&self, offsets: &[Stored]) -> Vec<Range> {
+        let range = |stored: &Stored| {
+            let base = self.offsets.iter().find(|base| base.partition == stored.partition);
+            let start = base.map_or(stored.start, |base| base.next);
+            Range { partition: stored.partition, start, next: stored.next }
+        };
+        offsets.iter().map(range).collect()
+    }
+
+    /// Puts the baseline into the recount: its rows, its dead letters that stand, the records of
+    /// those that were counted since. Returns the last record of each partition.
+    fn begin(
+        &self,
+        recount: &mut Recount<'_>,
+        topic: &KafkaTopic,
+        standing: &Places,
+        stop: &AtomicBool,
+    ) -> Result<BTreeMap<u32, Last>, VerifyError> {
+        for (table, row) in &self.rows {
+            recount.resume(*table, row)?;
+        }
+        for (partition, offset) in &self.letters {
+            let (partition, offset) = (*partition, *offset);
+            if standing.contains(&(partition, offset)) {
+                recount.letter(partition, offset)?;
+                continue;
+            }
+            let range = Range { partition, start: offset, next: offset + 1 };
+            let mut found = false;
+            let read = topic::read(topic, &[range], stop, &mut |record, _| {
+                found = true;
+                recount.count(record)
+            });
+            match read {
+                Ok(()) if found => {}
+                Ok(()) | Err(VerifyError::Gone { .. } | VerifyError::NoPartition { .. }) => {
+                    return Err(VerifyError::RetriedGone { partition, offset });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let last = |stored: &Stored| Some((stored.partition, stored.last?));
+        Ok(self.offsets.iter().filter_map(last).collect())
+    }
+}

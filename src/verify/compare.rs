@@ -1,0 +1,157 @@
+//! Two sorted lists of keys beside each other: what only one of them has, and what differs.
+
+use super::model::State;
+use super::runs::Entry;
+use dataflows::{Row, Table, Value};
+use itertools::{EitherOrBoth, Itertools};
+use std::cmp::Ordering;
+use std::fmt::Write;
+use std::io::Result;
+
+/// What is wrong with one key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Wrong {
+    /// The table has no such row.
+    Missing(State),
+    /// The table has a row that should not be.
+    Surplus(Row),
+    /// The table has other values.
+    Changed { stored: Row, recount: Row },
+}
+
+/// Calls `differ` for each key that differs, and `rows` for each stored row, in order.
+pub(super) fn compare(
+    stored: impl Iterator<Item = Result<Entry>>,
+    recount: impl Iterator<Item = Result<Entry>>,
+    rows: &mut dyn FnMut(&Entry) -> Result<()>,
+    differ: &mut dyn FnMut(u8, &Row, Wrong) -> Result<()>,
+) -> Result<()> {
+    let by_key = |one: &Result<Entry>, other: &Result<Entry>| match (one, other) {
+        (Ok(one), Ok(other)) => one.0.cmp(&other.0),
+        (Err(_), _) => Ordering::Less,
+        (_, Err(_)) => Ordering::Greater,
+    };
+    for pair in stored.merge_join_by(recount, by_key) {
+        let (key, wrong) = match pair {
+            EitherOrBoth::Left(stored) => {
+                let entry = stored?;
+                rows(&entry)?;
+                let (key, state) = entry;
+                let row = state.row().cloned().unwrap_or_default();
+                (key, Some(Wrong::Surplus(row)))
+            }
+            EitherOrBoth::Right(recount) => {
+                let (key, state) = recount?;
+                (key, Some(Wrong::Missing(state)))
+            }
+            EitherOrBoth::Both(stored, recount) => {
+                let (entry, (_, state)) = (stored?, recount?);
+                rows(&entry)?;
+                let stored = entry.1.row().cloned().unwrap_or_default();
+                let recount = row(&entry.0.1, &state).filter(|row| *row != stored);
+                (entry.0, recount.map(|recount| Wrong::Changed { stored, recount }))
+            }
+        };
+        if let Some(wrong) = wrong {
+            differ(key.0, &key.1, wrong)?;
+        }
+    }
+    Ok(())
+}
+
+/// The row that should stand; `None` where any would do.
+fn row(key: &Row, state: &State) -> Option<Row> {
+    match state {
+        State::Count(count) => Some(key.iter().cloned().chain([Value::UInt(*count)]).collect()),
+        State::Newest(_, row) | State::Row(row) => Some(row.clone()),
+        State::Present => None,
+    }
+}
+
+/// One line: table, key, and what is wrong with which columns.
+pub(super) fn line(table: &Table, key: &Row, wrong: &Wrong) -> String {
+    let mut line = table.name.to_owned();
+    push(&mut line, table, key, 0..table.key, "");
+    let values = table.key..table.columns.len();
+    match wrong {
+        Wrong::Missing(state) => {
+            line.push_str(": missing");
+            if let Some(row) = row(key, state) {
+                push(&mut line, table, &row, values, ", the recount has");
+            }
+        }
+        Wrong::Surplus(row) => {
+            line.push_str(": surplus");
+            push(&mut line, table, row, values, ", the table has");
+        }
+        Wrong::Changed { stored, recount } => {
+            let differs = values.filter(|at| stored.get(*at) != recount.get(*at)).collect_vec();
+            push(&mut line, table, stored, differs.iter().copied(), ": the table has");
+            push(&mut line, table, recount, differs.into_iter(), ", the recount has");
+        }
+    }
+    line
+}
+
+fn push(
+    line: &mut String,
+    table: &Table,
+    row: &Row,
+    columns: impl Iterator<Item = usize>,
+    before: &str,
+) {
+    line.push_str(before);
+    for column in columns {
+        let _ = write!(line, " {}=", table.columns[column].name);
+        let _ = match row.get(column) {
+            None | Some(Value::Null) => write!(line, "NULL"),
+            Some(Value::Int(number)) => write!(line, "{number}"),
+            Some(Value::UInt(number)) => write!(line, "{number}"),
+            Some(Value::Moment(ms)) => write!(line, "{ms} ms"),
+            Some(Value::Text(text)) => write!(line, "{text:?}"),
+            Some(Value::Bytes(bytes)) => write!(line, "{} bytes", bytes.len()),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{State, Value, compare, line};
+    use dataflows::Row;
+
+    #[test]
+    fn each_difference_is_one_line_that_names_it() {
+        let table = dataflows::hashtags::TABLE;
+        let key = |tag: &str| -> Row { [Value::Text(tag.into())].into() };
+        let stored = |tag: &str, uses| {
+            let row = [Value::Text(tag.into()), Value::UInt(uses)].into();
+            Ok(((0, key(tag)), State::Row(row)))
+        };
+        let counted = |tag: &str, uses| Ok(((0, key(tag)), State::Count(uses)));
+        let stored = [stored("a", 1), stored("b", 2), stored("d\u{202e}", 4)];
+        let recount = [counted("a", 1), counted("b", 3), counted("c", 1)];
+        let (mut lines, mut rows) = (Vec::new(), 0);
+        compare(
+            stored.into_iter(),
+            recount.into_iter(),
+            &mut |_| {
+                rows += 1;
+                Ok(())
+            },
+            &mut |_, key, wrong| {
+                lines.push(line(&table, key, &wrong));
+                Ok(())
+            },
+        )
+        .expect("no file");
+        assert_eq!(rows, 3);
+        assert_eq!(
+            lines,
+            [
+                "hashtags hashtag=\"b\": the table has uses=2, the recount has uses=3",
+                "hashtags hashtag=\"c\": missing, the recount has uses=1",
+                "hashtags hashtag=\"d\\u{202e}\": surplus, the table has uses=4",
+            ]
+        );
+    }
+}

@@ -1,0 +1,130 @@
+//! The verifier's own way through the topic: one consumer, all partitions, every record once.
+//!
+//! It shares the client's settings with the job and nothing else: an error in how the job reads
+//! would be repeated otherwise. Invariant: [`read`] comes back without a fault only after every
+//! offset of the ranges that the topic still holds was visited.
+
+use super::VerifyError;
+use crate::source::kafka::{Context, KafkaTopic, is_passing};
+use crate::source::{Record, SourceError, fingerprint};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::BorrowedMessage;
+use rdkafka::{Message, Offset};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Without any answer for so long, a broker counts as gone.
+const SILENCE: Duration = Duration::from_mins(1);
+
+/// The part of a partition to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Range {
+    pub(super) partition: u32,
+    /// The first offset.
+    pub(super) start: u64,
+    /// The first offset behind it.
+    pub(super) next: u64,
+}
+
+/// What is done with each record: it, and its [`fingerprint`].
+pub(super) type Visit<'a> = dyn FnMut(Record<'_>, u64) -> Result<(), VerifyError> + 'a;
+
+/// Refuses ranges that the topic does not hold any more.
+pub(super) fn check(topic: &KafkaTopic, ranges: &[Range]) -> Result<(), VerifyError> {
+    let consumer = topic.consumer(true)?;
+    let partitions = topic.partitions(&consumer)?;
+    for range in ranges.iter().filter(|range| range.start < range.next) {
+        let Range { partition, start, .. } = *range;
+        if !partitions.contains(&partition) {
+            return Err(VerifyError::NoPartition { partition });
+        }
+        let (low, _) = topic.watermarks(&consumer, partition)?;
+        if low > start {
+            return Err(VerifyError::Gone { partition, start, low });
+        }
+    }
+    Ok(())
+}
+
+/// Visits every record of the ranges, per partition in order.
+pub(super) fn read(
+    topic: &KafkaTopic,
+    ranges: &[Range],
+    stop: &AtomicBool,
+    visit: &mut Visit<'_>,
+) -> Result<(), VerifyError> {
+    check(topic, ranges)?;
+    let consumer = topic.consumer(true)?;
+    let mut open = BTreeMap::new();
+    for range in ranges.iter().filter(|range| range.start < range.next) {
+        let at = topic.list(range.partition, Offset::Offset(range.start.cast_signed()))?;
+        consumer.incremental_assign(&at).map_err(|error| topic.read_error(error))?;
+        open.insert(range.partition, range.next);
+    }
+    let mut heard = Instant::now();
+    while !open.is_empty() {
+        if stop.load(Ordering::Relaxed) {
+            return Err(VerifyError::Stopped);
+        }
+        let finished = match consumer.poll(Duration::from_millis(100)) {
+            None => None,
+            Some(Ok(message)) => {
+                heard = Instant::now();
+                one(&message, &open, visit)?
+            }
+            // What is missing between here and the range's end is no record, or is gone.
+            Some(Err(KafkaError::PartitionEOF(number))) => Some(number.cast_unsigned()),
+            Some(Err(error)) if is_passing(&error) => None,
+            Some(Err(error)) => return Err(fault(topic, ranges, error)),
+        };
+        if let Some(partition) = finished
+            && open.remove(&partition).is_some()
+        {
+            leave(topic, &consumer, partition)?;
+        }
+        if heard.elapsed() > SILENCE {
+            let late = KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut);
+            return Err(topic.read_error(late).into());
+        }
+    }
+    Ok(())
+}
+
+/// Visits a record if it belongs to an open range; says which range it was the end of.
+fn one(
+    message: &BorrowedMessage<'_>,
+    open: &BTreeMap<u32, u64>,
+    visit: &mut Visit<'_>,
+) -> Result<Option<u32>, VerifyError> {
+    let (partition, offset) =
+        (message.partition().cast_unsigned(), message.offset().cast_unsigned());
+    let Some(next) = open.get(&partition) else { return Ok(None) };
+    if offset < *next {
+        let timestamp_ms = message.timestamp().to_millis().unwrap_or(0).max(0).cast_unsigned();
+        let payload = message.payload();
+        let record = Record { partition, offset, timestamp_ms, payload };
+        visit(record, fingerprint(message.key(), payload))?;
+    }
+    Ok((offset + 1 >= *next).then_some(partition))
+}
+
+/// No more records of this partition are fetched.
+fn leave(
+    topic: &KafkaTopic,
+    consumer: &BaseConsumer<Context>,
+    partition: u32,
+) -> Result<(), SourceError> {
+    let list = topic.list(partition, Offset::Invalid)?;
+    consumer.incremental_unassign(&list).map_err(|error| topic.read_error(error))
+}
+
+/// Retention may take records away while they are read.
+fn fault(topic: &KafkaTopic, ranges: &[Range], error: KafkaError) -> VerifyError {
+    let is_gone = error.rdkafka_error_code() == Some(RDKafkaErrorCode::AutoOffsetReset);
+    match check(topic, ranges) {
+        Err(gone) if is_gone => gone,
+        _ => topic.read_error(error).into(),
+    }
+}

@@ -1,0 +1,211 @@
+//! `verify` on real servers: it finds what is wrong, says which, and never calls equal what it
+//! cannot check.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{Running, Server, Sql, fresh_topic, program, service};
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+on_both_servers! {
+    it_finds_what_is_wrong_and_says_which,
+    it_works_beside_the_running_job,
+    a_dead_letter_that_is_missing_or_surplus_is_found,
+    a_baseline_carries_a_check_over_what_the_topic_forgets,
+}
+
+/// A topic with tweets in a database.
+struct Job {
+    topic: String,
+    database: String,
+}
+
+impl Job {
+    fn new(server: Server, name: &str) -> Self {
+        Job { topic: fresh_topic(name), database: server.fresh_database(name) }
+    }
+
+    fn produce(&self, tweets: u64, seed: &str) {
+        let limit = tweets.to_string();
+        self.done(
+            "produce",
+            &["--synthetic", "--limit", &limit, "--seed", seed, "--partitions", "2"],
+        );
+    }
+
+    fn run(&self) {
+        self.done("run", &["--until-end"]);
+    }
+
+    fn done(&self, command: &str, more: &[&str]) {
+        let (code, out) = self.call(command, more);
+        assert_eq!(code, Some(0), "{out}");
+    }
+
+    /// Exit code, and all output.
+    fn call(&self, command: &str, more: &[&str]) -> (Option<i32>, String) {
+        let output = self.command(command, more).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(text).unwrap())
+    }
+
+    fn command(&self, command: &str, more: &[&str]) -> std::process::Command {
+        let brokers = service("TEST_KAFKA");
+        let first = [command, "--brokers", &brokers, "--topic", &self.topic];
+        program(&[&first[..], more].concat(), &self.database)
+    }
+
+    fn verify(&self, more: &[&str]) -> (Option<i32>, String) {
+        self.call("verify", more)
+    }
+
+    fn sql(&self) -> Sql {
+        Sql::connect(&self.database)
+    }
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(future)
+}
+
+/// Retention, at once.
+fn delete_below(topic: &str, partition: i32, offset: i64) {
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", service("TEST_KAFKA")).create().unwrap();
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, partition, Offset::Offset(offset)).unwrap();
+    block_on(admin.delete_records(&list, &AdminOptions::new())).unwrap();
+}
+
+fn send(topic: &str, partition: i32, payload: &str) {
+    let producer: BaseProducer =
+        ClientConfig::new().set("bootstrap.servers", service("TEST_KAFKA")).create().unwrap();
+    let record = BaseRecord::<(), str>::to(topic).partition(partition).payload(payload);
+    producer.send(record).map_err(|(error, _)| error).unwrap();
+    producer.flush(Duration::from_secs(10)).unwrap();
+}
+
+fn it_finds_what_is_wrong_and_says_which(server: Server) {
+    let job = Job::new(server, "verify_wrong");
+    job.produce(3_000, "1");
+    assert_eq!(job.verify(&[]).0, Some(3), "there are no tables yet");
+    job.run();
+    let (code, out) = job.verify(&[]);
+    assert_eq!(code, Some(0), "{out}");
+    assert!(out.contains("equal differences=0") && out.contains("records=3000"), "{out}");
+    // So little memory that everything goes through files.
+    assert_eq!(job.verify(&["--memory-mb", "0"]).0, Some(0));
+
+    let mut sql = job.sql();
+    let tag =
+        sql.rows::<String>("SELECT hashtag FROM hashtags ORDER BY uses DESC LIMIT 1").remove(0);
+    let user = sql.rows::<u64>("SELECT MIN(user_id) FROM users")[0];
+    sql.run(&format!("UPDATE hashtags SET uses = uses + 1 WHERE hashtag = '{tag}'"));
+    sql.run(&format!("DELETE FROM users WHERE user_id = {user}"));
+    sql.run("INSERT INTO hashtags VALUES ('surplus tag', 7)");
+    let (code, out) = job.verify(&[]);
+    assert_eq!(code, Some(1), "{out}");
+    assert!(out.contains("different differences=3 "), "{out}");
+    assert!(out.contains(&format!("hashtags hashtag={tag:?}: the table has uses=")), "{out}");
+    assert!(out.contains(&format!("users user_id={user}: missing, the recount has username=")));
+    assert!(out.contains("hashtags hashtag=\"surplus tag\": surplus, the table has uses=7"));
+    let (code, out) = job.verify(&["--table", "totals", "--table", "users"]);
+    assert!(code == Some(1) && out.contains("different differences=1 "), "{out}");
+    assert_eq!(job.verify(&["--table", "totals"]).0, Some(0));
+    let (_, out) = job.verify(&["--show", "1"]);
+    assert_eq!(out.lines().count(), 2, "one difference and the summary: {out}");
+    sql.run(&format!("UPDATE hashtags SET uses = uses - 1 WHERE hashtag = '{tag}'"));
+    sql.run("DELETE FROM hashtags WHERE hashtag = 'surplus tag'");
+    assert_eq!(job.verify(&["--table", "hashtags"]).0, Some(0));
+
+    for by in ["- 1", "+ 1"] {
+        sql.run(&format!(
+            "UPDATE kafka_offsets SET next_offset = next_offset {by} WHERE partition_id = 1"
+        ));
+        let (code, out) = job.verify(&["--table", "kafka_offsets", "--table", "totals"]);
+        assert_eq!(code, Some(1), "{out}");
+        assert!(out.contains("partition_id=1: the table has "), "{by}: {out}");
+        sql.run("UPDATE kafka_offsets SET next_offset = last_offset + 1");
+    }
+    let other = job.verify(&["--require-location"]);
+    assert!(other.0 == Some(2) && other.1.contains("made with other settings"), "{}", other.1);
+}
+
+fn it_works_beside_the_running_job(server: Server) {
+    let job = Job::new(server, "verify_beside");
+    job.produce(20_000, "1");
+    let mut command = job.command("run", &["--epoch-ms", "1", "--max-records", "500"]);
+    let _running = Running::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
+    let deadline = Instant::now() + Duration::from_mins(1);
+    let (mut sql, mut between) = (job.sql(), 0);
+    loop {
+        let counted = sql.records_counted();
+        if counted > 0 {
+            let (code, out) = job.verify(&[]);
+            assert_eq!(code, Some(0), "{out}");
+            between += u32::from(counted < 20_000);
+        }
+        if counted == 20_000 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "only {counted} were counted");
+    }
+    assert!(between > 0, "the job was faster than the first look");
+    assert_eq!(job.verify(&["--sample", "10%"]).0, Some(0));
+}
+
+fn a_dead_letter_that_is_missing_or_surplus_is_found(server: Server) {
+    let job = Job::new(server, "verify_letters");
+    job.produce(200, "1");
+    send(&job.topic, 0, "{\"no\": \"tweet\"}");
+    job.run();
+    let (code, out) = job.verify(&[]);
+    assert!(code == Some(0) && out.contains("dead_letters=1 countable=0"), "{out}");
+    let mut sql = job.sql();
+    let offset = sql.rows::<u64>("SELECT `offset` FROM dead_letters")[0];
+    sql.run("UPDATE dead_letters SET `offset` = 3");
+    let (code, out) = job.verify(&[]);
+    assert_eq!(code, Some(1), "{out}");
+    // The record at offset 3 was counted although a letter says that it was not.
+    assert!(out.contains(&format!("partition_id=0 offset={offset}: missing")), "{out}");
+    assert!(out.contains(
+        "totals name=\"tweets\": the table has records=200, the recount has records=199"
+    ));
+    assert!(out.contains("countable=1"), "{out}");
+    sql.run("DELETE FROM dead_letters");
+    let (code, out) = job.verify(&[]);
+    assert!(code == Some(1) && out.contains("different differences=1 "), "{out}");
+}
+
+fn a_baseline_carries_a_check_over_what_the_topic_forgets(server: Server) {
+    let job = Job::new(server, "verify_baseline");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("baseline");
+    let baseline = ["--baseline", file.to_str().unwrap()];
+    job.produce(1_000, "1");
+    send(&job.topic, 1, "no tweet");
+    job.run();
+    let (code, out) = job.verify(&baseline);
+    assert!(code == Some(0) && out.contains("records=1001"), "{out}");
+    for partition in 0..2 {
+        delete_below(&job.topic, partition, 100);
+    }
+    let (code, out) = job.verify(&[]);
+    assert!(code == Some(3) && out.contains("its oldest record is 100"), "{out}");
+    job.produce(500, "2");
+    job.run();
+    let (code, out) = job.verify(&baseline);
+    assert!(code == Some(0) && out.contains("records=500"), "{out}");
+    job.sql().run("UPDATE totals SET records = records + 1 WHERE name = 'tweets'");
+    let (code, out) = job.verify(&baseline);
+    assert!(code == Some(1) && out.contains("totals name=\"tweets\""), "{out}");
+    std::fs::write(&file, "something else").unwrap();
+    assert_eq!(job.verify(&baseline).0, Some(2));
+}
