@@ -11,12 +11,17 @@ use common::answers::{V1, V2};
 use common::{Server, Sql, fresh_topic, program, service};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 use tweetflow::decode::{Settings, decode};
 
-on_both_servers!(every_file_gives_its_answers, hostile_records_are_dead_letters_and_nothing_else);
+on_both_servers! {
+    every_file_gives_its_answers,
+    hostile_records_are_dead_letters_and_nothing_else,
+    naughty_strings_travel_whole,
+}
 
 fn data() -> Option<PathBuf> {
     let folder = std::env::var_os("TWEETFLOW_REAL_DATA").map(PathBuf::from);
@@ -35,12 +40,23 @@ fn succeed(arguments: &[&str], database: &str) {
 
 /// The tables of a topic, read to its end.
 fn tables(server: Server, topic: &str, more: &[&str]) -> Sql {
-    // Servers take names of at most 64 characters.
-    let (name, moment) = topic.rsplit_once('-').unwrap();
-    let name = name.replace('-', "_").chars().take(28).collect::<String>();
-    let database = server.fresh_database(&format!("{name}_{moment}"));
+    let database = server.fresh_database(&database_name(topic));
     succeed(&[&["run", "--until-end", "--topic", topic], more].concat(), &database);
     Sql::connect(&database)
+}
+
+/// Servers take names of at most 64 characters.
+fn database_name(topic: &str) -> String {
+    let (name, moment) = topic.rsplit_once('-').unwrap();
+    let name = name.replace('-', "_").chars().take(28).collect::<String>();
+    format!("{name}_{moment}")
+}
+
+/// The URL of the database that `tables` has filled.
+fn database(server: Server, topic: &str) -> String {
+    let base = server.url();
+    let (server, _) = base.rsplit_once('/').unwrap();
+    format!("{server}/tweetflow_test_{}", database_name(topic))
 }
 
 /// Tweets, uses of hashtags, hashtags, users, and the sum of their friend counts.
@@ -59,6 +75,7 @@ fn check(server: Server, data: &Path, name: &str) {
     let path = data.join(name);
     succeed(&["produce", "--topic", &topic, "--input", path.to_str().unwrap()], "");
     let all = figures(&mut tables(server, &topic, &[]));
+    succeed(&["verify", "--topic", &topic], &database(server, &topic));
     let file = name.split_once('/').unwrap().1;
     if let Some((_, [tweets, kept, uses, distinct, uses_of_kept, authors], friends)) =
         V1.iter().find(|(name, ..)| *name == file)
@@ -95,6 +112,44 @@ fn every_file_gives_its_answers(server: Server) {
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+/// Each string of the list as a shown name and as a hashtag, through the topic: what stands in the
+/// tables is what was decoded, byte by byte, and the recount agrees.
+fn naughty_strings_travel_whole(server: Server) {
+    let Some(data) = data() else { return };
+    let list = std::fs::read(data.join("adversarial/blns.json")).unwrap();
+    let strings: Vec<String> = serde_json::from_slice(&list).unwrap();
+    let (topic, mut lines) = (fresh_topic("naughty"), String::new());
+    let (mut names, mut tags) = (BTreeMap::new(), BTreeMap::<String, u64>::new());
+    for (id, text) in (1_u64..).zip(&strings) {
+        let record = serde_json::json!({
+            "id": id, "text": "", "entities": {"hashtags": [{"text": text}]},
+            "user": {"id": id, "name": text, "friends_count": 1},
+        });
+        let record = record.to_string();
+        let mut events = Vec::new();
+        let version = dataflows::latest::Version::default();
+        if decode(Some(record.as_bytes()), version, Settings::default(), &mut events).is_ok() {
+            let Some(dataflows::Event::Tweet(tweet)) = events.pop() else { panic!("no tweet") };
+            names.insert(id, tweet.user.unwrap().name.into_string());
+            *tags.entry(text.clone()).or_default() += 1;
+        }
+        lines.push_str(&record);
+        lines.push('\n');
+    }
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), lines).unwrap();
+    succeed(&["produce", "--topic", &topic, "--input", file.path().to_str().unwrap()], "");
+    let mut sql = tables(server, &topic, &[]);
+    let found = sql.rows::<(u64, String)>("SELECT user_id, username FROM users");
+    assert_eq!(found.into_iter().collect::<BTreeMap<_, _>>(), names);
+    let found = sql.rows::<(String, u64)>("SELECT hashtag, uses FROM hashtags");
+    assert_eq!(found.into_iter().collect::<BTreeMap<_, _>>(), tags);
+    let letters = sql.rows::<usize>("SELECT COUNT(*) FROM dead_letters WHERE reason = 'hashtag'");
+    assert_eq!(letters, [strings.len() - names.len()]);
+    assert!(names.len() > 100, "{} of {}", names.len(), strings.len());
+    succeed(&["verify", "--topic", &topic], &database(server, &topic));
 }
 
 /// What the decoder refuses, between real tweets: each record is one row with a reason, and the
