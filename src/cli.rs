@@ -5,6 +5,7 @@
 //! line on standard error, with its causes and what to do; there is never a backtrace. A secret on
 //! the command line is refused, because every user of the machine could read it.
 
+mod dead_letters;
 mod file;
 mod job;
 mod run;
@@ -72,6 +73,9 @@ enum Command {
     /// Recount the topic and compare the tables with it, row by row, beside the running job
     #[command(after_help = verify::EXAMPLES)]
     Verify(Box<verify::VerifyArgs>),
+    /// Look at records that were not counted, and have them tried again
+    #[command(after_help = dead_letters::EXAMPLES)]
+    DeadLetters(dead_letters::DeadLettersArgs),
     /// Print the DDL of all tables and the least rights on them
     #[command(after_help = schema::EXAMPLES)]
     Schema(SchemaArgs),
@@ -121,6 +125,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args, stop),
         Command::Produce(args) => produce(&args, &stop),
         Command::Verify(args) => verify::run(&args, &stop),
+        Command::DeadLetters(args) => dead_letters::run(&args),
         Command::Schema(args) => match schema::run(&args) {
             Ok(text) => print(text.as_bytes()),
             Err(error) => fail(&error, error.exit_code()),

@@ -2,7 +2,14 @@
 //!
 //! They are written in the transaction that moves the offset past them, so that every record is
 //! either counted or stands here. A stateless table: a record is met once.
+//!
+//! Whoever wants a record tried again sets `retry` of its row to 1 (`tweetflow dead-letters retry`).
+//! The running job reads marked records again from the topic; one that can be counted now is counted
+//! in the transaction that deletes its row, one that cannot gets its row anew, without the mark. So
+//! a record counts exactly while no dead letter of it stands, whenever the job dies.
 
+use crate::decode::Undecodable;
+use crate::source::Record;
 use dataflows::changes::{Changes, changes};
 use dataflows::table::{Column, Kind, Restore, Table};
 use dataflows::{Epoch, Row, Value};
@@ -24,11 +31,15 @@ pub const TABLE: Table = Table {
         Column::new("reason", Kind::Text(32), "class of the fault"),
         Column::new("detail", Kind::Text(255), "what was found"),
         Column::new("sample", Kind::Bytes(512), "the record's first bytes"),
+        Column::new("retry", Kind::Mark, "1 = the running job is to try it again"),
     ],
     key: 3,
     restore: Restore::Stateless,
-    version: 1,
+    version: 2,
 };
+
+/// Place of the column `retry`.
+pub const RETRY: usize = 7;
 
 /// A record that could not be counted.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -45,6 +56,38 @@ pub struct DeadLetter {
     pub detail: Box<str>,
     /// Its first bytes.
     pub sample: Box<[u8]>,
+}
+
+impl DeadLetter {
+    /// The letter of a record that decode has refused.
+    pub fn new(record: &Record<'_>, fault: &Undecodable) -> Self {
+        let payload = record.payload.unwrap_or_default();
+        DeadLetter {
+            partition: record.partition,
+            offset: record.offset,
+            ms: record.timestamp_ms,
+            reason: fault.reason().into(),
+            detail: fault.to_string().chars().take(255).collect::<String>().into(),
+            sample: payload[..payload.len().min(SAMPLE_BYTES)].into(),
+        }
+    }
+
+    /// The letter that a row is of; `None` for a row that the table cannot hold.
+    pub fn of(row: &Row) -> Option<Self> {
+        let (partition, offset) = place(row)?;
+        let (Value::Moment(ms), Value::Bytes(sample)) = (row.get(3)?, row.get(6)?) else {
+            return None;
+        };
+        let (reason, detail) = (row.get(4)?.as_text()?.into(), row.get(5)?.as_text()?.into());
+        Some(DeadLetter {
+            partition,
+            offset,
+            ms: ms.cast_unsigned(),
+            reason,
+            detail,
+            sample: sample.clone(),
+        })
+    }
 }
 
 /// The rows as a function of the letters.
@@ -71,5 +114,6 @@ fn row(topic: &str, letter: &DeadLetter) -> Row {
         Value::Text(letter.reason.clone()),
         Value::Text(letter.detail.clone()),
         Value::Bytes(letter.sample.clone()),
+        Value::UInt(0),
     ])
 }

@@ -29,12 +29,13 @@ mod worker;
 pub use worker::Credit;
 
 use crate::config::RunConfig;
+use crate::dead_letters::DeadLetter;
 use crate::error::RunError;
 use crate::progress::{self, Stored};
 use crate::sink::committer::{self, Channels, Counters};
 use crate::sink::gather::Order;
 use crate::sink::{Identity, Sink, Transaction};
-use crate::source::{Assignment, Topic};
+use crate::source::{Assignment, Found, Topic};
 use crate::{dead_letters, sink::SinkError};
 use dataflows::{Restored, Table};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -81,8 +82,15 @@ struct Lead {
     /// Batches of restored rows; `None` after the last one.
     rows: Receiver<Option<Vec<Restored>>>,
     assignments: Vec<Assignment>,
-    /// Partitions that are added to the topic later.
-    added: Receiver<Vec<Assignment>>,
+    news: Receiver<News>,
+}
+
+/// What the watcher tells worker 0.
+enum News {
+    /// Partitions that were added to the topic.
+    Partitions(Vec<Assignment>),
+    /// A dead letter that is to be tried again, and its record if the topic still holds it.
+    Retry(DeadLetter, Option<Found>),
 }
 
 /// What all workers of the process share.
@@ -113,6 +121,7 @@ pub fn run<T: Topic, S: Sink>(
     let identity = Identity { job, fingerprint, tables, prefix };
     let (offsets_in, offsets) = sync_channel(1);
     let (rows_in, rows) = sync_channel(4);
+    let (requests_in, requests) = channel();
     let (orders, orders_out) = tokio::sync::mpsc::channel(1);
     let durable = Committed::default();
     let channels = Channels {
@@ -120,6 +129,12 @@ pub fn run<T: Topic, S: Sink>(
         rows: rows_in,
         orders: orders_out,
         committed: note_offsets(&durable),
+        letters: (progress_table() + 1, dead_letters::RETRY),
+        marked: Box::new(move |row| {
+            let letter = DeadLetter::of(&row);
+            // A row that somebody else wrote has no record to try.
+            letter.map(|letter| requests_in.send(letter));
+        }),
         ended: stop.clone(),
     };
     let retry_for = config.retry_for;
@@ -130,15 +145,15 @@ pub fn run<T: Topic, S: Sink>(
         return Err(first_fault(None, committer));
     };
     let stored = offsets.iter().map(|restored| Stored::of(&restored.row)).collect::<Vec<_>>();
-    let (added_in, added) = channel();
-    let (assignments, watcher) = match begin(&topic, &stored, durable, added_in) {
+    let (news_in, news) = channel();
+    let (assignments, watcher) = match begin(&topic, &stored, durable, (requests, news_in)) {
         Ok(begun) => begun,
         Err(error) => {
             drop((rows, orders));
             return Err(first_fault(Some(error), committer));
         }
     };
-    let lead = Mutex::new(Some(Lead { orders, rows, assignments, added }));
+    let lead = Mutex::new(Some(Lead { orders, rows, assignments, news }));
     let shared = Arc::new(Shared { config, topic, stop, fault: Mutex::new(None), lead });
     let worked = work(&shared);
     // An engine that did not start has not taken it, and the committer would wait for its orders.
@@ -170,12 +185,12 @@ fn begin<T: Topic>(
     topic: &T,
     stored: &[Stored],
     committed: Committed,
-    added: Sender<Vec<Assignment>>,
+    letters: (Receiver<DeadLetter>, Sender<News>),
 ) -> Result<(Vec<Assignment>, Watcher), RunError> {
     let assignments = topic.plan(stored)?;
     let known = assignments.iter().map(|assignment| assignment.partition).collect();
     committed.note(stored.iter().map(|stored| (stored.partition, stored.next)));
-    let watcher = Watcher::start(topic.watch()?, known, committed, added)
+    let watcher = Watcher::start(topic.watch()?, known, committed, letters)
         .map_err(|source| RunError::System { doing: "starting the watcher", source })?;
     Ok((assignments, watcher))
 }

@@ -88,6 +88,9 @@ pub struct TableChanges {
     pub upserts: Vec<Row>,
 }
 
+/// Most rows of one [`Sink::marked`].
+pub const MARKED_ROWS: usize = 1000;
+
 /// A set of tables that is changed by whole transactions.
 ///
 /// The committer's thread owns it and runs its futures on one thread.
@@ -108,6 +111,10 @@ pub trait Sink: Send + 'static {
     /// Tries to apply `transaction` on top of `at`, once. An error says nothing about whether it
     /// was applied: ask [`Sink::position`].
     async fn commit(&mut self, at: Position, transaction: &Transaction) -> Result<(), SinkError>;
+
+    /// At most [`MARKED_ROWS`] rows of table number `table` whose `column` is 1, in the order of
+    /// their keys.
+    async fn marked(&mut self, table: u8, column: usize) -> Result<Vec<Row>, SinkError>;
 
     /// The stored position, once no transaction can change it any more, on a new connection.
     async fn position(&mut self) -> Result<Position, SinkError>;

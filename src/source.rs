@@ -115,6 +115,15 @@ pub struct Record<'a> {
     pub payload: Option<&'a [u8]>,
 }
 
+/// A record that was read by its place, owned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its timestamp, milliseconds since 1970; 0 where it has none.
+    pub timestamp_ms: u64,
+    /// Its value; `None` = tombstone.
+    pub payload: Option<Vec<u8>>,
+}
+
 /// How far one call of [`Source::poll`] came in one partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reached {
@@ -169,6 +178,9 @@ pub trait Watch: Send + 'static {
     /// Partitions that are not among `known`, each from its first record on; none where reading
     /// ends at the end seen at the start.
     fn added(&mut self, known: &[u32]) -> Result<Vec<Assignment>, SourceError>;
+
+    /// Reads one record again; `None` if the topic does not hold it any more.
+    fn record(&mut self, partition: u32, offset: u64) -> Result<Option<Found>, SourceError>;
 
     /// Tells the topic's own tools, which show the lag, the offset to read next of each partition.
     fn publish(&mut self, next: &BTreeMap<u32, u64>) -> Result<(), SourceError>;

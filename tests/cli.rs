@@ -30,7 +30,8 @@ fn said(output: &Output) -> String {
 
 #[test]
 fn help() {
-    for command in ["", "run", "produce", "verify", "schema", "completions", "man"] {
+    for command in ["", "run", "produce", "verify", "dead-letters", "schema", "completions", "man"]
+    {
         let arguments: Vec<_> = [command, "--help"].into_iter().filter(|a| !a.is_empty()).collect();
         let output = plain(&arguments).output().unwrap();
         assert!(output.status.success());
@@ -61,6 +62,8 @@ fn misuse() {
         &["run", "--config", &unknown],
         &["run", "--config", &broken],
         &["schema", "--database", "mysql://u:secret@h/d"],
+        &["dead-letters", "retry"],
+        &["dead-letters", "list", "--offset", "1"],
         &["verify", "--table", "nothing"],
         &["verify", "--sample", "0"],
         &["produce"],

@@ -40,6 +40,7 @@ fn holds(kind: Kind) -> String {
         Kind::OptionalSigned => "signed 64-bit number, or NULL".to_owned(),
         Kind::Text(length) => format!("text, at most {length} characters"),
         Kind::Moment => "moment in UTC, to the millisecond".to_owned(),
+        Kind::Mark => "0 or 1".to_owned(),
         Kind::Bytes(length) => format!("at most {length} bytes"),
     }
 }

@@ -17,6 +17,7 @@ on_both_servers! {
     it_finds_what_is_wrong_and_says_which,
     it_works_beside_the_running_job,
     a_dead_letter_that_is_missing_or_surplus_is_found,
+    a_dead_letter_is_tried_again_and_counts_once,
     a_baseline_carries_a_check_over_what_the_topic_forgets,
 }
 
@@ -182,6 +183,84 @@ fn a_dead_letter_that_is_missing_or_surplus_is_found(server: Server) {
     sql.run("DELETE FROM dead_letters");
     let (code, out) = job.verify(&[]);
     assert!(code == Some(1) && out.contains("different differences=1 "), "{out}");
+}
+
+/// Good records that an older version refused, as far as the tables can tell: the counts are those
+/// without them, and a letter of each stands.
+fn refuse(job: &Job, places: &[(u32, u64)]) {
+    let mut sql = job.sql();
+    for (partition, offset) in places {
+        sql.run(&format!(
+            "INSERT INTO dead_letters VALUES ('{}', {partition}, {offset}, '2026-01-01', 'shape', \
+             'an older version', '', 0)",
+            job.topic
+        ));
+    }
+    // The recount says what the tables would be.
+    let (code, out) = job.verify(&["--show", "100000"]);
+    assert_eq!(code, Some(1), "{out}");
+    for line in out.lines() {
+        let value = |name: &str| {
+            let (_, rest) = line.split_once(&format!("the recount has {name}="))?;
+            rest.split(' ').next()
+        };
+        let key = |name: &str| {
+            let (_, rest) = line.split_once(&format!(" {name}="))?;
+            rest.split([' ', ':']).next()
+        };
+        if let (Some(uses), Some(tag)) = (value("uses"), key("hashtag")) {
+            let tag = tag.replace('"', "'");
+            sql.run(&format!("UPDATE hashtags SET uses = {uses} WHERE hashtag = {tag}"));
+        } else if let (true, Some(tag)) = (line.contains("surplus"), key("hashtag")) {
+            let tag = tag.replace('"', "'");
+            sql.run(&format!("DELETE FROM hashtags WHERE hashtag = {tag}"));
+        } else if let Some(records) = value("records") {
+            sql.run(&format!("UPDATE totals SET records = {records} WHERE name = 'tweets'"));
+        } else if let (true, Some(user)) = (line.contains("surplus"), key("user_id")) {
+            sql.run(&format!("DELETE FROM users WHERE user_id = {user}"));
+        }
+    }
+}
+
+fn a_dead_letter_is_tried_again_and_counts_once(server: Server) {
+    let job = Job::new(server, "verify_retry");
+    job.produce(400, "1");
+    send(&job.topic, 0, "never a tweet");
+    job.run();
+    let places = [(0, 5), (0, 6), (1, 0), (1, 100)];
+    refuse(&job, &places);
+    let (code, out) = job.verify(&["--table", "hashtags", "--table", "totals"]);
+    assert!(code == Some(0) && out.contains("dead_letters=5 countable=4"), "{out}");
+    let list = |more: &[&str]| {
+        let output = program(&[&["dead-letters"][..], more].concat(), &job.database).output();
+        String::from_utf8(output.unwrap().stdout).unwrap()
+    };
+    let listed = list(&["list"]);
+    assert!(
+        listed.contains("partition=1 offset=100 ") && listed.contains("dead_letters=5 shown=5")
+    );
+    assert_eq!(list(&["retry", "--partition", "1", "--offset", "100"]), "marked=1\n");
+    assert_eq!(list(&["retry", "--all"]), "marked=4\n");
+    // Killed at some moment between the mark and the commit, then again to the end.
+    for milliseconds in [300, 900, 1_300, 1_700] {
+        let mut command = job.command("run", &[]);
+        let running = Running::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
+        std::thread::sleep(Duration::from_millis(milliseconds));
+        drop(running);
+    }
+    // Several looks for marks fall before the commit that takes them away.
+    let mut command = job.command("run", &["--commit-interval-ms", "2500"]);
+    let _running = Running::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
+    let mut sql = job.sql();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while sql.rows::<(u64, u64)>("SELECT COUNT(*), CAST(SUM(retry) AS UNSIGNED) FROM dead_letters")
+        != [(1, 0)]
+    {
+        assert!(Instant::now() < deadline, "{}", list(&["list"]));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let (code, out) = job.verify(&[]);
+    assert!(code == Some(0) && out.contains("dead_letters=1 countable=0"), "{out}");
 }
 
 fn a_baseline_carries_a_check_over_what_the_topic_forgets(server: Server) {

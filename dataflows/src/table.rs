@@ -16,6 +16,8 @@ pub enum Kind {
     Moment,
     /// Bytes, at most this many.
     Bytes(u16),
+    /// 0 or 1, set from outside on few rows and looked for by itself: it has an index.
+    Mark,
 }
 
 /// One column.

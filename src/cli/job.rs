@@ -11,15 +11,9 @@ use crate::source::kafka::{From, KafkaConfig, KafkaTopic};
 use clap::Args;
 use std::path::PathBuf;
 
-/// Arguments that name a job: its topic, its database, and what its rows mean.
+/// Arguments that say where the tables are.
 #[derive(Args)]
-pub(super) struct JobArgs {
-    /// Kafka brokers, host:port with commas between
-    #[arg(long, env = "TWEETFLOW_BROKERS", default_value = "127.0.0.1:9092")]
-    brokers: String,
-    /// Topic to read
-    #[arg(long, env = "TWEETFLOW_TOPIC", default_value = "tweets")]
-    topic: String,
+pub(super) struct DatabaseArgs {
     /// Database of the tables; with a password only from the environment or a file
     #[arg(
         long,
@@ -32,13 +26,26 @@ pub(super) struct JobArgs {
     /// File that holds the URL of the database, instead of --database
     #[arg(long, env = "TWEETFLOW_DATABASE_FILE", value_name = "FILE")]
     database_file: Option<PathBuf>,
-    /// Name of the job: one set of tables has one job
-    #[arg(long, env = "TWEETFLOW_JOB", default_value = "tweetflow")]
-    job: String,
     /// What stands before each table's name, so that a database can hold several jobs or other
     /// tables: small letters, digits, underscores
     #[arg(long, env = "TWEETFLOW_TABLE_PREFIX", value_name = "PREFIX", default_value = "")]
-    table_prefix: Prefix,
+    pub(super) table_prefix: Prefix,
+}
+
+/// Arguments that name a job: its topic, its database, and what its rows mean.
+#[derive(Args)]
+pub(super) struct JobArgs {
+    /// Kafka brokers, host:port with commas between
+    #[arg(long, env = "TWEETFLOW_BROKERS", default_value = "127.0.0.1:9092")]
+    brokers: String,
+    /// Topic to read
+    #[arg(long, env = "TWEETFLOW_TOPIC", default_value = "tweets")]
+    topic: String,
+    #[command(flatten)]
+    place: DatabaseArgs,
+    /// Name of the job: one set of tables has one job
+    #[arg(long, env = "TWEETFLOW_JOB", default_value = "tweetflow")]
+    job: String,
     /// Where the first start reads from: earliest, latest, or a time (2026-11-01T12:00:00Z); it
     /// belongs to the job, later starts must name the same
     #[arg(long, env = "TWEETFLOW_FROM", value_name = "WHERE", default_value = "earliest")]
@@ -76,6 +83,22 @@ impl JobError {
     }
 }
 
+impl DatabaseArgs {
+    /// The database. Does not connect.
+    pub(super) fn sink(&self) -> Result<MySqlSink, JobError> {
+        Ok(MySqlSink::new(&self.database()?).map_err(RunError::from)?)
+    }
+
+    /// The database's URL, from its file where one is named.
+    fn database(&self) -> Result<String, JobError> {
+        let Some(path) = &self.database_file else { return Ok(self.database.clone()) };
+        match std::fs::read_to_string(path) {
+            Ok(text) => Ok(text.trim().to_owned()),
+            Err(source) => Err(JobError::DatabaseFile { path: path.clone(), source }),
+        }
+    }
+}
+
 impl JobArgs {
     /// The topic. Does not connect.
     pub(super) fn topic(&self, until_end: bool, accept_gap: bool) -> Result<KafkaTopic, JobError> {
@@ -93,27 +116,18 @@ impl JobArgs {
 
     /// The database. Does not connect.
     pub(super) fn sink(&self) -> Result<MySqlSink, JobError> {
-        Ok(MySqlSink::new(&self.database()?).map_err(RunError::from)?)
+        self.place.sink()
     }
 
     /// What the rows mean, and where they are; the rest is at its default.
     pub(super) fn config(&self) -> RunConfig {
         let mut config = RunConfig::new(&self.topic);
         config.job.clone_from(&self.job);
-        config.table_prefix = self.table_prefix.clone();
+        config.table_prefix = self.place.table_prefix.clone();
         config.from.clone_from(&self.from);
         config.decode =
             decode::Settings { require_location: self.require_location, names: self.names };
         config
-    }
-
-    /// The database's URL, from its file where one is named.
-    fn database(&self) -> Result<String, JobError> {
-        let Some(path) = &self.database_file else { return Ok(self.database.clone()) };
-        match std::fs::read_to_string(path) {
-            Ok(text) => Ok(text.trim().to_owned()),
-            Err(source) => Err(JobError::DatabaseFile { path: path.clone(), source }),
-        }
     }
 }
 

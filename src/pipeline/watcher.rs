@@ -1,12 +1,15 @@
 //! One thread of process 0 that keeps an eye on the topic while the workers read.
 //!
-//! It finds partitions that were added, and tells the topic's own tools how far the tables are.
+//! It finds partitions that were added, reads dead letters' records that are to be tried again, and
+//! tells the topic's own tools how far the tables are.
 //! Nothing of a run's exactness hangs on it: what it finds is handed to worker 0, who assigns it
 //! like any other partition, and where to read on stands in the tables alone. So no fault of it
 //! ends a run; it says what is wrong and tries again.
 
+use super::News;
+use crate::dead_letters::DeadLetter;
 use crate::error::one_line;
-use crate::source::{Assignment, SourceError, Watch};
+use crate::source::{SourceError, Watch};
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,15 +44,23 @@ pub(super) struct Watcher {
 }
 
 impl Watcher {
-    /// Starts the thread. `known` partitions are assigned already; what is found goes to `added`.
+    /// Starts the thread. `known` partitions are assigned already; what is found goes to `news`.
     pub(super) fn start<W: Watch>(
         watch: W,
         known: Vec<u32>,
         committed: Committed,
-        added: Sender<Vec<Assignment>>,
+        (requests, news): (Receiver<DeadLetter>, Sender<News>),
     ) -> std::io::Result<Self> {
         let (ending, end) = std::sync::mpsc::channel();
-        let watching = Watching { watch, known, committed, added, published: BTreeMap::new() };
+        let watching = Watching {
+            watch,
+            known,
+            committed,
+            requests,
+            pending: Vec::new(),
+            news,
+            published: BTreeMap::new(),
+        };
         let thread = std::thread::Builder::new()
             .name("watcher".to_owned())
             .spawn(move || watching.run(&end))?;
@@ -68,7 +79,11 @@ struct Watching<W> {
     watch: W,
     known: Vec<u32>,
     committed: Committed,
-    added: Sender<Vec<Assignment>>,
+    /// Dead letters to try again.
+    requests: Receiver<DeadLetter>,
+    /// Those that the topic has not answered yet.
+    pending: Vec<DeadLetter>,
+    news: Sender<News>,
     published: BTreeMap<u32, u64>,
 }
 
@@ -83,6 +98,9 @@ impl<W: Watch> Watching<W> {
                 return;
             }
             let mut result = self.publish();
+            if !is_over && result.is_ok() {
+                result = self.look_up();
+            }
             if !is_over && result.is_ok() && looked.elapsed() >= DISCOVERY {
                 looked = Instant::now();
                 result = self.discover();
@@ -117,7 +135,18 @@ impl<W: Watch> Watching<W> {
         tracing::info!(?partitions, "partitions were added to the topic, reading them");
         self.known.extend(partitions);
         // Nobody listens any more while the run ends.
-        let _ = self.added.send(found);
+        let _ = self.news.send(News::Partitions(found));
+        Ok(())
+    }
+
+    /// Reads the records that are to be tried again.
+    fn look_up(&mut self) -> Result<(), SourceError> {
+        self.pending.extend(self.requests.try_iter());
+        while let Some(letter) = self.pending.last() {
+            let found = self.watch.record(letter.partition, letter.offset)?;
+            let letter = self.pending.pop().expect("it is there");
+            let _ = self.news.send(News::Retry(letter, found));
+        }
         Ok(())
     }
 }

@@ -5,9 +5,9 @@
 //! or nothing will be any more.
 
 use super::flow::{self, Control, Flow, Inputs};
-use super::{Lead, Shared};
-use crate::dead_letters::{DeadLetter, SAMPLE_BYTES};
-use crate::source::{Assignment, Polled, Record, Source, SourceError, Topic};
+use super::{Lead, News, Shared};
+use crate::dead_letters::DeadLetter;
+use crate::source::{Assignment, Found, Polled, Record, Source, SourceError, Topic};
 use crate::{decode, progress};
 use dataflows::latest::Version;
 use dataflows::{Epoch, Event};
@@ -72,7 +72,7 @@ pub(super) fn run<T: Topic>(timely: &mut Worker, shared: &Shared<T>) -> WorkerSu
             assigned: None,
             is_bounded: false,
             clock: None,
-            added: None,
+            news: None,
             decoded: Vec::new(),
         };
         reader.run(timely, lead)
@@ -107,8 +107,8 @@ struct Reader<'a, T: Topic> {
     is_bounded: bool,
     /// On worker 0, once the rows are restored: the newest epoch announced, and when.
     clock: Option<(Epoch, Instant)>,
-    /// On worker 0, once the rows are restored: partitions that the watcher finds.
-    added: Option<Receiver<Vec<Assignment>>>,
+    /// On worker 0, once the rows are restored: what the watcher finds.
+    news: Option<Receiver<News>>,
     /// The events of one record, on their way.
     decoded: Vec<Event>,
 }
@@ -130,7 +130,7 @@ impl<T: Topic> Reader<'_, T> {
                 self.flow.closings.borrow_mut().push_back((self.epoch, now_us()));
                 return Ok(());
             }
-            self.share_added();
+            self.hear();
             self.tick();
             if self.poll()? > 0 {
                 timely.step();
@@ -163,15 +163,41 @@ impl<T: Topic> Reader<'_, T> {
         self.announce(1);
         self.flow.control.send(Control::Assign(lead.assignments));
         self.flow.control.flush();
-        self.added = Some(lead.added);
+        self.news = Some(lead.news);
     }
 
-    /// On worker 0: every worker learns of partitions that were added to the topic.
-    fn share_added(&mut self) {
-        for found in self.added.iter().flat_map(Receiver::try_iter) {
-            self.flow.control.send(Control::Assign(found));
-            self.flow.control.flush();
+    /// On worker 0: every worker learns of partitions that were added to the topic; records that
+    /// are to be tried again enter here.
+    fn hear(&mut self) {
+        let news: Vec<_> = self.news.iter().flat_map(Receiver::try_iter).collect();
+        for news in news {
+            match news {
+                News::Partitions(found) => {
+                    self.flow.control.send(Control::Assign(found));
+                    self.flow.control.flush();
+                }
+                News::Retry(letter, record) => self.retry(&letter, record.as_ref()),
+            }
         }
+    }
+
+    /// Tries a record again. What it becomes and what becomes of its row enter at one epoch, hence
+    /// leave in one transaction.
+    fn retry(&mut self, letter: &DeadLetter, found: Option<&Found>) {
+        let Some(inputs) = &mut self.flow.inputs else { return };
+        let DeadLetter { partition, offset, .. } = *letter;
+        if let Some(Found { timestamp_ms, payload }) = found {
+            let (timestamp_ms, payload) = (*timestamp_ms, payload.as_deref());
+            let record = Record { partition, offset, timestamp_ms, payload };
+            if enter(inputs, &record, self.shared.config.decode, &mut self.decoded) {
+                inputs.letters.update(letter.clone(), -1);
+            }
+        } else {
+            tracing::warn!(partition, offset, "the topic no longer holds a record to try again");
+            inputs.letters.update(letter.clone(), 1);
+        }
+        inputs.flush();
+        self.flow.opened.set(self.flow.opened.get().max(self.epoch));
     }
 
     /// On worker 0: ends the current epoch for all workers.
@@ -285,31 +311,25 @@ impl<T: Topic> Reader<'_, T> {
     }
 }
 
-/// Decodes one record; it enters as its events or as a dead letter. `decoded` is empty before and
-/// after.
+/// Decodes one record; it enters as its events or as a dead letter; says whether it counts.
+/// `decoded` is empty before and after.
 fn enter(
     inputs: &mut Inputs,
     record: &Record<'_>,
     settings: decode::Settings,
     decoded: &mut Vec<Event>,
-) {
+) -> bool {
     let Record { partition, offset, timestamp_ms, payload } = *record;
     let version = Version { tweet_id: 0, record_ms: timestamp_ms, partition, offset };
-    match decode::decode(payload, version, settings, decoded) {
+    let result = decode::decode(payload, version, settings, decoded);
+    let is_counted = result.is_ok();
+    match result {
         Ok(()) => decoded.drain(..).for_each(|event| inputs.events.update(event, 1)),
         Err(fault) => {
-            let payload = payload.unwrap_or_default();
-            let letter = DeadLetter {
-                partition,
-                offset,
-                ms: timestamp_ms,
-                reason: fault.reason().into(),
-                detail: fault.to_string().chars().take(255).collect::<String>().into(),
-                sample: payload[..payload.len().min(SAMPLE_BYTES)].into(),
-            };
-            inputs.letters.update(letter, 1);
+            inputs.letters.update(DeadLetter::new(record, &fault), 1);
         }
     }
+    is_counted
 }
 
 /// What was read and is not committed, by epoch.

@@ -12,11 +12,13 @@
 //! the gatherer.
 
 use super::gather::Order;
-use super::{Identity, Position, Sink, SinkError, Transaction};
+use super::{Identity, Position, Sink, SinkError, TableChanges, Transaction};
+use crate::dead_letters;
 use crate::error::one_line;
 use backon::BackoffBuilder;
-use dataflows::Restored;
 use dataflows::table::Restore;
+use dataflows::{Restored, Row};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
@@ -45,6 +47,10 @@ pub struct Channels {
     pub orders: mpsc::Receiver<Order>,
     /// Called with each transaction that is committed.
     pub committed: Box<dyn Fn(&Transaction) + Send>,
+    /// The table of dead letters, and its column that asks for another try.
+    pub letters: (u8, usize),
+    /// Called with each row that asks for it, once until a commit changes the row.
+    pub marked: Box<dyn Fn(Row) + Send>,
     /// Set when the committer has ended, for whatever reason.
     pub ended: Arc<AtomicBool>,
 }
@@ -73,6 +79,42 @@ pub fn spawn<S: Sink>(
     Ok((thread, counters))
 }
 
+/// How often it is looked for dead letters that are to be tried again.
+const MARKS: Duration = Duration::from_secs(1);
+
+/// The dead letters that are on their way through the dataflow.
+struct Asked {
+    keys: BTreeSet<(u32, u64)>,
+    looked: Instant,
+}
+
+impl Default for Asked {
+    fn default() -> Self {
+        Asked { keys: BTreeSet::new(), looked: Instant::now() }
+    }
+}
+
+impl Asked {
+    fn is_due(&self) -> bool {
+        self.looked.elapsed() >= MARKS
+    }
+
+    /// Whether the row was not on its way yet.
+    fn add(&mut self, row: &Row) -> bool {
+        dead_letters::place(row).is_some_and(|place| self.keys.insert(place))
+    }
+
+    /// Forgets the rows that a commit has deleted or written anew.
+    fn settle(&mut self, changes: &TableChanges) {
+        if self.keys.is_empty() {
+            return;
+        }
+        for row in changes.deletes.iter().chain(&changes.upserts) {
+            dead_letters::place(row).map(|place| self.keys.remove(&place));
+        }
+    }
+}
+
 struct Committer<S> {
     sink: S,
     counters: Arc<Counters>,
@@ -90,7 +132,16 @@ impl<S: Sink> Committer<S> {
         let mut position = self.sink.claim(identity).await?;
         tracing::info!(position.generation, position.commit_no, "the tables are claimed");
         self.restore(identity, progress_table, &channels).await?;
-        while let Some(order) = channels.orders.recv().await {
+        let mut asked = Asked::default();
+        loop {
+            let order = match tokio::time::timeout(MARKS, channels.orders.recv()).await {
+                Ok(Some(order)) => order,
+                Ok(None) => break,
+                Err(_late) => {
+                    self.look_for_marks(&channels, &mut asked).await;
+                    continue;
+                }
+            };
             position = match self.settle(position, &order.transaction).await {
                 Ok(position) => position,
                 Err(error) => {
@@ -106,11 +157,29 @@ impl<S: Sink> Committer<S> {
             self.counters.rows.fetch_add(rows as u64, Ordering::Relaxed);
             tracing::debug!(position.commit_no, rows, "committed");
             (channels.committed)(&order.transaction);
+            asked.settle(&order.transaction.tables[usize::from(channels.letters.0)]);
+            if asked.is_due() {
+                self.look_for_marks(&channels, &mut asked).await;
+            }
             // The gatherer may be gone when the dataflow was abandoned; the commit stands.
             let _ = order.committed.send(());
             let _ = order.wake.activate();
         }
         Ok(self.sink)
+    }
+
+    /// Hands over the dead letters that somebody wants to be tried again. Between two transactions,
+    /// so that a row that one of them deletes is not found again. What goes wrong passes: the marks
+    /// stand, and a lost connection is the next commit's business.
+    async fn look_for_marks(&mut self, channels: &Channels, asked: &mut Asked) {
+        asked.looked = Instant::now();
+        let (table, column) = channels.letters;
+        match self.sink.marked(table, column).await {
+            Ok(rows) => {
+                rows.into_iter().filter(|row| asked.add(row)).for_each(&channels.marked);
+            }
+            Err(error) => tracing::debug!(error = one_line(&error), "looking for marks failed"),
+        }
     }
 
     /// Reads what is stored, after the claim. A receiver that is gone means that the run has

@@ -34,6 +34,8 @@ pub(crate) struct ColumnShape {
     /// Whether it is text, hence has a character set and a collation.
     pub(crate) is_text: bool,
     pub(crate) is_optional: bool,
+    /// Whether rows are looked for by it. A table that lacks the index is slow, not wrong.
+    has_index: bool,
     comment: &'static str,
 }
 
@@ -51,7 +53,9 @@ fn shape(prefix: &Prefix, table: &Table) -> Shape {
             Kind::Text(length) => format!("VARCHAR({length})"),
             Kind::Moment => "DATETIME(3)".to_owned(),
             Kind::Bytes(length) => format!("VARBINARY({length})"),
+            Kind::Mark => "TINYINT UNSIGNED".to_owned(),
         },
+        has_index: column.kind == Kind::Mark,
         is_text: matches!(column.kind, Kind::Text(_)),
         is_optional: column.kind == Kind::OptionalSigned && index >= table.key,
         comment: column.comment,
@@ -71,6 +75,7 @@ fn commit_table(prefix: &Prefix) -> Shape {
         kind: kind.to_owned(),
         is_text: !kind.starts_with("BIGINT") && !kind.starts_with("DATETIME"),
         is_optional: false,
+        has_index: false,
         comment,
     };
     let as_of = "all records read before this moment (UTC) are counted";
@@ -95,6 +100,9 @@ impl Shape {
         let mut sql = format!("CREATE TABLE IF NOT EXISTS `{}` (\n", self.name);
         for column in &self.columns {
             let _ = writeln!(sql, "  {},", column.definition());
+        }
+        for column in self.columns.iter().filter(|column| column.has_index) {
+            let _ = writeln!(sql, "  KEY `{0}` (`{0}`),", column.name);
         }
         let _ = write!(
             sql,

@@ -3,7 +3,7 @@
 //! A [`Store`] is the server; each [`MemorySink`] is one process connected to it. At every step
 //! the sink asks a function what goes wrong there. Nothing is written to disk.
 
-use super::{Identity, Position, Sink, SinkError, Transaction};
+use super::{Identity, MARKED_ROWS, Position, Sink, SinkError, Transaction};
 use dataflows::{Restored, Row, Value};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -148,6 +148,13 @@ impl Sink for MemorySink {
         }
         drop(stored);
         self.step(Step::Answer)
+    }
+
+    async fn marked(&mut self, table: u8, column: usize) -> Result<Vec<Row>, SinkError> {
+        let stored = self.store.lock();
+        let rows = stored.tables.get(usize::from(table)).into_iter().flat_map(Rows::values);
+        let marked = rows.filter(|row| row.get(column) == Some(&Value::UInt(1)));
+        Ok(marked.take(MARKED_ROWS).cloned().collect())
     }
 
     async fn position(&mut self) -> Result<Position, SinkError> {

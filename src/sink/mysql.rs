@@ -8,6 +8,7 @@
 //! The named lock only buys a friendly message to a second copy; nothing hangs on it.
 
 mod inspect;
+pub mod letters;
 mod schema;
 mod session;
 
@@ -15,7 +16,7 @@ pub use session::{Kind, Server};
 
 use super::ddl::{self, COMMIT_TABLE};
 use super::sql;
-use super::{Identity, Position, Prefix, Sink, SinkError, Transaction};
+use super::{Identity, MARKED_ROWS, Position, Sink, SinkError, Transaction};
 use dataflows::table::Kind as Holds;
 use dataflows::{Restored, Row, Table, Value};
 use mysql_async::prelude::Queryable;
@@ -240,12 +241,12 @@ impl Sink for MySqlSink {
     ) -> Result<(), SinkError> {
         let identity = self.identity()?;
         let declared = identity.tables[usize::from(table)];
-        let prefix = identity.prefix.clone();
+        let query = sql::select(&identity.prefix, &declared);
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => self.connect().await?,
         };
-        read_rows(&mut connection, &prefix, (table, &declared), visit).await?;
+        read_rows(&mut connection, query, (table, &declared), visit).await?;
         self.connection = Some(connection);
         Ok(())
     }
@@ -259,6 +260,23 @@ impl Sink for MySqlSink {
         // Only a connection on which everything went well is kept.
         self.connection = Some(connection);
         Ok(())
+    }
+
+    async fn marked(&mut self, table: u8, column: usize) -> Result<Vec<Row>, SinkError> {
+        let identity = self.identity()?;
+        let (declared, prefix) = (identity.tables[usize::from(table)], identity.prefix.clone());
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.connect().await?,
+        };
+        let mut marked = Vec::new();
+        let sql = sql::select_marked(&prefix, &declared, column, MARKED_ROWS);
+        read_rows(&mut connection, sql, (table, &declared), &mut |rows| {
+            marked.extend(rows.into_iter().map(|restored| restored.row));
+        })
+        .await?;
+        self.connection = Some(connection);
+        Ok(marked)
     }
 
     async fn position(&mut self) -> Result<Position, SinkError> {
@@ -282,14 +300,13 @@ impl Sink for MySqlSink {
     }
 }
 
-/// Hands every row of table number `index` to `visit`, in batches.
+/// Hands every row that `query` finds in table number `table` to `visit`, in batches.
 async fn read_rows(
     connection: &mut Conn,
-    prefix: &Prefix,
+    query: String,
     (table, declared): (u8, &Table),
     visit: &mut dyn FnMut(Vec<Restored>),
 ) -> Result<(), SinkError> {
-    let query = sql::select(prefix, declared);
     let refused = |error| lost_or_refused(DOING_READ, error);
     let mut result = connection.query_iter(query).await.map_err(refused)?;
     let mut rows = Vec::with_capacity(SNAPSHOT_ROWS);
@@ -316,7 +333,7 @@ fn restore_row(table: &Table, mut row: mysql_async::Row) -> Result<Row, SinkErro
             (_, Stored::NULL) => Value::Null,
             (Holds::Unsigned, Stored::UInt(number)) => Value::UInt(number),
             (Holds::Unsigned, Stored::Int(number)) => Value::UInt(u64::try_from(number).ok()?),
-            (Holds::Unsigned, Stored::Bytes(bytes)) => {
+            (Holds::Unsigned | Holds::Mark, Stored::Bytes(bytes)) => {
                 Value::UInt(std::str::from_utf8(&bytes).ok()?.parse().ok()?)
             }
             (Holds::OptionalSigned, Stored::Int(number)) => Value::Int(number),

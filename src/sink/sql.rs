@@ -25,6 +25,12 @@ pub(super) fn select(prefix: &Prefix, table: &Table) -> String {
     format!("SELECT {} FROM `{}`", names(table.columns), prefix.table(table.name))
 }
 
+/// `SELECT` of at most `most` rows whose column number `column` is 1, by key.
+pub(super) fn select_marked(prefix: &Prefix, table: &Table, column: usize, most: usize) -> String {
+    let (rows, key) = (select(prefix, table), names(&table.columns[..table.key]));
+    format!("{rows} WHERE `{}` = 1 ORDER BY {key} LIMIT {most}", table.columns[column].name)
+}
+
 /// The statements that apply `changes`: deletes, then upserts with absolute values, each sorted
 /// by key so that two writers could never deadlock on the order of rows.
 ///

@@ -8,7 +8,9 @@
 //!
 //! It decodes nothing and keeps no record longer than a poll.
 
-use super::{Assignment, Polled, Reached, Record, Source, SourceError, Topic, Watch, fingerprint};
+use super::{
+    Assignment, Found, Polled, Reached, Record, Source, SourceError, Topic, Watch, fingerprint,
+};
 use crate::progress::Stored;
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -238,8 +240,8 @@ impl KafkaTopic {
             return Err(SourceError::Gap { topic: topic.clone(), partition, next, low });
         }
         if let Some(last) = stored.last {
-            match self.hash_at(consumer, partition, last.offset, (low, high))? {
-                Some(hash) if hash != last.hash => {
+            match self.record_at(consumer, partition, last.offset, (low, high))? {
+                Some((_, hash)) if hash != last.hash => {
                     return changed(format!("the record at offset {} is another one", last.offset));
                 }
                 Some(_) => {}
@@ -253,24 +255,26 @@ impl KafkaTopic {
         Ok(stored.next)
     }
 
-    /// Reads one record again; `None` if retention, compaction or an abort has removed it.
-    fn hash_at(
+    /// Reads one record again, with its hash; `None` if retention, compaction or an abort has removed it.
+    fn record_at(
         &self,
         consumer: &BaseConsumer<Context>,
         partition: u32,
         offset: u64,
         (low, high): (u64, u64),
-    ) -> Result<Option<u64>, SourceError> {
+    ) -> Result<Option<(Found, u64)>, SourceError> {
         if offset < low || offset >= high {
             return Ok(None);
         }
         let at = self.list(partition, Offset::Offset(offset.cast_signed()))?;
         consumer.assign(&at).map_err(|error| self.read_error(error))?;
         let deadline = Instant::now() + ANSWER_TIME;
-        let hash = loop {
+        let found = loop {
             match consumer.poll(Duration::from_millis(200)) {
                 Some(Ok(record)) if record.offset() == offset.cast_signed() => {
-                    break Some(fingerprint(record.key(), record.payload()));
+                    let hash = fingerprint(record.key(), record.payload());
+                    let Record { timestamp_ms, payload, .. } = self::record(&record);
+                    break Some((Found { timestamp_ms, payload: payload.map(Vec::from) }, hash));
                 }
                 Some(Ok(_) | Err(KafkaError::PartitionEOF(_))) => break None,
                 Some(Err(error)) if !is_passing(&error) => return Err(self.read_error(error)),
@@ -282,7 +286,7 @@ impl KafkaTopic {
             }
         };
         consumer.unassign().map_err(|error| self.read_error(error))?;
-        Ok(hash)
+        Ok(found)
     }
 
     pub(crate) fn list(
@@ -363,6 +367,12 @@ impl Watch for KafkaWatch {
             Ok(Assignment { partition, start: low, next: low, until: None })
         };
         partitions.filter(|number| !known.contains(number)).map(assign).collect()
+    }
+
+    fn record(&mut self, partition: u32, offset: u64) -> Result<Option<Found>, SourceError> {
+        let marks = self.topic.watermarks(&self.consumer, partition)?;
+        let found = self.topic.record_at(&self.consumer, partition, offset, marks)?;
+        Ok(found.map(|(found, _)| found))
     }
 
     fn publish(&mut self, next: &BTreeMap<u32, u64>) -> Result<(), SourceError> {

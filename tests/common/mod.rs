@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tweetflow::progress::Stored;
 use tweetflow::source::{
-    Assignment, Polled, Reached, Record, Source, SourceError, Topic, Watch, fingerprint,
+    Assignment, Found, Polled, Reached, Record, Source, SourceError, Topic, Watch, fingerprint,
 };
 
 /// A small generator (`SplitMix64`), so that a seed is the whole schedule.
@@ -82,6 +82,10 @@ pub struct Unwatched;
 impl Watch for Unwatched {
     fn added(&mut self, _known: &[u32]) -> Result<Vec<Assignment>, SourceError> {
         Ok(Vec::new())
+    }
+
+    fn record(&mut self, _partition: u32, _offset: u64) -> Result<Option<Found>, SourceError> {
+        Ok(None)
     }
 
     fn publish(&mut self, _next: &BTreeMap<u32, u64>) -> Result<(), SourceError> {

@@ -4,6 +4,7 @@
 //! locked: the job goes on meanwhile. The server keeps old versions of rows for as long as that
 //! takes, so whoever looks should store what comes and think later.
 
+use super::sql;
 use super::{COMMIT_TABLE, DOING_READ, MySqlSink, first, hexadecimal, run};
 use crate::sink::{Identity, Inspected, Position, SinkError};
 use dataflows::Restored;
@@ -34,7 +35,8 @@ impl MySqlSink {
             return Err(SinkError::Fingerprint { stored: fingerprint, now });
         }
         for (index, declared) in (0..).zip(&identity.tables) {
-            super::read_rows(&mut connection, &identity.prefix, (index, declared), visit).await?;
+            let query = sql::select(&identity.prefix, declared);
+            super::read_rows(&mut connection, query, (index, declared), visit).await?;
         }
         run(&mut connection, DOING_READ, "COMMIT").await?;
         let _ = connection.disconnect().await;

@@ -207,7 +207,7 @@ fn holds(found: &str, wanted: &str) -> bool {
             found == wanted && length >= least
         }
         _ if wanted == "TEXT" => matches!(found, "TEXT" | "MEDIUMTEXT" | "LONGTEXT"),
-        _ => found.replace("BIGINT(20)", "BIGINT") == wanted,
+        _ => found.replace("BIGINT(20)", "BIGINT").replace("TINYINT(3)", "TINYINT") == wanted,
     }
 }
 
@@ -221,6 +221,7 @@ mod tests {
         assert!(!holds("VARCHAR(254)", "VARCHAR(255)") && !holds("VARBINARY(255)", "VARCHAR(255)"));
         assert!(!holds("CHAR(255)", "VARCHAR(255)") && !holds("TEXT", "VARCHAR(255)"));
         assert!(holds("BIGINT(20) UNSIGNED", "BIGINT UNSIGNED") && holds("BIGINT(20)", "BIGINT"));
+        assert!(holds("TINYINT(3) UNSIGNED", "TINYINT UNSIGNED"));
         assert!(!holds("BIGINT", "BIGINT UNSIGNED") && !holds("INT(11)", "BIGINT"));
         assert!(holds("DATETIME(3)", "DATETIME(3)") && !holds("DATETIME", "DATETIME(3)"));
         assert!(holds("LONGTEXT", "TEXT") && !holds("TINYTEXT", "TEXT"));

@@ -1,0 +1,90 @@
+//! `tweetflow dead-letters`: what was not counted and why, and another try.
+
+use super::job::{DatabaseArgs, JobError};
+use crate::dead_letters::DeadLetter;
+use crate::error::RunError;
+use crate::sink::mysql::letters::Chosen;
+use clap::{Args, ValueEnum};
+use std::process::ExitCode;
+
+pub(super) const EXAMPLES: &str = "Examples:\n  \
+    tweetflow dead-letters list --reason json\n  \
+    tweetflow dead-letters retry --reason shape       # after an upgrade that knows the new shape\n  \
+    tweetflow dead-letters retry --partition 3 --offset 4711\n\n\
+    The running job (or the next one) reads marked records again from Kafka. In one transaction it\n\
+    counts the record and deletes its row; what still cannot be counted keeps a row, without the mark.";
+
+/// Arguments of `dead-letters`. Flat, because the file of settings knows one level of commands.
+#[derive(Args)]
+pub(super) struct DeadLettersArgs {
+    /// What to do
+    #[arg(value_enum)]
+    action: Action,
+    #[command(flatten)]
+    place: DatabaseArgs,
+    /// Only those of this class: json, shape, id, hashtag
+    #[arg(long, value_name = "CLASS")]
+    reason: Option<String>,
+    /// Only those of this partition
+    #[arg(long, value_name = "N")]
+    partition: Option<u32>,
+    /// Only the one at this offset
+    #[arg(long, value_name = "N", requires = "partition")]
+    offset: Option<u64>,
+    /// list: print at most so many
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    limit: u64,
+    /// retry: all of them
+    #[arg(long, conflicts_with_all = ["reason", "partition", "offset"])]
+    all: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Action {
+    /// Print them, one a line
+    List,
+    /// Mark them to be tried again by the running job
+    Retry,
+}
+
+/// Runs the command to its end.
+pub(super) fn run(args: &DeadLettersArgs) -> ExitCode {
+    match act(args) {
+        Ok(line) => super::print(line.as_bytes()),
+        Err(error) => super::fail(&error, error.exit_code()),
+    }
+}
+
+fn act(args: &DeadLettersArgs) -> Result<String, JobError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let starting = |source| RunError::System { doing: "starting the connection", source };
+    let runtime = runtime.map_err(starting)?;
+    let (reason, partition, offset) = (args.reason.as_deref(), args.partition, args.offset);
+    let chosen = Chosen { reason, partition, offset };
+    let (sink, prefix) = (args.place.sink()?, &args.place.table_prefix);
+    match args.action {
+        Action::List => {
+            let letters = runtime.block_on(sink.dead_letters(prefix, chosen, args.limit));
+            let (count, letters) = letters.map_err(RunError::from)?;
+            let lines = letters.iter().map(line).collect::<String>();
+            Ok(format!("{lines}dead_letters={count} shown={}\n", letters.len()))
+        }
+        Action::Retry if reason.is_none() && partition.is_none() && !args.all => {
+            Err(JobError::Argument(
+                "say which to try again: --reason, --partition and --offset, or --all".to_owned(),
+            ))
+        }
+        Action::Retry => {
+            let marked = runtime.block_on(sink.mark_dead_letters(prefix, chosen));
+            Ok(format!("marked={}\n", marked.map_err(RunError::from)?))
+        }
+    }
+}
+
+/// One letter; text from the topic is escaped, it may hold anything.
+fn line(letter: &DeadLetter) -> String {
+    let DeadLetter { partition, offset, ms, reason, detail, sample } = letter;
+    let at = jiff::Timestamp::from_millisecond(ms.cast_signed()).unwrap_or_default();
+    let sample = String::from_utf8_lossy(&sample[..sample.len().min(60)]).into_owned();
+    format!("partition={partition} offset={offset} at={at} reason={reason} {detail:?} {sample:?}\n")
+}

@@ -1,0 +1,73 @@
+//! Dead letters by hand: looked at, and marked to be tried again.
+//!
+//! A mark is all that is written here, so that nothing races with the job: it alone deletes and
+//! rewrites the rows, in its own transactions.
+
+use super::{DOING_READ, MySqlSink, first, hexadecimal, read_rows, run, sql};
+use crate::dead_letters::{DeadLetter, TABLE};
+use crate::sink::{Prefix, SinkError};
+
+/// Which dead letters are meant: those to which everything that is given applies.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Chosen<'a> {
+    /// Their class.
+    pub reason: Option<&'a str>,
+    /// Their partition.
+    pub partition: Option<u32>,
+    /// Their offset.
+    pub offset: Option<u64>,
+}
+
+impl Chosen<'_> {
+    fn condition(&self) -> String {
+        let parts = [
+            self.reason.map(|reason| format!("reason = {}", hexadecimal(reason))),
+            self.partition.map(|partition| format!("partition_id = {partition}")),
+            self.offset.map(|offset| format!("`offset` = {offset}")),
+        ];
+        let parts: Vec<_> =
+            std::iter::once("TRUE".to_owned()).chain(parts.into_iter().flatten()).collect();
+        parts.join(" AND ")
+    }
+}
+
+impl MySqlSink {
+    /// How many there are, and the first `limit` of them by place.
+    pub async fn dead_letters(
+        &self,
+        prefix: &Prefix,
+        chosen: Chosen<'_>,
+        limit: u64,
+    ) -> Result<(u64, Vec<DeadLetter>), SinkError> {
+        let mut connection = self.connect().await?;
+        let (table, condition) = (prefix.table(TABLE.name), chosen.condition());
+        let count = format!("SELECT COUNT(*) FROM `{table}` WHERE {condition}");
+        let count = first::<u64>(&mut connection, DOING_READ, count).await?.unwrap_or_default();
+        let rows = sql::select(prefix, &TABLE);
+        let query = format!(
+            "{rows} WHERE {condition} ORDER BY topic, partition_id, `offset` LIMIT {limit}"
+        );
+        let mut letters = Vec::new();
+        read_rows(&mut connection, query, (0, &TABLE), &mut |rows| {
+            letters.extend(rows.iter().filter_map(|restored| DeadLetter::of(&restored.row)));
+        })
+        .await?;
+        let _ = connection.disconnect().await;
+        Ok((count, letters))
+    }
+
+    /// Marks them; returns how many had no mark.
+    pub async fn mark_dead_letters(
+        &self,
+        prefix: &Prefix,
+        chosen: Chosen<'_>,
+    ) -> Result<u64, SinkError> {
+        let mut connection = self.connect().await?;
+        let (table, condition) = (prefix.table(TABLE.name), chosen.condition());
+        let sql = format!("UPDATE `{table}` SET retry = 1 WHERE {condition} AND retry = 0");
+        run(&mut connection, "marking dead letters", sql).await?;
+        let marked = connection.affected_rows();
+        let _ = connection.disconnect().await;
+        Ok(marked)
+    }
+}
