@@ -226,6 +226,7 @@ impl<S: Sink> Committer<S> {
                 match self.sink.position().await {
                     Ok(found) if found == next => {
                         self.counters.resolved.fetch_add(1, Ordering::Relaxed);
+                        tracing::info!(found.commit_no, "the commit in doubt had been applied");
                         return Ok(next);
                     }
                     Ok(found) if found == at => break,
