@@ -21,6 +21,8 @@ pub mod config;
 pub mod dead_letters;
 pub mod decode;
 pub mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod pipeline;
 pub mod produce;
 pub mod progress;

@@ -20,7 +20,7 @@ pub mod gather;
 pub mod memory;
 pub mod mysql;
 mod prefix;
-mod sql;
+pub(crate) mod sql;
 
 pub use self::error::SinkError;
 pub use self::prefix::{NoPrefix, Prefix};

@@ -36,7 +36,7 @@ pub(super) fn select_marked(prefix: &Prefix, table: &Table, column: usize, most:
 ///
 /// # Panics
 /// If a key stands twice: the gatherer's net rows are the other half of this check.
-pub(super) fn statements<'a>(
+pub(crate) fn statements<'a>(
     prefix: &Prefix,
     table: &'a Table,
     changes: &'a TableChanges,
