@@ -153,6 +153,12 @@ fn parse() -> Result<(Cli, ArgMatches), ExitCode> {
     Ok((cli, matches))
 }
 
+/// Why a file of settings is refused.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn check_file(path: &std::path::Path) -> Result<(), String> {
+    file::apply(Cli::command(), path).map(drop).map_err(|error| one_line(&error))
+}
+
 /// Why the arguments hold something that the process list must not show.
 fn secret_in_arguments(matches: &ArgMatches) -> Option<String> {
     let (_, matches) = matches.subcommand()?;

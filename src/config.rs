@@ -28,6 +28,9 @@ pub struct RunConfig {
     pub pace: Pace,
     /// What one worker may have read and not yet committed.
     pub credit: Credit,
+    /// How many more records than the others a worker may meet that cannot be counted; then it stops.
+    /// 0 = any number.
+    pub max_dead_letters: u64,
     /// How long a commit is tried again before the process gives up.
     pub retry_for: Duration,
 }
@@ -45,6 +48,7 @@ impl RunConfig {
             epoch: Duration::from_millis(5),
             pace: Pace { interval: Duration::ZERO, heartbeat: Duration::from_secs(10) },
             credit: Credit { records: 200_000, bytes: 1 << 30 },
+            max_dead_letters: 1_000,
             retry_for: Duration::from_mins(15),
         }
     }

@@ -71,6 +71,20 @@ pub enum SourceError {
         /// The lowest offset that is left.
         low: u64,
     },
+    /// Bad records are the rule, not the exception.
+    #[error(
+        "of topic {topic:?} one worker met {excess} records that cannot be counted beyond those that \
+         can; the last one: {detail}; has the form of the records changed? They stand in \
+         dead_letters; --max-dead-letters sets the bound, 0 takes it away"
+    )]
+    Refused {
+        /// The topic.
+        topic: String,
+        /// How many more than the others.
+        excess: u64,
+        /// What was found in the last one.
+        detail: String,
+    },
     /// Reading failed in a way that does not heal by itself.
     #[error("reading {what} failed")]
     Read {

@@ -18,6 +18,7 @@ on_both_servers! {
     it_works_beside_the_running_job,
     a_dead_letter_that_is_missing_or_surplus_is_found,
     a_dead_letter_is_tried_again_and_counts_once,
+    a_topic_whose_form_has_changed_stops_the_job,
     a_baseline_carries_a_check_over_what_the_topic_forgets,
 }
 
@@ -183,6 +184,24 @@ fn a_dead_letter_that_is_missing_or_surplus_is_found(server: Server) {
     sql.run("DELETE FROM dead_letters");
     let (code, out) = job.verify(&[]);
     assert!(code == Some(1) && out.contains("different differences=1 "), "{out}");
+}
+
+fn a_topic_whose_form_has_changed_stops_the_job(server: Server) {
+    let job = Job::new(server, "verify_form");
+    job.produce(2_000, "1");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "{\"another\": \"form\"}\n".repeat(5_000)).unwrap();
+    job.done("produce", &["--input", file.path().to_str().unwrap()]);
+    let (code, out) = job.call("run", &["--until-end", "--workers", "1"]);
+    assert!(code == Some(1) && out.contains("has the form of the records changed?"), "{out}");
+    let letters = job.sql().rows::<u64>("SELECT COUNT(*) FROM dead_letters")[0];
+    // The bound and what a poll brings; none of the 2,000 tweets before.
+    assert!((1_000..4_000).contains(&letters), "{letters}");
+    let (code, out) = job.verify(&[]);
+    assert_eq!(code, Some(0), "what was read is committed: {out}");
+    job.done("run", &["--until-end", "--max-dead-letters", "0"]);
+    let (code, out) = job.verify(&[]);
+    assert!(code == Some(0) && out.contains("dead_letters=5000"), "{out}");
 }
 
 /// Good records that an older version refused, as far as the tables can tell: the counts are those

@@ -39,6 +39,10 @@ pub(super) struct RunArgs {
     /// Records that a worker may have read and not yet committed
     #[arg(long, env = "TWEETFLOW_MAX_RECORDS", value_name = "N", default_value_t = 200_000)]
     max_records: u64,
+    /// Stop when a worker has met so many more records that cannot be counted than records that can:
+    /// the form of the records must have changed. 0 = never
+    #[arg(long, env = "TWEETFLOW_MAX_DEAD_LETTERS", value_name = "N", default_value_t = 1_000)]
+    max_dead_letters: u64,
     /// How long a commit is tried again while the database is away
     #[arg(long, env = "TWEETFLOW_RETRY_SECONDS", value_name = "S", default_value_t = 900)]
     retry_seconds: u64,
@@ -76,6 +80,7 @@ fn config(args: &RunArgs) -> RunConfig {
     config.epoch = Duration::from_millis(args.epoch_ms);
     config.pace.interval = Duration::from_millis(args.commit_interval_ms);
     config.credit = Credit { records: args.max_records.max(1), ..config.credit };
+    config.max_dead_letters = args.max_dead_letters;
     config.retry_for = Duration::from_secs(args.retry_seconds);
     config
 }

@@ -6,6 +6,7 @@
 
 use super::flow::{self, Control, Flow, Inputs};
 use super::{Lead, News, Shared};
+use crate::config::RunConfig;
 use crate::dead_letters::DeadLetter;
 use crate::source::{Assignment, Found, Polled, Record, Source, SourceError, Topic};
 use crate::{decode, progress};
@@ -74,6 +75,7 @@ pub(super) fn run<T: Topic>(timely: &mut Worker, shared: &Shared<T>) -> WorkerSu
             clock: None,
             news: None,
             decoded: Vec::new(),
+            refusals: Refusals::default(),
         };
         reader.run(timely, lead)
     });
@@ -111,6 +113,37 @@ struct Reader<'a, T: Topic> {
     news: Option<Receiver<News>>,
     /// The events of one record, on their way.
     decoded: Vec<Event>,
+    refusals: Refusals,
+}
+
+/// Whether bad records are the exception: a topic whose form has changed is not to run into the
+/// dead letters as a whole.
+#[derive(Default)]
+struct Refusals {
+    /// Records that could not be counted, less those that could since; never below 0.
+    excess: u64,
+    /// What was found in the last one.
+    last: Box<str>,
+}
+
+impl Refusals {
+    fn note(&mut self, entered: Result<(), Box<str>>) {
+        match entered {
+            Ok(()) => self.excess = self.excess.saturating_sub(1),
+            Err(detail) => {
+                self.excess += 1;
+                self.last = detail;
+            }
+        }
+    }
+
+    fn check(&self, config: &RunConfig) -> Result<(), SourceError> {
+        if config.max_dead_letters == 0 || self.excess <= config.max_dead_letters {
+            return Ok(());
+        }
+        let (topic, detail) = (config.topic.clone(), self.last.to_string());
+        Err(SourceError::Refused { topic, excess: self.excess, detail })
+    }
 }
 
 impl<T: Topic> Reader<'_, T> {
@@ -189,7 +222,7 @@ impl<T: Topic> Reader<'_, T> {
         if let Some(Found { timestamp_ms, payload }) = found {
             let (timestamp_ms, payload) = (*timestamp_ms, payload.as_deref());
             let record = Record { partition, offset, timestamp_ms, payload };
-            if enter(inputs, &record, self.shared.config.decode, &mut self.decoded) {
+            if enter(inputs, &record, self.shared.config.decode, &mut self.decoded).is_ok() {
                 inputs.letters.update(letter.clone(), -1);
             }
         } else {
@@ -286,12 +319,13 @@ impl<T: Topic> Reader<'_, T> {
             return Ok(0);
         }
         let (settings, decoded) = (self.shared.config.decode, &mut self.decoded);
+        let refusals = &mut self.refusals;
         let mut bytes = 0;
         let limit = usize::try_from(room.min(POLL_RECORDS)).unwrap_or(usize::MAX);
         let records = self.source.poll(limit, &mut |polled| match polled {
             Polled::Record(record) => {
                 bytes += record.payload.map_or(0, |payload| payload.len() as u64);
-                enter(inputs, &record, settings, decoded);
+                refusals.note(enter(inputs, &record, settings, decoded));
             }
             Polled::Reached(reached) => {
                 let of = |assignment: &&Assignment| assignment.partition == reached.partition;
@@ -306,30 +340,34 @@ impl<T: Topic> Reader<'_, T> {
             self.summary.first.get_or_insert_with(Instant::now);
             self.summary.records += records;
             self.summary.bytes += bytes;
+            self.refusals.check(&self.shared.config)?;
         }
         Ok(records)
     }
 }
 
-/// Decodes one record; it enters as its events or as a dead letter; says whether it counts.
+/// Decodes one record; it enters as its events, or as a dead letter: then that says what was found.
 /// `decoded` is empty before and after.
 fn enter(
     inputs: &mut Inputs,
     record: &Record<'_>,
     settings: decode::Settings,
     decoded: &mut Vec<Event>,
-) -> bool {
+) -> Result<(), Box<str>> {
     let Record { partition, offset, timestamp_ms, payload } = *record;
     let version = Version { tweet_id: 0, record_ms: timestamp_ms, partition, offset };
-    let result = decode::decode(payload, version, settings, decoded);
-    let is_counted = result.is_ok();
-    match result {
-        Ok(()) => decoded.drain(..).for_each(|event| inputs.events.update(event, 1)),
+    match decode::decode(payload, version, settings, decoded) {
+        Ok(()) => {
+            decoded.drain(..).for_each(|event| inputs.events.update(event, 1));
+            Ok(())
+        }
         Err(fault) => {
-            inputs.letters.update(DeadLetter::new(record, &fault), 1);
+            let letter = DeadLetter::new(record, &fault);
+            let detail = letter.detail.clone();
+            inputs.letters.update(letter, 1);
+            Err(detail)
         }
     }
-    is_counted
 }
 
 /// What was read and is not committed, by epoch.
