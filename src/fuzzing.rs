@@ -84,11 +84,12 @@ pub fn config(bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    type Target = fn(&[u8]);
+
     /// The promises, on the corpus that is kept: in every test run, without a fuzzer.
     #[test]
     fn the_corpus_breaks_no_promise() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds");
-        type Target = fn(&[u8]);
         for (name, target) in
             [("decode", super::decode as Target), ("sql", super::sql), ("config", super::config)]
         {
