@@ -53,7 +53,8 @@ pub fn sql(bytes: &[u8]) {
     let row = [Value::Text((*text).into()), Value::Bytes(bytes.into())];
     let changes = TableChanges { deletes: vec![row[..1].into()], upserts: vec![row.into()] };
     let prefix = Prefix::default();
-    let statements: Vec<_> = crate::sink::sql::statements(&prefix, &TABLE, &changes).collect();
+    let statements: Vec<_> =
+        crate::sink::sql::statements(&prefix, &TABLE, &changes, 4096).collect();
     let hexadecimal = |bytes: &[u8]| {
         let digit = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or_default();
         bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect::<String>()

@@ -105,6 +105,17 @@ pub enum SinkError {
         /// What it was set to.
         wanted: &'static str,
     },
+    /// The server takes less at a time than a row may need.
+    #[error(
+        "the database's max_allowed_packet is {found} bytes; set it to {least} or more (16 MiB is \
+         usual)"
+    )]
+    SmallPackets {
+        /// The server's value, in bytes.
+        found: usize,
+        /// The least that is worked with, in bytes.
+        least: usize,
+    },
     /// A test or a bug ended the sink.
     #[error("the sink is gone: {0}")]
     Gone(&'static str),
@@ -127,6 +138,7 @@ impl SinkError {
             | SinkError::Fingerprint { .. }
             | SinkError::Foreign { .. }
             | SinkError::NoJob { .. }
+            | SinkError::SmallPackets { .. }
             | SinkError::Session { .. } => true,
             SinkError::Server { code, .. } => is_operators_code(*code),
             _ => false,

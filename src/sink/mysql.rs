@@ -21,6 +21,7 @@ use dataflows::table::Kind as Holds;
 use dataflows::{Restored, Row, Table, Value};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long a statement may take before the connection is given up.
@@ -41,6 +42,8 @@ pub struct MySqlSink {
     /// Set by `claim`.
     identity: Option<Identity>,
     connection: Option<Conn>,
+    /// Where statements are cut, by what the server said at the last connection.
+    statement_bytes: AtomicUsize,
 }
 
 impl MySqlSink {
@@ -57,7 +60,13 @@ impl MySqlSink {
             .prefer_socket(false)
             .tcp_keepalive(Some(Duration::from_secs(10)))
             .setup(session::SETUP.to_vec());
-        Ok(MySqlSink { opts: opts.into(), address, identity: None, connection: None })
+        Ok(MySqlSink {
+            opts: opts.into(),
+            address,
+            identity: None,
+            connection: None,
+            statement_bytes: AtomicUsize::default(),
+        })
     }
 
     /// Connects to ask which server it is.
@@ -72,7 +81,8 @@ impl MySqlSink {
         let connecting = Conn::new(self.opts.clone());
         match tokio::time::timeout(CONNECT_TIME, connecting).await {
             Ok(Ok(mut connection)) => {
-                session::check(&mut connection).await?;
+                let bytes = session::check(&mut connection).await?;
+                self.statement_bytes.store(bytes, Ordering::Relaxed);
                 Ok(connection)
             }
             Ok(Err(mysql_async::Error::Server(error))) => Err(refused("connecting", error)),
@@ -172,12 +182,13 @@ impl MySqlSink {
     /// One attempt at a whole transaction. Whatever goes wrong, `connection` must not be used
     /// again.
     async fn apply(
-        identity: &Identity,
+        &self,
         connection: &mut Conn,
         at: Position,
         transaction: &Transaction,
     ) -> Result<(), SinkError> {
-        let doing = "committing";
+        let (doing, identity) = ("committing", self.identity()?);
+        let bytes = self.statement_bytes.load(Ordering::Relaxed);
         run(connection, doing, "START TRANSACTION").await?;
         let next = at.next();
         let compare_and_set = format!(
@@ -195,7 +206,7 @@ impl MySqlSink {
             return Err(SinkError::Outdated(at));
         }
         for (table, changes) in identity.tables.iter().zip(&transaction.tables) {
-            for statement in sql::statements(&identity.prefix, table, changes) {
+            for statement in sql::statements(&identity.prefix, table, changes, bytes) {
                 run(connection, doing, statement).await?;
             }
         }
@@ -256,7 +267,7 @@ impl Sink for MySqlSink {
             Some(connection) => connection,
             None => self.connect().await?,
         };
-        Self::apply(self.identity()?, &mut connection, at, transaction).await?;
+        self.apply(&mut connection, at, transaction).await?;
         // Only a connection on which everything went well is kept.
         self.connection = Some(connection);
         Ok(())

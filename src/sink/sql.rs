@@ -11,9 +11,9 @@ use dataflows::Table;
 use dataflows::{Row, Value};
 use std::fmt::Write;
 
-/// Bytes after which a statement is ended; far below the smallest usual `max_allowed_packet`
-/// (16 MiB), large enough that a round trip does not count.
-const STATEMENT_BYTES: usize = 1 << 20;
+/// Bytes after which a statement is ended where the server allows it: large enough that a round
+/// trip does not count.
+pub(crate) const STATEMENT_BYTES: usize = 1 << 20;
 
 fn names(columns: &[dataflows::table::Column]) -> String {
     let quoted: Vec<_> = columns.iter().map(|column| format!("`{}`", column.name)).collect();
@@ -32,7 +32,8 @@ pub(super) fn select_marked(prefix: &Prefix, table: &Table, column: usize, most:
 }
 
 /// The statements that apply `changes`: deletes, then upserts with absolute values, each sorted
-/// by key so that two writers could never deadlock on the order of rows.
+/// by key so that two writers could never deadlock on the order of rows. A statement is ended by the
+/// row with which it reaches `bytes`.
 ///
 /// # Panics
 /// If a key stands twice: the gatherer's net rows are the other half of this check.
@@ -40,6 +41,7 @@ pub(crate) fn statements<'a>(
     prefix: &Prefix,
     table: &'a Table,
     changes: &'a TableChanges,
+    bytes: usize,
 ) -> impl Iterator<Item = Vec<u8>> + use<'a> {
     for rows in [&changes.deletes, &changes.upserts] {
         let rising = rows.windows(2).all(|pair| pair[0][..table.key] < pair[1][..table.key]);
@@ -49,6 +51,7 @@ pub(crate) fn statements<'a>(
     let deletes = Statements {
         head: format!("DELETE FROM `{name}` WHERE ({key}) IN ("),
         tail: ")".to_owned(),
+        bytes,
         rows: changes.deletes.iter(),
     };
     let values = table.columns[table.key..].iter().map(|column| column.name);
@@ -56,6 +59,7 @@ pub(crate) fn statements<'a>(
     let upserts = Statements {
         head: format!("INSERT INTO `{name}` ({}) VALUES ", names(table.columns)),
         tail: format!(" ON DUPLICATE KEY UPDATE {}", updates.join(", ")),
+        bytes,
         rows: changes.upserts.iter(),
     };
     deletes.chain(upserts)
@@ -65,6 +69,7 @@ pub(crate) fn statements<'a>(
 struct Statements<'a> {
     head: String,
     tail: String,
+    bytes: usize,
     rows: std::slice::Iter<'a, Row>,
 }
 
@@ -76,7 +81,7 @@ impl Iterator for Statements<'_> {
         let mut sql = Vec::with_capacity(self.head.len() + 256);
         sql.extend_from_slice(self.head.as_bytes());
         push_row(&mut sql, first);
-        while sql.len() < STATEMENT_BYTES
+        while sql.len() < self.bytes
             && let Some(row) = self.rows.next()
         {
             sql.push(b',');
@@ -152,7 +157,9 @@ impl Write for Text<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Prefix, TableChanges, Value, moment, moment_ms, select, statements};
+    use super::{
+        Prefix, STATEMENT_BYTES, TableChanges, Value, moment, moment_ms, select, statements,
+    };
     use dataflows::table::{Column, Kind, Restore, Table};
 
     const TABLE: Table = Table {
@@ -179,7 +186,7 @@ mod tests {
             upserts: vec![row("'\\\"", Value::Null), row("é", Value::Int(-1))],
         };
         let prefix = "p_".parse().expect("it is a prefix");
-        let statements = statements(&prefix, &TABLE, &changes);
+        let statements = statements(&prefix, &TABLE, &changes, STATEMENT_BYTES);
         let mut sql: Vec<_> =
             statements.map(|sql| String::from_utf8(sql).expect("ASCII")).collect();
         sql.push(select(&prefix, &TABLE));
@@ -190,18 +197,20 @@ mod tests {
     fn a_large_transaction_becomes_several_statements() {
         let upserts: Vec<_> = (0..100_000).map(|n| row(&format!("{n:06}"), Value::Null)).collect();
         let changes = TableChanges { deletes: vec![], upserts };
-        let sizes: Vec<_> =
-            statements(&Prefix::default(), &TABLE, &changes).map(|sql| sql.len()).collect();
-        assert!(sizes.len() > 3, "{sizes:?}");
-        assert!(sizes.iter().all(|size| *size < (1 << 20) + 300), "{sizes:?}");
+        for bytes in [STATEMENT_BYTES, 8192] {
+            let statements = statements(&Prefix::default(), &TABLE, &changes, bytes);
+            let sizes: Vec<_> = statements.map(|sql| sql.len()).collect();
+            assert!(sizes.len() > 3, "{sizes:?}");
+            assert!(sizes.iter().all(|size| *size < bytes + 300), "{sizes:?}");
+        }
     }
 
     #[test]
     #[should_panic(expected = "not sorted by a unique key")]
     fn a_key_that_stands_twice_is_refused() {
         let upserts = vec![row("a", Value::Null), row("a", Value::Null)];
-        let _ = statements(&Prefix::default(), &TABLE, &TableChanges { deletes: vec![], upserts })
-            .count();
+        let changes = TableChanges { deletes: vec![], upserts };
+        let _ = statements(&Prefix::default(), &TABLE, &changes, STATEMENT_BYTES).count();
     }
 
     #[test]

@@ -266,6 +266,12 @@ impl Sql {
         self.runtime.block_on(self.connection.query_drop(sql)).unwrap();
     }
 
+    /// The same for a statement that may fail.
+    pub fn attempt(&mut self, sql: &str) {
+        use mysql_async::prelude::Queryable;
+        let _ = self.runtime.block_on(self.connection.query_drop(sql));
+    }
+
     pub fn rows<T>(&mut self, sql: &str) -> Vec<T>
     where
         T: mysql_async::prelude::FromRow + Send + 'static,

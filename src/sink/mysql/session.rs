@@ -3,7 +3,7 @@
 //! What SQL text means hangs on the session, and a server's defaults may be anything. A proxy may
 //! take a `SET` and forget it, so nothing is believed that was not read back.
 
-use super::{SinkError, first};
+use super::{SinkError, first, sql};
 use mysql_async::Conn;
 use std::collections::BTreeSet;
 
@@ -24,19 +24,25 @@ pub(super) const SETUP: [&str; 3] = [
 ];
 
 /// What was read back, in the order of the query below.
-type Settings = (String, String, String, String, String, String, String);
+type Settings = (String, String, String, String, String, String, String, usize);
 
-/// Refuses a session that is not as [`SETUP`] has set it.
-pub(super) async fn check(connection: &mut Conn) -> Result<(), SinkError> {
+/// The least `max_allowed_packet` that is worked with: statements are cut at half of it, and no row
+/// of a table is as long as the other half.
+const LEAST_PACKET: usize = 16 << 10;
+
+/// Refuses a session that is not as [`SETUP`] has set it; else the bytes after which a statement is
+/// to be ended.
+pub(super) async fn check(connection: &mut Conn) -> Result<usize, SinkError> {
     let sql = "SELECT @@SESSION.sql_mode, @@SESSION.time_zone, @@SESSION.character_set_client, \
         @@SESSION.character_set_connection, @@SESSION.wait_timeout, \
-        @@SESSION.innodb_lock_wait_timeout, @@SESSION.autocommit";
+        @@SESSION.innodb_lock_wait_timeout, @@SESSION.autocommit, \
+        @@SESSION.max_allowed_packet";
     let found: Option<Settings> = first(connection, DOING, sql.to_owned()).await?;
     compare(found.unwrap_or_default())
 }
 
-fn compare(found: Settings) -> Result<(), SinkError> {
-    let (mode, zone, client, text, wait, lock_wait, autocommit) = found;
+fn compare(found: Settings) -> Result<usize, SinkError> {
+    let (mode, zone, client, text, wait, lock_wait, autocommit, packet) = found;
     let settings = [
         ("sql_mode", mode, SQL_MODE),
         ("time_zone", zone, "+00:00"),
@@ -51,7 +57,10 @@ fn compare(found: Settings) -> Result<(), SinkError> {
             return Err(SinkError::Session { name, found, wanted });
         }
     }
-    Ok(())
+    if packet < LEAST_PACKET {
+        return Err(SinkError::SmallPackets { found: packet, least: LEAST_PACKET });
+    }
+    Ok((packet / 2).min(sql::STATEMENT_BYTES))
 }
 
 /// Modes are a set: a server may write them in another order.
@@ -130,14 +139,22 @@ mod tests {
 
     #[test]
     fn a_setting_that_did_not_stick_is_refused() {
-        let found = |mode: &str, zone: &str| {
-            let texts = [mode, zone, "utf8mb4", "utf8mb4", "60", "10", "1"].map(ToOwned::to_owned);
-            compare(texts.into()).map_err(|error| error.to_string())
+        let found = |mode: &str, zone: &str, packet: usize| {
+            let [mode, zone, utf8] = [mode, zone, "utf8mb4"].map(ToOwned::to_owned);
+            let [wait, lock_wait, autocommit] = ["60", "10", "1"].map(ToOwned::to_owned);
+            compare((mode, zone, utf8.clone(), utf8, wait, lock_wait, autocommit, packet))
+                .map_err(|error| error.to_string())
         };
-        assert_eq!(found("NO_ENGINE_SUBSTITUTION,STRICT_ALL_TABLES", "+00:00"), Ok(()));
-        let error = found(&format!("{SQL_MODE},ANSI_QUOTES"), "+00:00").unwrap_err();
+        assert_eq!(
+            found("NO_ENGINE_SUBSTITUTION,STRICT_ALL_TABLES", "+00:00", 1 << 24),
+            Ok(1 << 20)
+        );
+        assert_eq!(found(SQL_MODE, "+00:00", 16 << 10), Ok(8 << 10));
+        let error = found(SQL_MODE, "+00:00", 1024).unwrap_err();
+        assert!(error.contains("max_allowed_packet is 1024 bytes"), "{error}");
+        let error = found(&format!("{SQL_MODE},ANSI_QUOTES"), "+00:00", 1 << 24).unwrap_err();
         assert!(error.contains("sql_mode") && error.contains("ANSI_QUOTES"), "{error}");
-        let error = found(SQL_MODE, "SYSTEM").unwrap_err();
+        let error = found(SQL_MODE, "SYSTEM", 1 << 24).unwrap_err();
         assert!(error.contains("time_zone at \"SYSTEM\""), "{error}");
     }
 

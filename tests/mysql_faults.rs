@@ -1,0 +1,299 @@
+//! The database fails while the program writes: each scenario is a fault, then an exact recount.
+//!
+//! The topic is in memory, the servers are real, a small proxy between cuts what a network cuts.
+//! What needs a server of its own (killed, full, woken) is in `tests/soak`.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::proxy::{Proxy, Verdict};
+use common::{MemoryTopic, Recount, Server, Sql};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{JoinHandle, sleep};
+use std::time::{Duration, Instant};
+use tweetflow::config::RunConfig;
+use tweetflow::error::RunError;
+use tweetflow::pipeline::{self, Credit, Summary};
+use tweetflow::sink::SinkError;
+use tweetflow::sink::mysql::MySqlSink;
+
+on_both_servers! {
+    commits_cut_before_the_server_sees_them_are_sent_again,
+    commits_cut_after_the_server_saw_them_are_not_sent_again,
+    a_commit_cut_while_the_server_is_slow_counts_once,
+    connections_that_break_black_holes_and_a_server_out_of_reach,
+    connections_killed_by_an_administrator,
+    a_lock_wait_that_times_out_loses_no_row,
+    a_deadlock_is_tried_again,
+    tables_put_back_by_one_commit_stop_the_program,
+    small_packets_bound_statements_not_transactions,
+    a_servers_defaults_mean_nothing,
+}
+
+const RECORDS: u64 = 4_000;
+
+/// Each record is one tweet with one of 50 hashtags, by one of 70 users.
+fn topic(records: u64) -> MemoryTopic {
+    let mut partitions = vec![Vec::new(); 2];
+    for tweet in 1..=records {
+        let payload = format!(
+            r#"{{"id":{tweet},"entities":{{"hashtags":[{{"text":"t{}"}}]}},
+            "user":{{"id":{},"name":"it's \\ \u65e5\u672c\u8a9e","friends_count":{tweet}}}}}"#,
+            tweet % 50,
+            tweet % 70,
+        );
+        partitions[usize::from(tweet % 3 == 0)].push(payload.into_bytes());
+    }
+    MemoryTopic::new(Arc::new(partitions))
+}
+
+/// A run of the whole topic on a thread, by transactions of a few dozen tweets.
+struct Job {
+    topic: MemoryTopic,
+    thread: JoinHandle<Result<Summary, RunError>>,
+    sql: Sql,
+}
+
+impl Job {
+    /// `url` is how the program reaches the database, `database` how the test does.
+    fn start(url: &str, database: &str, records: u64) -> Self {
+        Job::with_credit(20, url, database, records)
+    }
+
+    /// `credit` is the number of records that a worker reads ahead of the commit.
+    fn with_credit(credit: u64, url: &str, database: &str, records: u64) -> Self {
+        let mut config = RunConfig::new("memory");
+        config.workers = 2;
+        config.credit = Credit { records: credit, bytes: u64::MAX };
+        config.epoch = Duration::from_millis(1);
+        let (topic, sink) = (topic(records), MySqlSink::new(url).unwrap());
+        let (read, sql) = (topic.clone(), Sql::connect(database));
+        let thread = std::thread::spawn(move || pipeline::run(config, read, sink, Arc::default()));
+        Job { topic, thread, sql }
+    }
+
+    /// Waits until something is committed: the fault shall meet the program at work.
+    fn until_at_work(&mut self) {
+        let deadline = Instant::now() + Duration::from_mins(1);
+        while self.sql.records_counted() == 0 {
+            assert!(Instant::now() < deadline && !self.thread.is_finished(), "nothing committed");
+            sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// The run ended well, with every record counted once.
+    fn ends_exact(mut self) -> Summary {
+        let summary = self.thread.join().unwrap().unwrap();
+        let mut expected = Recount::default();
+        self.topic.partitions.iter().flatten().for_each(|payload| expected.add(payload, false));
+        assert_eq!(self.sql.recount(), expected);
+        summary
+    }
+}
+
+/// A proxy in front of the server of `url`, and the URL through it.
+fn proxied(url: &str) -> (Proxy, String) {
+    let (account, place) = url.rsplit_once('@').unwrap();
+    let (server, database) = place.split_once('/').unwrap();
+    let proxy = Proxy::start(server);
+    let through = format!("{account}@{}/{database}", proxy.address);
+    (proxy, through)
+}
+
+/// One of the server's own counts.
+fn metric(server: Server, name: &str) -> u64 {
+    let sql = format!("SELECT COUNT FROM information_schema.innodb_metrics WHERE NAME = '{name}'");
+    Sql::connect(&server.url()).rows(&sql)[0]
+}
+
+/// Cuts every fifth COMMIT, and says how many it cut. The first ones are those of the start.
+fn cut_commits(proxy: &Proxy, verdict: Verdict) -> Arc<AtomicU64> {
+    let cut = Arc::<AtomicU64>::default();
+    let (count, mut seen) = (Arc::clone(&cut), 0_u64);
+    proxy.look(move |piece| {
+        if !piece.ends_with(b"COMMIT") {
+            return Verdict::Pass;
+        }
+        seen += 1;
+        if seen < 4 || !seen.is_multiple_of(5) {
+            return Verdict::Pass;
+        }
+        count.fetch_add(1, Ordering::Relaxed);
+        verdict
+    });
+    cut
+}
+
+fn commits_cut_before_the_server_sees_them_are_sent_again(server: Server) {
+    let database = server.fresh_database("cut_before");
+    let (proxy, url) = proxied(&database);
+    let cut = cut_commits(&proxy, Verdict::CutBefore);
+    let summary = Job::start(&url, &database, RECORDS).ends_exact();
+    assert!(cut.load(Ordering::Relaxed) > 3, "{cut:?} cut");
+    assert_eq!(summary.resolved, 0, "a commit that never arrived was taken as applied");
+}
+
+fn commits_cut_after_the_server_saw_them_are_not_sent_again(server: Server) {
+    let database = server.fresh_database("cut_after");
+    let (proxy, url) = proxied(&database);
+    let cut = cut_commits(&proxy, Verdict::CutAnswer(Duration::from_millis(20)));
+    let summary = Job::start(&url, &database, RECORDS).ends_exact();
+    assert!(cut.load(Ordering::Relaxed) > 3, "{cut:?} cut");
+    // The others were those of the question for the position.
+    assert!(summary.resolved > 0, "none was found to be applied");
+}
+
+/// A lock of the whole server holds the COMMIT back; its client is gone before it is through.
+fn a_commit_cut_while_the_server_is_slow_counts_once(server: Server) {
+    let database = server.fresh_database("cut_slow");
+    let (proxy, url) = proxied(&database);
+    let mut job = Job::start(&url, &database, RECORDS);
+    job.until_at_work();
+    for _ in 0..3 {
+        let mut administrator = Some(Sql::connect(&server.url()));
+        let (locked, lock) = std::sync::mpsc::channel();
+        proxy.look(move |piece| {
+            let Some(mut sql) = administrator.take_if(|_| piece.ends_with(b"COMMIT")) else {
+                return Verdict::Pass;
+            };
+            sql.run("FLUSH TABLES WITH READ LOCK");
+            locked.send(sql).unwrap();
+            Verdict::CutAnswer(Duration::from_millis(50))
+        });
+        let mut administrator = lock.recv_timeout(Duration::from_mins(1)).unwrap();
+        sleep(Duration::from_millis(400));
+        administrator.run("UNLOCK TABLES");
+    }
+    job.ends_exact();
+}
+
+fn connections_that_break_black_holes_and_a_server_out_of_reach(server: Server) {
+    let database = server.fresh_database("network");
+    let (proxy, url) = proxied(&database);
+    let mut job = Job::start(&url, &database, RECORDS);
+    job.until_at_work();
+    for round in 0..12 {
+        match round % 3 {
+            0 => proxy.break_once(),
+            1 => proxy.hold(),
+            _ => proxy.cut(),
+        }
+        sleep(Duration::from_millis(100));
+        proxy.mend();
+        sleep(Duration::from_millis(30));
+    }
+    job.ends_exact();
+    assert!(proxy.connections() > 5, "{} connections", proxy.connections());
+}
+
+/// All connections to the job's database but the one that asks.
+fn kill_all(sql: &mut Sql) -> usize {
+    let others = "SELECT id FROM information_schema.processlist \
+        WHERE db = DATABASE() AND id <> CONNECTION_ID()";
+    let ids = sql.rows::<u64>(others);
+    for id in &ids {
+        // One that has ended meanwhile is an error, and fine.
+        sql.attempt(&format!("KILL {id}"));
+    }
+    ids.len()
+}
+
+fn connections_killed_by_an_administrator(server: Server) {
+    let database = server.fresh_database("killed");
+    let mut job = Job::start(&database, &database, RECORDS);
+    job.until_at_work();
+    let mut killed = 0;
+    for _ in 0..20 {
+        killed += kill_all(&mut job.sql);
+        sleep(Duration::from_millis(20));
+    }
+    assert!(killed > 3, "{killed} killed");
+    job.ends_exact();
+}
+
+/// Error 1205 rolls back a statement and leaves its transaction open, offsets and all: one that
+/// goes on from there commits the offsets without the rows.
+fn a_lock_wait_that_times_out_loses_no_row(server: Server) {
+    let database = server.fresh_database("lock_wait");
+    let mut job = Job::start(&database, &database, RECORDS);
+    job.until_at_work();
+    let timeouts = metric(server, "lock_timeouts");
+    let mut other = Sql::connect(&database);
+    other.run("START TRANSACTION");
+    other.rows::<u64>("SELECT uses FROM hashtags FOR UPDATE");
+    let before = job.sql.records_counted();
+    // The session's innodb_lock_wait_timeout is 10 s.
+    sleep(Duration::from_secs(12));
+    assert_eq!(job.sql.records_counted(), before, "offsets moved without their rows");
+    assert!(metric(server, "lock_timeouts") > timeouts, "no wait has timed out");
+    other.run("ROLLBACK");
+    job.ends_exact();
+}
+
+/// The other client has changed more rows, so that the server chooses the program as the victim.
+fn a_deadlock_is_tried_again(server: Server) {
+    let database = server.fresh_database("deadlock");
+    let mut job = Job::start(&database, &database, RECORDS);
+    job.until_at_work();
+    let mut other = Sql::connect(&database);
+    let deadlocks = metric(server, "lock_deadlocks");
+    other.run("CREATE TABLE heavy (n INT PRIMARY KEY) ENGINE=InnoDB");
+    let rows: Vec<_> = (0..2_000).map(|n| format!("({n})")).collect();
+    for _ in 0..3 {
+        other.run("START TRANSACTION");
+        other.run(&format!("INSERT INTO heavy VALUES {}", rows.join(",")));
+        other.rows::<u64>("SELECT uses FROM hashtags FOR UPDATE");
+        // The program holds its row of the commit table by now, and waits for a hashtag.
+        sleep(Duration::from_millis(300));
+        other.run("UPDATE tweetflow_commit SET fingerprint = fingerprint");
+        other.rows::<u64>("SELECT commit_no FROM tweetflow_commit FOR UPDATE");
+        other.run("ROLLBACK");
+        sleep(Duration::from_millis(50));
+    }
+    assert!(metric(server, "lock_deadlocks") > deadlocks, "there was no deadlock");
+    job.ends_exact();
+}
+
+/// A backup that is put back under the running program: it must not write on top of it.
+fn tables_put_back_by_one_commit_stop_the_program(server: Server) {
+    let database = server.fresh_database("put_back");
+    let mut job = Job::start(&database, &database, 40_000);
+    job.until_at_work();
+    job.sql.run("UPDATE tweetflow_commit SET commit_no = commit_no - 1");
+    let put_back = job.sql.records_counted();
+    let error = job.thread.join().unwrap().unwrap_err();
+    let RunError::Sink(error) = error else { panic!("{error}") };
+    assert!(matches!(error, SinkError::Fenced { .. }), "{error}");
+    assert_eq!(job.sql.records_counted(), put_back, "something was written afterwards");
+}
+
+fn small_packets_bound_statements_not_transactions(server: Server) {
+    let database = server.fresh_database("packets");
+    let mut administrator = Sql::connect(&server.url());
+    let usual = administrator.rows::<u64>("SELECT @@GLOBAL.max_allowed_packet")[0];
+    administrator.run("SET GLOBAL max_allowed_packet = 16384");
+    // Transactions of several hundred rows, hence of more than a packet.
+    let mut job = Job::with_credit(2_000, &database, &database, RECORDS);
+    job.until_at_work();
+    administrator.run(&format!("SET GLOBAL max_allowed_packet = {usual}"));
+    job.ends_exact();
+}
+
+/// `init_connect` is what a server does first on each connection of a usual account.
+fn a_servers_defaults_mean_nothing(server: Server) {
+    let database = server.fresh_database("defaults");
+    let name = "tweetflow_defaults";
+    let account = server.fresh_account(name, &database);
+    let mut administrator = Sql::connect(&server.url());
+    administrator.run(&format!("GRANT ALL ON tweetflow_test_defaults.* TO {name}"));
+    administrator.run(
+        "SET GLOBAL init_connect = \"SET sql_mode = 'ANSI_QUOTES,PIPES_AS_CONCAT', \
+         NAMES latin1, autocommit = 0, time_zone = '+05:00'\"",
+    );
+    let mut job = Job::start(&account, &database, RECORDS);
+    job.until_at_work();
+    administrator.run("SET GLOBAL init_connect = ''");
+    job.ends_exact();
+}
