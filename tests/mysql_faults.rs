@@ -34,12 +34,13 @@ on_both_servers! {
 
 const RECORDS: u64 = 4_000;
 
-/// Each record is one tweet with one of 50 hashtags, by one of 70 users.
+/// Each record is one tweet with one of 50 hashtags, by one of 70 users, and with a hashtag that no
+/// other has: a row that is lost and would come again with the next commit is no loss to be seen.
 fn topic(records: u64) -> MemoryTopic {
     let mut partitions = vec![Vec::new(); 2];
     for tweet in 1..=records {
         let payload = format!(
-            r#"{{"id":{tweet},"entities":{{"hashtags":[{{"text":"t{}"}}]}},
+            r#"{{"id":{tweet},"entities":{{"hashtags":[{{"text":"t{}"}},{{"text":"once{tweet}"}}]}},
             "user":{{"id":{},"name":"it's \\ \u65e5\u672c\u8a9e","friends_count":{tweet}}}}}"#,
             tweet % 50,
             tweet % 70,
