@@ -275,10 +275,22 @@ fn small_packets_bound_statements_not_transactions(server: Server) {
     let mut administrator = Sql::connect(&server.url());
     let usual = administrator.rows::<u64>("SELECT @@GLOBAL.max_allowed_packet")[0];
     administrator.run("SET GLOBAL max_allowed_packet = 16384");
-    // Transactions of several hundred rows, hence of more than a packet.
     let mut job = Job::with_credit(2_000, &database, &database, RECORDS);
     job.until_at_work();
+    // While a commit waits for a row the next one grows to thousands of rows, hence many packets.
+    let mut other = Sql::connect(&database);
+    other.run("START TRANSACTION");
+    other.rows::<u64>("SELECT uses FROM hashtags FOR UPDATE");
+    sleep(Duration::from_millis(500));
+    let left = RECORDS - other.records_counted();
+    other.run("ROLLBACK");
+    let deadline = Instant::now() + Duration::from_mins(1);
+    while job.sql.records_counted() < RECORDS && Instant::now() < deadline {
+        sleep(Duration::from_millis(10));
+    }
     administrator.run(&format!("SET GLOBAL max_allowed_packet = {usual}"));
+    assert!(Instant::now() < deadline, "it does not get on");
+    assert!(left > 2_000, "only {left} records were left for the large transaction");
     job.ends_exact();
 }
 
