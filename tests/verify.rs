@@ -5,7 +5,8 @@
 
 mod common;
 
-use common::{Running, Server, Sql, fresh_topic, program, service};
+use common::job::Job;
+use common::{Running, Server, program, service};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -20,56 +21,6 @@ on_both_servers! {
     a_dead_letter_is_tried_again_and_counts_once,
     a_topic_whose_form_has_changed_stops_the_job,
     a_baseline_carries_a_check_over_what_the_topic_forgets,
-}
-
-/// A topic with tweets in a database.
-struct Job {
-    topic: String,
-    database: String,
-}
-
-impl Job {
-    fn new(server: Server, name: &str) -> Self {
-        Job { topic: fresh_topic(name), database: server.fresh_database(name) }
-    }
-
-    fn produce(&self, tweets: u64, seed: &str) {
-        let limit = tweets.to_string();
-        self.done(
-            "produce",
-            &["--synthetic", "--limit", &limit, "--seed", seed, "--partitions", "2"],
-        );
-    }
-
-    fn run(&self) {
-        self.done("run", &["--until-end"]);
-    }
-
-    fn done(&self, command: &str, more: &[&str]) {
-        let (code, out) = self.call(command, more);
-        assert_eq!(code, Some(0), "{out}");
-    }
-
-    /// Exit code, and all output.
-    fn call(&self, command: &str, more: &[&str]) -> (Option<i32>, String) {
-        let output = self.command(command, more).output().unwrap();
-        let text = [output.stdout, output.stderr].concat();
-        (output.status.code(), String::from_utf8(text).unwrap())
-    }
-
-    fn command(&self, command: &str, more: &[&str]) -> std::process::Command {
-        let brokers = service("TEST_KAFKA");
-        let first = [command, "--brokers", &brokers, "--topic", &self.topic];
-        program(&[&first[..], more].concat(), &self.database)
-    }
-
-    fn verify(&self, more: &[&str]) -> (Option<i32>, String) {
-        self.call("verify", more)
-    }
-
-    fn sql(&self) -> Sql {
-        Sql::connect(&self.database)
-    }
 }
 
 fn block_on<F: Future>(future: F) -> F::Output {

@@ -1,0 +1,169 @@
+//! What a broker may hold, and what it may do while the program reads: each scenario is a topic or
+//! a fault, then `verify`.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::job::Job;
+use common::{Running, Server, service};
+use nix::sys::signal::Signal;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use std::io::Read;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+const SOON: Duration = Duration::from_secs(30);
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(future)
+}
+
+fn admin() -> AdminClient<DefaultClientContext> {
+    ClientConfig::new().set("bootstrap.servers", service("TEST_KAFKA")).create().unwrap()
+}
+
+/// A topic of one partition.
+fn create(topic: &str, settings: &[(&str, &str)]) {
+    let mut new = NewTopic::new(topic, 1, TopicReplication::Fixed(1));
+    for (name, value) in settings {
+        new = new.set(name, value);
+    }
+    let made = block_on(admin().create_topics(&[new], &AdminOptions::new())).unwrap();
+    assert!(made[0].is_ok(), "{made:?}");
+}
+
+fn producer(settings: &[(&str, &str)]) -> BaseProducer {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", service("TEST_KAFKA"));
+    for (name, value) in settings {
+        config.set(*name, *value);
+    }
+    config.create().unwrap()
+}
+
+/// A tweet as long as `padding` makes it.
+fn tweet(id: u64, padding: usize) -> String {
+    let text = "x".repeat(padding);
+    format!(
+        r#"{{"id":{id},"text":"{text}","entities":{{"hashtags":[{{"text":"t{}"}}]}},
+        "user":{{"id":{},"name":"n","friends_count":{id}}}}}"#,
+        id % 7,
+        id % 5,
+    )
+}
+
+fn send(producer: &BaseProducer, topic: &str, payloads: impl IntoIterator<Item = String>) {
+    for payload in payloads {
+        let record = BaseRecord::<(), _>::to(topic).payload(&payload);
+        producer.send(record).map_err(|(error, _)| error).unwrap();
+    }
+    producer.flush(SOON).unwrap();
+}
+
+/// The counts of `totals`, and what `verify` says.
+fn assert_totals(job: &Job, expected: &[(&str, u64)]) {
+    let found = job.sql().rows::<(String, u64)>("SELECT name, records FROM totals ORDER BY name");
+    let found: Vec<_> = found.iter().map(|(name, records)| (&name[..], *records)).collect();
+    assert_eq!(found, expected);
+    let (code, out) = job.verify(&[]);
+    assert_eq!(code, Some(0), "{out}");
+}
+
+#[test]
+fn every_compression_is_read() {
+    let job = Job::new(Server::MariaDb, "compressed");
+    create(&job.topic, &[]);
+    for (index, codec) in (0..).zip(["none", "gzip", "snappy", "lz4", "zstd"]) {
+        let producer = producer(&[("compression.codec", codec), ("linger.ms", "50")]);
+        send(&producer, &job.topic, (1..=200).map(|n| tweet(index * 1_000 + n, 300)));
+    }
+    job.run();
+    assert_totals(&job, &[("tweets", 1_000)]);
+}
+
+/// What a producer takes back was never there; the markers are offsets without a record.
+#[test]
+fn aborted_transactions_are_not_counted() {
+    let job = Job::new(Server::MariaDb, "aborted");
+    create(&job.topic, &[]);
+    let producer = producer(&[("transactional.id", &job.topic)]);
+    producer.init_transactions(SOON).unwrap();
+    for (round, commits) in (0..).zip([true, false, true, false]) {
+        producer.begin_transaction().unwrap();
+        send(&producer, &job.topic, (1..=50).map(|n| tweet(round * 100 + n, 0)));
+        let end = if commits {
+            producer.commit_transaction(SOON)
+        } else {
+            producer.abort_transaction(SOON)
+        };
+        end.unwrap();
+    }
+    job.run();
+    assert_totals(&job, &[("tweets", 100)]);
+}
+
+#[test]
+fn tombstones_and_records_of_ten_megabytes() {
+    let job = Job::new(Server::MariaDb, "sizes");
+    create(&job.topic, &[("max.message.bytes", "12000000")]);
+    let producer = producer(&[("message.max.bytes", "12000000")]);
+    send(&producer, &job.topic, [tweet(1, 0), tweet(2, 10 << 20)]);
+    producer.send(BaseRecord::<_, ()>::to(&job.topic).key("3")).map_err(|(e, _)| e).unwrap();
+    send(&producer, &job.topic, [tweet(4, 10 << 20), tweet(5, 0)]);
+    job.run();
+    assert_totals(&job, &[("tombstone", 1), ("tweets", 4)]);
+}
+
+/// A running job that reads `records` records of its topic before this returns.
+fn running(job: &Job, records: u64) -> Running {
+    let mut command = job.command("run", &[]);
+    let child = Running::start(command.stderr(Stdio::piped()).stdout(Stdio::null()));
+    let (mut sql, deadline) = (job.sql(), Instant::now() + SOON);
+    while sql.records_counted() < records {
+        assert!(Instant::now() < deadline, "{records} records are not counted");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child
+}
+
+/// The exit code, in bounded time, and what was said.
+fn end(mut child: Running) -> (Option<i32>, String) {
+    let deadline = Instant::now() + 2 * SOON;
+    let status = loop {
+        if let Some(status) = child.0.try_wait().unwrap() {
+            break status;
+        }
+        assert!(Instant::now() < deadline, "it goes on");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    let mut said = String::new();
+    child.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    (status.code(), said)
+}
+
+/// Retention overtakes a job that was paused: it stops and names both offsets, and what it had
+/// counted stays.
+#[test]
+fn a_paused_job_that_retention_overtakes_stops() {
+    let job = Job::new(Server::MariaDb, "overtaken");
+    create(&job.topic, &[]);
+    let producer = producer(&[]);
+    send(&producer, &job.topic, (1..=100).map(|n| tweet(n, 0)));
+    let child = running(&job, 100);
+    child.signal(Signal::SIGSTOP);
+    send(&producer, &job.topic, (101..=20_000).map(|n| tweet(n, 2_000)));
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(&job.topic, 0, Offset::Offset(19_000)).unwrap();
+    block_on(admin().delete_records(&list, &AdminOptions::new())).unwrap();
+    child.signal(Signal::SIGCONT);
+    let (code, said) = end(child);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("oldest record is 19000") && said.contains("--accept-gap"), "{said}");
+    assert!(job.sql().records_counted() < 19_000, "it jumped");
+    assert_eq!(job.verify(&[]).0, Some(3), "what is gone cannot be called equal");
+}
