@@ -35,7 +35,7 @@ use crate::progress::{self, Stored};
 use crate::sink::committer::{self, Channels, Counters};
 use crate::sink::gather::Order;
 use crate::sink::{Identity, Sink, Transaction};
-use crate::source::{Assignment, Found, Topic};
+use crate::source::{Assignment, Found, SourceError, Topic};
 use crate::{dead_letters, sink::SinkError};
 use dataflows::{Restored, Table};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -91,6 +91,8 @@ enum News {
     Partitions(Vec<Assignment>),
     /// A dead letter that is to be tried again, and its record if the topic still holds it.
     Retry(DeadLetter, Option<Found>),
+    /// The topic is not the one that was read before.
+    Changed(SourceError),
 }
 
 /// What all workers of the process share.
@@ -176,7 +178,7 @@ fn note_offsets(committed: &Committed) -> Box<dyn Fn(&Transaction) + Send> {
     let committed = committed.clone();
     Box::new(move |transaction| {
         let rows = transaction.tables[usize::from(progress_table())].upserts.iter();
-        committed.note(rows.map(Stored::of).map(|stored| (stored.partition, stored.next)));
+        committed.note(rows.map(Stored::of));
     })
 }
 
@@ -189,7 +191,7 @@ fn begin<T: Topic>(
 ) -> Result<(Vec<Assignment>, Watcher), RunError> {
     let assignments = topic.plan(stored)?;
     let known = assignments.iter().map(|assignment| assignment.partition).collect();
-    committed.note(stored.iter().map(|stored| (stored.partition, stored.next)));
+    committed.note(stored.iter().cloned());
     let watcher = Watcher::start(topic.watch()?, known, committed, letters)
         .map_err(|source| RunError::System { doing: "starting the watcher", source })?;
     Ok((assignments, watcher))

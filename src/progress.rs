@@ -4,6 +4,10 @@
 //! time *e*, so they leave in one transaction: that is the whole of exactly-once. The newest
 //! position of a partition is the greatest, so this is `Latest` again.
 //!
+//! Beside the last record stands an older one, the anchor. A topic that is deleted and made anew while
+//! the job runs soon has its own last record here; the anchor is still the old topic's for a minute,
+//! in which the watcher, or the next start, finds another record at its offset.
+//!
 //! Restore: as `users`. The rows are read a second time, before the workers start, to know where
 //! to read on ([`Stored`]).
 
@@ -15,6 +19,11 @@ use dataflows::{Epoch, Row, Rows, Value};
 use differential_dataflow::VecCollection;
 use differential_dataflow::operators::CountTotal;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// How long a record is only the next anchor; several times what the watcher needs to look at one.
+const ANCHOR_AGE: Duration = Duration::from_mins(1);
 
 /// The declaration.
 pub const TABLE: Table = Table {
@@ -28,10 +37,12 @@ pub const TABLE: Table = Table {
         Column::new("last_offset", Kind::OptionalSigned, "offset of the last record read"),
         Column::new("last_ms", Kind::OptionalSigned, "its timestamp, ms since 1970"),
         Column::new("last_hash", Kind::OptionalSigned, "its hash, to know it again"),
+        Column::new("anchor_offset", Kind::OptionalSigned, "offset of a record read long before"),
+        Column::new("anchor_hash", Kind::OptionalSigned, "its hash, to know the topic again"),
     ],
     key: 2,
     restore: Restore::FromRows,
-    version: 1,
+    version: 2,
 };
 
 /// How far a partition is counted. The order compares `next_offset` first.
@@ -40,6 +51,7 @@ pub struct Progress {
     next_offset: u64,
     start_offset: u64,
     last: Option<Last>,
+    anchor: Option<Anchor>,
 }
 
 /// The last record read, so that a restart can tell whether the topic is still the same.
@@ -53,20 +65,61 @@ pub struct Last {
     pub hash: u64,
 }
 
+/// A record by which a topic is known again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Anchor {
+    /// Its offset.
+    pub offset: u64,
+    /// Its [`crate::source::fingerprint`].
+    pub hash: u64,
+}
+
+impl Last {
+    /// This record as an anchor.
+    pub fn anchor(self) -> Anchor {
+        Anchor { offset: self.offset, hash: self.hash }
+    }
+}
+
+/// The anchors of one worker's partitions: each at least [`ANCHOR_AGE`] older than the last record,
+/// but for the first one.
+#[derive(Debug, Default)]
+pub struct Anchors(BTreeMap<u32, (Anchor, Anchor, Instant)>);
+
+impl Anchors {
+    /// Begins with an anchor that was just compared with the topic.
+    pub fn begin(&mut self, partition: u32, anchor: Anchor) {
+        self.0.insert(partition, (anchor, anchor, Instant::now()));
+    }
+
+    /// The anchor to store beside the last record.
+    pub fn reach(&mut self, reached: &Reached) -> Anchor {
+        let last = Anchor { offset: reached.offset, hash: reached.hash };
+        let first = || (last, last, Instant::now());
+        let (anchor, next, since) = self.0.entry(reached.partition).or_insert_with(first);
+        if since.elapsed() >= ANCHOR_AGE {
+            (*anchor, *next, *since) = (*next, last, Instant::now());
+        }
+        *anchor
+    }
+}
+
 /// Updates of the progress collection: partition, and how far it came.
 pub type Update = (u32, Latest<Progress>);
 
 /// The update of a partition that is read from now on.
 pub fn assigned(assignment: &Assignment) -> Update {
     let Assignment { partition, start, next, .. } = *assignment;
-    (partition, Latest(Progress { next_offset: next, start_offset: start, last: None }))
+    let progress = Progress { next_offset: next, start_offset: start, last: None, anchor: None };
+    (partition, Latest(progress))
 }
 
 /// The update of a partition that was read up to `reached`.
-pub fn reached(start: u64, reached: &Reached) -> Update {
+pub fn reached(start: u64, reached: &Reached, anchor: Anchor) -> Update {
     let last = Last { offset: reached.offset, ms: reached.timestamp_ms, hash: reached.hash };
     let next_offset = reached.offset + 1;
-    (reached.partition, Latest(Progress { next_offset, start_offset: start, last: Some(last) }))
+    let (start_offset, last, anchor) = (start, Some(last), Some(anchor));
+    (reached.partition, Latest(Progress { next_offset, start_offset, last, anchor }))
 }
 
 /// A row of the table as a start needs it.
@@ -80,6 +133,8 @@ pub struct Stored {
     pub next: u64,
     /// The last record read, where there was one.
     pub last: Option<Last>,
+    /// A record read long before that one.
+    pub anchor: Option<Anchor>,
 }
 
 impl Stored {
@@ -91,8 +146,8 @@ impl Stored {
         let Some((partition, Latest(progress))) = state(row) else {
             panic!("a restored row has no meaning: {row:?}");
         };
-        let Progress { next_offset, start_offset, last } = progress;
-        Stored { partition, start: start_offset, next: next_offset, last }
+        let Progress { next_offset, start_offset, last, anchor } = progress;
+        Stored { partition, start: start_offset, next: next_offset, last, anchor }
     }
 }
 
@@ -108,9 +163,11 @@ pub fn build<'scope>(
 }
 
 fn row(topic: &str, partition: u32, progress: &Progress) -> Row {
-    let last = |field: fn(&Last) -> u64| match &progress.last {
-        Some(last) => Value::Int(field(last).cast_signed()),
-        None => Value::Null,
+    let last = |field: fn(&Last) -> u64| {
+        Value::optional(progress.last.as_ref().map(|last| field(last).cast_signed()))
+    };
+    let anchor = |field: fn(&Anchor) -> u64| {
+        Value::optional(progress.anchor.as_ref().map(|anchor| field(anchor).cast_signed()))
     };
     Box::new([
         Value::Text(topic.into()),
@@ -120,6 +177,8 @@ fn row(topic: &str, partition: u32, progress: &Progress) -> Row {
         last(|last| last.offset),
         last(|last| last.ms),
         last(|last| last.hash),
+        anchor(|anchor| anchor.offset),
+        anchor(|anchor| anchor.hash),
     ])
 }
 
@@ -134,20 +193,44 @@ fn state(row: &Row) -> Option<Update> {
             hash: hash.as_i64()?.cast_unsigned(),
         }),
     };
-    let progress = Progress { next_offset: number(3)?, start_offset: number(2)?, last };
+    let anchor = match (row.get(7)?, row.get(8)?) {
+        (Value::Null, Value::Null) => None,
+        (offset, hash) => Some(Anchor {
+            offset: offset.as_i64()?.cast_unsigned(),
+            hash: hash.as_i64()?.cast_unsigned(),
+        }),
+    };
+    let progress = Progress { next_offset: number(3)?, start_offset: number(2)?, last, anchor };
     Some((u32::try_from(number(1)?).ok()?, Latest(progress)))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Last, Latest, Progress, row, state};
+    use super::{Anchor, Anchors, Last, Latest, Progress, Reached, row, state};
+    use std::time::Instant;
 
     #[test]
     fn a_row_restores_to_what_it_was_made_from() {
         let last = Last { offset: 8, ms: 1_700_000_000_000, hash: u64::MAX - 5 };
         for last in [None, Some(last)] {
-            let progress = Progress { next_offset: 9, start_offset: 4, last };
+            let anchor = last.map(Last::anchor);
+            let progress = Progress { next_offset: 9, start_offset: 4, last, anchor };
             assert_eq!(state(&row("tweets", 3, &progress)), Some((3, Latest(progress))));
+        }
+    }
+
+    #[test]
+    fn an_anchor_is_older_than_its_age() {
+        let mut anchors = Anchors::default();
+        let reached = |offset| Reached { partition: 0, offset, timestamp_ms: 0, hash: offset ^ 1 };
+        assert_eq!(anchors.reach(&reached(5)).offset, 5);
+        assert_eq!(anchors.reach(&reached(6)), Anchor { offset: 5, hash: 4 });
+        for (offset, expected) in [(7, 5), (8, 7), (9, 8)] {
+            let Some((_, _, since)) = anchors.0.get_mut(&0) else { panic!("it is known") };
+            let Some(past) = Instant::now().checked_sub(super::ANCHOR_AGE) else { return };
+            *since = past;
+            assert_eq!(anchors.reach(&reached(offset)).offset, expected);
+            assert_eq!(anchors.reach(&reached(offset)).offset, expected);
         }
     }
 }

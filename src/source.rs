@@ -7,7 +7,7 @@
 
 pub mod kafka;
 
-use crate::progress::Stored;
+use crate::progress::{Anchor, Stored};
 use std::collections::BTreeMap;
 
 /// A fault of a source.
@@ -114,6 +114,8 @@ pub struct Assignment {
     pub next: u64,
     /// The offset at which to stop; `None` = read on for ever.
     pub until: Option<u64>,
+    /// A record before `next` that the topic was just seen to hold.
+    pub anchor: Option<Anchor>,
 }
 
 /// One record, borrowed from the source until it is decoded.
@@ -187,11 +189,15 @@ pub trait Topic: Send + Sync + 'static {
     fn watch(&self) -> Result<Self::Watch, SourceError>;
 }
 
-/// A look at the whole topic beside the workers. Nothing that is exact hangs on it.
+/// A look at the whole topic beside the workers.
 pub trait Watch: Send + 'static {
     /// Partitions that are not among `known`, each from its first record on; none where reading
     /// ends at the end seen at the start.
     fn added(&mut self, known: &[u32]) -> Result<Vec<Assignment>, SourceError>;
+
+    /// Whether the partition still is the one that was read, as far as its anchor tells: else
+    /// [`SourceError::Changed`].
+    fn compare(&mut self, stored: &Stored) -> Result<(), SourceError>;
 
     /// Reads one record again; `None` if the topic does not hold it any more.
     fn record(&mut self, partition: u32, offset: u64) -> Result<Option<Found>, SourceError>;

@@ -216,7 +216,7 @@ impl Check<'_> {
         let plan = Plan::new(&config.topic, identity.tables.clone(), settings);
         let snapshot = Snapshot::read(&plan, self.sink, &identity)?;
         let base = Base::read(&plan, settings, &identity)?;
-        let mut recount = Recount::new(&plan, config.decode, &snapshot.letters);
+        let mut recount = Recount::new(&plan, config.decode, &snapshot.letters, &snapshot.offsets);
         let before = base.begin(&mut recount, topic, &snapshot.letters, stop)?;
         read(topic, &base.ranges(&snapshot.offsets), stop, &mut recount)?;
         let summary = Summary {

@@ -59,7 +59,7 @@ fn an_offset_that_is_gone_is_an_error_and_no_jump() {
         settings: Vec::new(),
     };
     let mut source = KafkaTopic::new(config).unwrap().open(Box::new(|| {})).unwrap();
-    let assignment = Assignment { partition: 0, start: 0, next: 0, until: None };
+    let assignment = Assignment { partition: 0, start: 0, next: 0, until: None, anchor: None };
     source.assign(&assignment).unwrap();
     let deadline = Instant::now() + Duration::from_secs(20);
     let error = loop {

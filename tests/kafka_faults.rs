@@ -167,3 +167,29 @@ fn a_paused_job_that_retention_overtakes_stops() {
     assert!(job.sql().records_counted() < 19_000, "it jumped");
     assert_eq!(job.verify(&[]).0, Some(3), "what is gone cannot be called equal");
 }
+
+/// A topic that is made anew under the running job stops it, within the minute in which the anchor
+/// still is the old topic's; every later start says so too, also when the new topic's own records
+/// were counted meanwhile.
+#[test]
+fn a_topic_made_anew_under_a_running_job_stops_it() {
+    let job = Job::new(Server::MariaDb, "made_anew");
+    create(&job.topic, &[]);
+    send(&producer(&[]), &job.topic, (1..=100).map(|n| tweet(n, 0)));
+    let child = running(&job, 100);
+    block_on(admin().delete_topics(&[&job.topic], &AdminOptions::new())).unwrap();
+    std::thread::sleep(Duration::from_secs(2));
+    create(&job.topic, &[]);
+    // A producer of its own: the old one remembers the old topic.
+    send(&producer(&[]), &job.topic, (1_001..=1_200).map(|n| tweet(n, 0)));
+    let (code, said) = end(child);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("is not the one that was read before"), "{said}");
+    let counted = job.sql().records_counted();
+    assert_eq!(counted, 200, "the case to test is that the new topic's records were counted");
+    let (code, said) = job.call("run", &["--until-end"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("the record at offset 99 is another one"), "{said}");
+    assert_eq!(job.sql().records_counted(), 200);
+    assert_eq!(job.verify(&[]).0, Some(1), "the topic never held what is counted");
+}

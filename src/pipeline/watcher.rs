@@ -1,14 +1,14 @@
 //! One thread of process 0 that keeps an eye on the topic while the workers read.
 //!
-//! It finds partitions that were added, reads dead letters' records that are to be tried again, and
-//! tells the topic's own tools how far the tables are.
-//! Nothing of a run's exactness hangs on it: what it finds is handed to worker 0, who assigns it
-//! like any other partition, and where to read on stands in the tables alone. So no fault of it
-//! ends a run; it says what is wrong and tries again.
+//! It finds partitions that were added, reads dead letters' records that are to be tried again,
+//! notices that the topic was made anew, and tells the topic's own tools how far the tables are.
+//! What it finds is handed to worker 0; where to read on stands in the tables alone. A fault of its
+//! own ends no run: it says what is wrong and tries again. A topic that is another one does.
 
 use super::News;
 use crate::dead_letters::DeadLetter;
 use crate::error::one_line;
+use crate::progress::Stored;
 use crate::source::{SourceError, Watch};
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -16,22 +16,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How often the topic is asked for new partitions; they are to be read within 30 s.
+/// How often the topic is looked at: partitions that were added are to be read within 30 s, and a
+/// topic that was made anew is to be noticed while the anchors still are the old one's.
 const DISCOVERY: Duration = Duration::from_secs(10);
 /// How often the offsets are published.
 const PUBLISHING: Duration = Duration::from_secs(1);
 
-/// The offset to read next of each partition, as committed; shared with the committer.
+/// How far each partition is committed; shared with the committer.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Committed(Arc<Mutex<BTreeMap<u32, u64>>>);
+pub(super) struct Committed(Arc<Mutex<BTreeMap<u32, Stored>>>);
 
 impl Committed {
     /// Notes what a commit, or the restored tables, say.
-    pub(super) fn note(&self, offsets: impl Iterator<Item = (u32, u64)>) {
+    pub(super) fn note(&self, offsets: impl Iterator<Item = Stored>) {
+        let offsets = offsets.map(|stored| (stored.partition, stored));
         self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(offsets);
     }
 
-    fn all(&self) -> BTreeMap<u32, u64> {
+    fn all(&self) -> BTreeMap<u32, Stored> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -60,6 +62,7 @@ impl Watcher {
             pending: Vec::new(),
             news,
             published: BTreeMap::new(),
+            compared: BTreeMap::new(),
         };
         let thread = std::thread::Builder::new()
             .name("watcher".to_owned())
@@ -85,6 +88,7 @@ struct Watching<W> {
     pending: Vec<DeadLetter>,
     news: Sender<News>,
     published: BTreeMap<u32, u64>,
+    compared: BTreeMap<u32, Stored>,
 }
 
 impl<W: Watch> Watching<W> {
@@ -103,7 +107,11 @@ impl<W: Watch> Watching<W> {
             }
             if !is_over && result.is_ok() && looked.elapsed() >= DISCOVERY {
                 looked = Instant::now();
-                result = self.discover();
+                result = self.discover().and_then(|()| self.compare());
+            }
+            if let Err(error @ SourceError::Changed { .. }) = result {
+                let _ = self.news.send(News::Changed(error));
+                return;
             }
             let did_answer = std::mem::replace(&mut answers, result.is_ok());
             if let Err(error) = result
@@ -118,10 +126,22 @@ impl<W: Watch> Watching<W> {
     }
 
     fn publish(&mut self) -> Result<(), SourceError> {
-        let committed = self.committed.all();
+        let committed = self.committed.all().into_iter();
+        let committed = committed.map(|(partition, stored)| (partition, stored.next)).collect();
         if committed != self.published {
             self.watch.publish(&committed)?;
             self.published = committed;
+        }
+        Ok(())
+    }
+
+    /// Looks whether the partitions that were read on still are the same.
+    fn compare(&mut self) -> Result<(), SourceError> {
+        for (partition, stored) in self.committed.all() {
+            if self.compared.get(&partition) != Some(&stored) {
+                self.watch.compare(&stored)?;
+                self.compared.insert(partition, stored);
+            }
         }
         Ok(())
     }

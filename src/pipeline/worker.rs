@@ -71,6 +71,7 @@ pub(super) fn run<T: Topic>(timely: &mut Worker, shared: &Shared<T>) -> WorkerSu
             epoch: 0,
             outstanding: Outstanding::default(),
             assigned: None,
+            anchors: progress::Anchors::default(),
             is_bounded: false,
             clock: None,
             news: None,
@@ -105,6 +106,7 @@ struct Reader<'a, T: Topic> {
     outstanding: Outstanding,
     /// The partitions of this worker; `None` until worker 0 has told.
     assigned: Option<Vec<Assignment>>,
+    anchors: progress::Anchors,
     /// Whether reading ends at an offset that was seen at the start.
     is_bounded: bool,
     /// On worker 0, once the rows are restored: the newest epoch announced, and when.
@@ -163,7 +165,7 @@ impl<T: Topic> Reader<'_, T> {
                 self.flow.closings.borrow_mut().push_back((self.epoch, now_us()));
                 return Ok(());
             }
-            self.hear();
+            self.hear()?;
             self.tick();
             if self.poll()? > 0 {
                 timely.step();
@@ -201,7 +203,7 @@ impl<T: Topic> Reader<'_, T> {
 
     /// On worker 0: every worker learns of partitions that were added to the topic; records that
     /// are to be tried again enter here.
-    fn hear(&mut self) {
+    fn hear(&mut self) -> Result<(), SourceError> {
         let news: Vec<_> = self.news.iter().flat_map(Receiver::try_iter).collect();
         for news in news {
             match news {
@@ -210,8 +212,10 @@ impl<T: Topic> Reader<'_, T> {
                     self.flow.control.flush();
                 }
                 News::Retry(letter, record) => self.retry(&letter, record.as_ref()),
+                News::Changed(error) => return Err(error),
             }
         }
+        Ok(())
     }
 
     /// Tries a record again. What it becomes and what becomes of its row enter at one epoch, hence
@@ -298,6 +302,9 @@ impl<T: Topic> Reader<'_, T> {
             // mean another place after a crash.
             let (partition, position) = progress::assigned(assignment);
             inputs.progress.update(partition, position);
+            if let Some(anchor) = assignment.anchor {
+                self.anchors.begin(partition, anchor);
+            }
         }
         inputs.flush();
         self.assigned.get_or_insert_default().extend(mine);
@@ -319,7 +326,7 @@ impl<T: Topic> Reader<'_, T> {
             return Ok(0);
         }
         let (settings, decoded) = (self.shared.config.decode, &mut self.decoded);
-        let refusals = &mut self.refusals;
+        let (refusals, anchors) = (&mut self.refusals, &mut self.anchors);
         let mut bytes = 0;
         let limit = usize::try_from(room.min(POLL_RECORDS)).unwrap_or(usize::MAX);
         let records = self.source.poll(limit, &mut |polled| match polled {
@@ -330,7 +337,8 @@ impl<T: Topic> Reader<'_, T> {
             Polled::Reached(reached) => {
                 let of = |assignment: &&Assignment| assignment.partition == reached.partition;
                 let start = assigned.iter().find(of).map_or(0, |assignment| assignment.start);
-                let (partition, position) = progress::reached(start, &reached);
+                let anchor = anchors.reach(&reached);
+                let (partition, position) = progress::reached(start, &reached, anchor);
                 inputs.progress.update(partition, position);
             }
         })? as u64;

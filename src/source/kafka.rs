@@ -11,7 +11,7 @@
 use super::{
     Assignment, Found, Polled, Reached, Record, Source, SourceError, Topic, Watch, fingerprint,
 };
-use crate::progress::Stored;
+use crate::progress::{Anchor, Last, Stored};
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
@@ -239,20 +239,37 @@ impl KafkaTopic {
             }
             return Err(SourceError::Gap { topic: topic.clone(), partition, next, low });
         }
-        if let Some(last) = stored.last {
-            match self.record_at(consumer, partition, last.offset, (low, high))? {
-                Some((_, hash)) if hash != last.hash => {
-                    return changed(format!("the record at offset {} is another one", last.offset));
-                }
-                Some(_) => {}
-                None => tracing::warn!(
-                    partition,
-                    last.offset,
-                    "the last record read is gone, so nothing shows that the topic is the same"
-                ),
-            }
+        let mut known = stored.last.is_none();
+        for anchor in [stored.last.map(Last::anchor), stored.anchor].into_iter().flatten() {
+            known |= self.holds(consumer, partition, anchor, (low, high))?;
+        }
+        if !known {
+            tracing::warn!(
+                partition,
+                stored.next,
+                "the last record read is gone, so nothing shows that the topic is the same"
+            );
         }
         Ok(stored.next)
+    }
+
+    /// Whether a record is still there; [`SourceError::Changed`] if it is another one.
+    fn holds(
+        &self,
+        consumer: &BaseConsumer<Context>,
+        partition: u32,
+        anchor: Anchor,
+        marks: (u64, u64),
+    ) -> Result<bool, SourceError> {
+        let Anchor { offset, hash } = anchor;
+        match self.record_at(consumer, partition, offset, marks)? {
+            Some((_, found)) if found != hash => Err(SourceError::Changed {
+                topic: self.config.topic.clone(),
+                partition,
+                reason: format!("the record at offset {offset} is another one"),
+            }),
+            found => Ok(found.is_some()),
+        }
     }
 
     /// Reads one record again, with its hash; `None` if retention, compaction or an abort has removed it.
@@ -322,7 +339,8 @@ impl Topic for KafkaTopic {
         }
         let assign = |partition| {
             let marks = self.watermarks(&consumer, partition)?;
-            let (start, next) = match stored.iter().find(|stored| stored.partition == partition) {
+            let known = stored.iter().find(|stored| stored.partition == partition);
+            let (start, next) = match known {
                 Some(stored) => (stored.start, self.resume(&consumer, stored, marks)?),
                 // A partition that was added to a topic that is read already counts from its start.
                 None if !stored.is_empty() => (marks.0, marks.0),
@@ -332,7 +350,8 @@ impl Topic for KafkaTopic {
                 }
             };
             let until = self.config.until_end.then_some(marks.1);
-            Ok(Assignment { partition, start, next, until })
+            let anchor = known.and_then(|stored| stored.last.map(Last::anchor).or(stored.anchor));
+            Ok(Assignment { partition, start, next, until, anchor })
         };
         partitions.into_iter().map(assign).collect()
     }
@@ -364,9 +383,15 @@ impl Watch for KafkaWatch {
         let partitions = self.topic.partitions(&self.consumer)?.into_iter();
         let assign = |partition| {
             let (low, _) = self.topic.watermarks(&self.consumer, partition)?;
-            Ok(Assignment { partition, start: low, next: low, until: None })
+            Ok(Assignment { partition, start: low, next: low, until: None, anchor: None })
         };
         partitions.filter(|number| !known.contains(number)).map(assign).collect()
+    }
+
+    fn compare(&mut self, stored: &Stored) -> Result<(), SourceError> {
+        let Some(anchor) = stored.anchor else { return Ok(()) };
+        let marks = self.topic.watermarks(&self.consumer, stored.partition)?;
+        self.topic.holds(&self.consumer, stored.partition, anchor, marks).map(drop)
     }
 
     fn record(&mut self, partition: u32, offset: u64) -> Result<Option<Found>, SourceError> {

@@ -9,7 +9,7 @@ use super::runs::{Key, Runs};
 use super::topic::Range;
 use super::{Plan, VerifyError};
 use crate::decode::{self, Settings};
-use crate::progress::Last;
+use crate::progress::{Anchor, Last, Stored};
 use crate::source::Record;
 use dataflows::latest::Version;
 use dataflows::{Event, Row, Value};
@@ -28,6 +28,9 @@ pub(super) struct Recount<'a> {
     models: Vec<(u8, &'static Model)>,
     runs: Runs,
     last: BTreeMap<u32, Last>,
+    /// What the tables say are the records by which the topic is known; not those that were seen
+    /// to be others.
+    anchors: BTreeMap<u32, Anchor>,
     decoded: Vec<Event>,
     /// Records seen.
     pub(super) records: u64,
@@ -36,11 +39,27 @@ pub(super) struct Recount<'a> {
 }
 
 impl<'a> Recount<'a> {
-    pub(super) fn new(plan: &'a Plan, settings: Settings, letters: &'a Places) -> Self {
+    pub(super) fn new(
+        plan: &'a Plan,
+        settings: Settings,
+        letters: &'a Places,
+        offsets: &[Stored],
+    ) -> Self {
         let models = MODELS.iter().map(|model| (plan.index(model.table), model)).collect();
         let (last, decoded) = (BTreeMap::new(), Vec::new());
-        let runs = Runs::new(plan.memory);
-        Recount { plan, settings, letters, models, runs, last, decoded, records: 0, countable: 0 }
+        let anchor = |stored: &Stored| Some((stored.partition, stored.anchor?));
+        Recount {
+            plan,
+            settings,
+            letters,
+            models,
+            runs: Runs::new(plan.memory),
+            last,
+            anchors: offsets.iter().filter_map(anchor).collect(),
+            decoded,
+            records: 0,
+            countable: 0,
+        }
     }
 
     /// Goes on from a row that was right at some commit.
@@ -59,6 +78,9 @@ impl<'a> Recount<'a> {
     pub(super) fn record(&mut self, record: Record<'_>, hash: u64) -> Result<(), VerifyError> {
         let Record { partition, offset, timestamp_ms, .. } = record;
         self.last.insert(partition, Last { offset, ms: timestamp_ms, hash });
+        if self.anchors.get(&partition).is_some_and(|at| at.offset == offset && at.hash != hash) {
+            self.anchors.remove(&partition);
+        }
         self.records += 1;
         self.count(record)
     }
@@ -124,6 +146,10 @@ impl<'a> Recount<'a> {
             let field = |field: fn(Last) -> u64| {
                 Value::optional(last.map(|last| field(last).cast_signed()))
             };
+            let anchor = self.anchors.get(&range.partition);
+            let anchored = |field: fn(&Anchor) -> u64| {
+                Value::optional(anchor.map(|anchor| field(anchor).cast_signed()))
+            };
             let topic = Value::Text(self.plan.topic.as_str().into());
             let key: Row = [topic.clone(), Value::UInt(u64::from(range.partition))].into();
             let row: Row = [
@@ -134,6 +160,8 @@ impl<'a> Recount<'a> {
                 field(|last| last.offset),
                 field(|last| last.ms),
                 field(|last| last.hash),
+                anchored(|anchor| anchor.offset),
+                anchored(|anchor| anchor.hash),
             ]
             .into();
             self.add((table, key), State::Row(row))?;

@@ -63,7 +63,8 @@ impl Topic for MemoryTopic {
         let assign = |(partition, payloads): (u32, &Vec<Vec<u8>>)| {
             let stored = stored.iter().find(|stored| stored.partition == partition);
             let next = stored.map_or(0, |stored| stored.next);
-            Assignment { partition, start: 0, next, until: Some(payloads.len() as u64) }
+            let until = Some(payloads.len() as u64);
+            Assignment { partition, start: 0, next, until, anchor: None }
         };
         Ok((0..).zip(self.partitions.iter()).map(assign).collect())
     }
@@ -83,6 +84,10 @@ pub struct Unwatched;
 impl Watch for Unwatched {
     fn added(&mut self, _known: &[u32]) -> Result<Vec<Assignment>, SourceError> {
         Ok(Vec::new())
+    }
+
+    fn compare(&mut self, _stored: &Stored) -> Result<(), SourceError> {
+        Ok(())
     }
 
     fn record(&mut self, _partition: u32, _offset: u64) -> Result<Option<Found>, SourceError> {
