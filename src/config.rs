@@ -53,14 +53,18 @@ impl RunConfig {
         }
     }
 
+    /// The part of the fingerprint that says what is read from where.
+    pub fn place(&self) -> String {
+        format!(" topic={} from={} ", self.topic, self.from)
+    }
+
     /// What the rows mean, readable: a start with another one must not go on from them.
     pub fn fingerprint(&self, tables: &[dataflows::Table]) -> String {
         use std::fmt::Write;
         let mut text = format!(
-            "decoder={} topic={} from={} require_location={} names={}",
+            "decoder={}{}require_location={} names={}",
             decode::VERSION,
-            self.topic,
-            self.from,
+            self.place(),
             self.decode.require_location,
             self.decode.names
         );

@@ -18,6 +18,9 @@ pub enum RunError {
     /// The dataflow engine did not start.
     #[error("the dataflow engine did not start: {0}; is --workers a number this machine can run?")]
     Engine(String),
+    /// A signal came before the tables were rebuilt.
+    #[error("stopped before the end; the tables are as they were, and the same command goes on")]
+    RebuildStopped,
     /// The operating system refused something that a run cannot do without.
     #[error("{doing} failed")]
     System {
@@ -34,7 +37,7 @@ impl RunError {
         let operator = match self {
             RunError::Source(error) => error.is_operators(),
             RunError::Sink(error) => error.is_operators(),
-            RunError::Engine(_) | RunError::System { .. } => false,
+            RunError::Engine(_) | RunError::System { .. } | RunError::RebuildStopped => false,
         };
         if operator { 2 } else { 1 }
     }

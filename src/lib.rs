@@ -12,6 +12,7 @@
 //! | [`pipeline`] | one worker from poll to gather, and its loop |
 //! | [`produce`] | a file or synthetic tweets into a topic |
 //! | [`verify`] | recounts the topic by another code path, compares row by row |
+//! | [`rebuild`] | the topic counted again into twins of all tables, which take their place |
 //! | [`schema`] | prints DDL and grants |
 //! | [`cli`], [`config`], [`error`], [`bar`] | arguments to configuration to exit code; what is seen meanwhile |
 
@@ -26,6 +27,7 @@ pub mod fuzzing;
 pub mod pipeline;
 pub mod produce;
 pub mod progress;
+pub mod rebuild;
 pub mod schema;
 pub mod sink;
 pub mod source;

@@ -59,6 +59,12 @@ pub fn progress_table() -> u8 {
     u8::try_from(dataflows::ALL.len()).expect("there are fewer than 255 tables")
 }
 
+impl<T> Shared<T> {
+    fn is_ending(&self) -> bool {
+        self.stop.load(Ordering::Relaxed) || self.ended.load(Ordering::Relaxed)
+    }
+}
+
 /// What a run did.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Summary {
@@ -74,6 +80,18 @@ pub struct Summary {
     pub rows: u64,
     /// Commits whose outcome was decided by reading the position.
     pub resolved: u64,
+}
+
+impl Summary {
+    /// Adds a run that followed.
+    pub fn add(&mut self, next: &Summary) {
+        self.records += next.records;
+        self.bytes += next.bytes;
+        self.elapsed += next.elapsed;
+        self.commits += next.commits;
+        self.rows += next.rows;
+        self.resolved += next.resolved;
+    }
 }
 
 /// What worker 0 has beyond the others.
@@ -99,8 +117,10 @@ enum News {
 struct Shared<T> {
     config: RunConfig,
     topic: T,
-    /// Set by a signal, by the first fault, and by the committer's end.
+    /// Set by whoever wants the run to end.
     stop: Arc<AtomicBool>,
+    /// Set by the first fault, and by the committer's end.
+    ended: Arc<AtomicBool>,
     /// The first fault of a worker.
     fault: Mutex<Option<RunError>>,
     /// Taken by worker 0.
@@ -125,7 +145,7 @@ pub fn run<T: Topic, S: Sink>(
     let (rows_in, rows) = sync_channel(4);
     let (requests_in, requests) = channel();
     let (orders, orders_out) = tokio::sync::mpsc::channel(1);
-    let durable = Committed::default();
+    let (durable, ended) = (Committed::default(), Arc::<AtomicBool>::default());
     let channels = Channels {
         offsets: offsets_in,
         rows: rows_in,
@@ -137,7 +157,7 @@ pub fn run<T: Topic, S: Sink>(
             // A row that somebody else wrote has no record to try.
             letter.map(|letter| requests_in.send(letter));
         }),
-        ended: stop.clone(),
+        ended: ended.clone(),
     };
     let retry_for = config.retry_for;
     let (committer, counters) =
@@ -156,7 +176,7 @@ pub fn run<T: Topic, S: Sink>(
         }
     };
     let lead = Mutex::new(Some(Lead { orders, rows, assignments, news }));
-    let shared = Arc::new(Shared { config, topic, stop, fault: Mutex::new(None), lead });
+    let shared = Arc::new(Shared { config, topic, stop, ended, fault: Mutex::new(None), lead });
     let worked = work(&shared);
     // An engine that did not start has not taken it, and the committer would wait for its orders.
     drop(shared.lead.lock().unwrap_or_else(PoisonError::into_inner).take());

@@ -9,6 +9,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use tweetflow::source::kafka::{From, KafkaConfig, KafkaTopic};
 use tweetflow::source::{Assignment, Source, SourceError, Topic};
@@ -54,6 +55,7 @@ fn an_offset_that_is_gone_is_an_error_and_no_jump() {
         topic: topic.clone(),
         group: "tweetflow".to_owned(),
         from: From::Earliest,
+        starts: BTreeMap::new(),
         until_end: false,
         accept_gap: false,
         settings: Vec::new(),

@@ -7,7 +7,7 @@
 
 mod common;
 
-use common::proxy::{Proxy, Verdict};
+use common::proxy::{Proxy, Verdict, proxied};
 use common::{MemoryTopic, Recount, Server, Sql};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -92,15 +92,6 @@ impl Job {
         assert_eq!(self.sql.recount(), expected);
         summary
     }
-}
-
-/// A proxy in front of the server of `url`, and the URL through it.
-fn proxied(url: &str) -> (Proxy, String) {
-    let (account, place) = url.rsplit_once('@').unwrap();
-    let (server, database) = place.split_once('/').unwrap();
-    let proxy = Proxy::start(server);
-    let through = format!("{account}@{}/{database}", proxy.address);
-    (proxy, through)
 }
 
 /// One of the server's own counts.

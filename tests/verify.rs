@@ -7,10 +7,8 @@ mod common;
 
 use common::job::Job;
 use common::{Running, Server, program, service};
-use rdkafka::admin::{AdminClient, AdminOptions};
-use rdkafka::client::DefaultClientContext;
+use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -21,20 +19,6 @@ on_both_servers! {
     a_dead_letter_is_tried_again_and_counts_once,
     a_topic_whose_form_has_changed_stops_the_job,
     a_baseline_carries_a_check_over_what_the_topic_forgets,
-}
-
-fn block_on<F: Future>(future: F) -> F::Output {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(future)
-}
-
-/// Retention, at once.
-fn delete_below(topic: &str, partition: i32, offset: i64) {
-    let admin: AdminClient<DefaultClientContext> =
-        ClientConfig::new().set("bootstrap.servers", service("TEST_KAFKA")).create().unwrap();
-    let mut list = TopicPartitionList::new();
-    list.add_partition_offset(topic, partition, Offset::Offset(offset)).unwrap();
-    block_on(admin.delete_records(&list, &AdminOptions::new())).unwrap();
 }
 
 fn send(topic: &str, partition: i32, payload: &str) {
@@ -244,7 +228,7 @@ fn a_baseline_carries_a_check_over_what_the_topic_forgets(server: Server) {
     let (code, out) = job.verify(&baseline);
     assert!(code == Some(0) && out.contains("records=1001"), "{out}");
     for partition in 0..2 {
-        delete_below(&job.topic, partition, 100);
+        job.delete_below(partition, 100);
     }
     let (code, out) = job.verify(&[]);
     assert!(code == Some(3) && out.contains("its oldest record is 100"), "{out}");

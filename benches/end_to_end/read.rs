@@ -32,6 +32,7 @@ pub(crate) fn run(mode: Mode, brokers: &str, topic: &str, workers: u32) -> Resul
         topic: topic.to_owned(),
         group: "tweetflow".to_owned(),
         from: From::Earliest,
+        starts: std::collections::BTreeMap::new(),
         until_end: true,
         accept_gap: false,
         settings: Vec::new(),

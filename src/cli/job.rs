@@ -9,6 +9,7 @@ use crate::sink::Prefix;
 use crate::sink::mysql::MySqlSink;
 use crate::source::kafka::{From, KafkaConfig, KafkaTopic};
 use clap::Args;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Arguments that say where the tables are.
@@ -102,16 +103,27 @@ impl DatabaseArgs {
 impl JobArgs {
     /// The topic. Does not connect.
     pub(super) fn topic(&self, until_end: bool, accept_gap: bool) -> Result<KafkaTopic, JobError> {
-        let kafka = KafkaConfig {
+        let kafka = self.kafka(until_end, accept_gap)?;
+        Ok(KafkaTopic::new(kafka).map_err(RunError::from)?)
+    }
+
+    /// The topic's settings.
+    pub(super) fn kafka(&self, until_end: bool, accept_gap: bool) -> Result<KafkaConfig, JobError> {
+        Ok(KafkaConfig {
             brokers: self.brokers.clone(),
             topic: self.topic.clone(),
             group: self.job.clone(),
             from: start(&self.from).map_err(JobError::Argument)?,
+            starts: BTreeMap::new(),
             until_end,
             accept_gap,
             settings: self.kafka.clone(),
-        };
-        Ok(KafkaTopic::new(kafka).map_err(RunError::from)?)
+        })
+    }
+
+    /// The database's URL, from its file where one is named.
+    pub(super) fn database(&self) -> Result<String, JobError> {
+        self.place.database()
     }
 
     /// The database. Does not connect.

@@ -4,9 +4,8 @@
 
 use super::job::{JobArgs, JobError};
 use crate::config::RunConfig;
-use crate::pipeline::{self, Credit};
-use crate::sink::mysql::MySqlSink;
-use crate::source::kafka::KafkaTopic;
+use crate::pipeline::{self, Credit, Summary};
+use crate::rebuild;
 use clap::Args;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -49,16 +48,19 @@ pub(super) struct RunArgs {
     /// Go on behind records that the topic lost before they were read
     #[arg(long, env = "TWEETFLOW_ACCEPT_GAP")]
     accept_gap: bool,
+    /// Count the topic again into new tables, put them in the place of the old ones, and end. The old
+    /// ones are served and written until then. Needs the rights to create, rename and drop tables,
+    /// and twice the room
+    #[arg(long, env = "TWEETFLOW_REBUILD")]
+    rebuild: bool,
 }
 
 /// Runs the command to its end.
 pub(super) fn run(args: &RunArgs, stop: Arc<AtomicBool>) -> ExitCode {
-    let result = prepare(args).and_then(|(topic, sink)| {
-        pipeline::run(config(args), topic, sink, stop).map_err(JobError::Run)
-    });
+    let result = if args.rebuild { rebuild(args, &stop) } else { follow(args, stop) };
     match result {
         Ok(summary) => {
-            let pipeline::Summary { records, bytes, elapsed, commits, rows, resolved } = summary;
+            let Summary { records, bytes, elapsed, commits, rows, resolved } = summary;
             let (seconds, rate) = (elapsed.as_secs_f64(), super::per_second(records, elapsed));
             println!(
                 "done records={records} bytes={bytes} seconds={seconds:.3} \
@@ -70,8 +72,14 @@ pub(super) fn run(args: &RunArgs, stop: Arc<AtomicBool>) -> ExitCode {
     }
 }
 
-fn prepare(args: &RunArgs) -> Result<(KafkaTopic, MySqlSink), JobError> {
-    Ok((args.job.topic(args.until_end, args.accept_gap)?, args.job.sink()?))
+fn follow(args: &RunArgs, stop: Arc<AtomicBool>) -> Result<Summary, JobError> {
+    let (topic, sink) = (args.job.topic(args.until_end, args.accept_gap)?, args.job.sink()?);
+    Ok(pipeline::run(config(args), topic, sink, stop)?)
+}
+
+fn rebuild(args: &RunArgs, stop: &Arc<AtomicBool>) -> Result<Summary, JobError> {
+    let (kafka, database) = (args.job.kafka(true, args.accept_gap)?, args.job.database()?);
+    Ok(rebuild::run(config(args), kafka, &database, stop)?)
 }
 
 fn config(args: &RunArgs) -> RunConfig {

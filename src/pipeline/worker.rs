@@ -83,7 +83,7 @@ pub(super) fn run<T: Topic>(timely: &mut Worker, shared: &Shared<T>) -> WorkerSu
     if let Err(error) = result {
         let mut fault = shared.fault.lock().unwrap_or_else(PoisonError::into_inner);
         fault.get_or_insert(error.into());
-        shared.stop.store(true, Ordering::Relaxed);
+        shared.ended.store(true, Ordering::Relaxed);
     }
     drop(flow);
     while !durable.done() {
@@ -157,7 +157,7 @@ impl<T: Topic> Reader<'_, T> {
         loop {
             self.follow()?;
             self.outstanding.settle(|epoch| !self.flow.durable.less_equal(&epoch));
-            if self.shared.stop.load(Ordering::Relaxed) || self.is_finished() {
+            if self.shared.is_ending() || self.is_finished() {
                 self.flow.inputs = None;
             }
             if self.flow.inputs.is_none() && self.flow.reading.done() {
@@ -190,7 +190,7 @@ impl<T: Topic> Reader<'_, T> {
                 Ok(None) => break,
                 // The committer has ended early and says why; half a state is of no use.
                 Err(_) => {
-                    self.shared.stop.store(true, Ordering::Relaxed);
+                    self.shared.ended.store(true, Ordering::Relaxed);
                     return;
                 }
             }

@@ -68,7 +68,7 @@ pub enum SinkError {
     /// The rows mean something else than this configuration would make of them.
     #[error(
         "the tables were made with other settings: stored {stored:?}, now {now:?}; go back to the \
-         stored settings, or use another --table-prefix or database"
+         stored settings, or run once with --rebuild, which counts the topic again"
     )]
     Fingerprint {
         /// What is stored.

@@ -11,8 +11,10 @@ mod inspect;
 pub mod letters;
 mod schema;
 mod session;
+mod twins;
 
 pub use session::{Kind, Server};
+pub use twins::Counted;
 
 use super::ddl::{self, COMMIT_TABLE};
 use super::sql;
@@ -222,6 +224,7 @@ impl Sink for MySqlSink {
         if let Some(warning) = server.warning() {
             tracing::warn!("{warning}");
         }
+        self.warn_of_twins(&mut connection, identity).await?;
         let shapes = ddl::shapes(&identity.prefix, &identity.tables);
         schema::prepare(connection, &shapes).await?;
         let deadline = Instant::now() + PREDECESSOR_TIME;

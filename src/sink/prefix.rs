@@ -15,6 +15,18 @@ const LONGEST: usize = 32;
 pub struct Prefix(String);
 
 impl Prefix {
+    /// Of the twins of the tables under this prefix, while they are filled.
+    #[must_use]
+    pub fn twin(&self) -> Self {
+        Prefix(format!("rb_{}", self.0))
+    }
+
+    /// Of the tables that were replaced by their twins, until they are dropped.
+    #[must_use]
+    pub fn replaced(&self) -> Self {
+        Prefix(format!("rb_old_{}", self.0))
+    }
+
     /// The name in the database of the table that is declared as `name`.
     pub fn table(&self, name: &str) -> String {
         format!("{}{name}", self.0)

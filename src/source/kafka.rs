@@ -72,6 +72,9 @@ pub struct KafkaConfig {
     pub group: String,
     /// Where reading starts when nothing is stored.
     pub from: From,
+    /// The first offset that counts, by partition, where nothing is stored but is known; empty:
+    /// `from` decides.
+    pub starts: BTreeMap<u32, u64>,
     /// Stop at the end offsets seen at start.
     pub until_end: bool,
     /// Go on behind records that were removed before they were read.
@@ -199,6 +202,13 @@ impl KafkaTopic {
         partition: u32,
         (low, high): (u64, u64),
     ) -> Result<u64, SourceError> {
+        if let Some(start) = self.config.starts.get(&partition) {
+            let known = Stored { partition, start: *start, next: *start, last: None, anchor: None };
+            return self.resume(consumer, &known, (low, high));
+        }
+        if !self.config.starts.is_empty() {
+            return Ok(low);
+        }
         let ms = match self.config.from {
             From::Earliest => return Ok(low),
             From::Latest => return Ok(high),

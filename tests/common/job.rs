@@ -1,5 +1,9 @@
 //! A topic and a database, and the program's commands on them.
 
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
 use super::{Server, Sql, fresh_topic, program, service};
 
 /// A topic with tweets in a database.
@@ -45,6 +49,17 @@ impl Job {
 
     pub fn verify(&self, more: &[&str]) -> (Option<i32>, String) {
         self.call("verify", more)
+    }
+
+    /// Retention, at once.
+    pub fn delete_below(&self, partition: i32, offset: i64) {
+        let mut config = ClientConfig::new();
+        let admin: AdminClient<DefaultClientContext> =
+            config.set("bootstrap.servers", service("TEST_KAFKA")).create().unwrap();
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&self.topic, partition, Offset::Offset(offset)).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(admin.delete_records(&list, &AdminOptions::new())).unwrap();
     }
 
     pub fn sql(&self) -> Sql {

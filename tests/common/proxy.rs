@@ -104,6 +104,15 @@ impl Proxy {
     }
 }
 
+/// A proxy in front of the server of `url`, and the URL through it.
+pub fn proxied(url: &str) -> (Proxy, String) {
+    let (account, place) = url.rsplit_once('@').unwrap();
+    let (server, database) = place.split_once('/').unwrap();
+    let proxy = Proxy::start(server);
+    let through = format!("{account}@{}/{database}", proxy.address);
+    (proxy, through)
+}
+
 impl State {
     fn close_all(&mut self) {
         for stream in self.open.drain(..) {

@@ -33,6 +33,13 @@ pub(super) async fn prepare(mut connection: Conn, shapes: &[Shape]) -> Result<()
     Ok(())
 }
 
+/// Whether there is a table of exactly that name.
+pub(super) async fn exists(connection: &mut Conn, table: &str) -> Result<bool, SinkError> {
+    let place = place(table);
+    let sql = format!("SELECT 1 FROM information_schema.tables WHERE {place} LIMIT 1");
+    Ok(first::<u8>(connection, DOING, sql).await?.is_some())
+}
+
 /// A fresh job must find its tables empty: rows that it did not write would never be counted right.
 pub(super) async fn check_empty(connection: &mut Conn, table: &str) -> Result<(), SinkError> {
     if first::<u8>(connection, DOING, format!("SELECT 1 FROM `{table}` LIMIT 1")).await?.is_some() {
@@ -80,14 +87,18 @@ where
     connection.query(sql).await.map_err(|error| lost_or_refused(DOING, error))
 }
 
-/// What the server says of a table; `None` where there is none of that name.
-async fn find(connection: &mut Conn, table: &str) -> Result<Option<Found>, SinkError> {
-    // The first comparison finds it quickly; the second compares byte by byte, because `Users` is
-    // another table than `users`.
-    let place = format!(
+/// The condition that finds a table. The first comparison finds it quickly; the second compares byte
+/// by byte, because `Users` is another table than `users`.
+fn place(table: &str) -> String {
+    format!(
         "table_schema = DATABASE() AND table_name = '{table}' AND table_name = {}",
         hexadecimal(table)
-    );
+    )
+}
+
+/// What the server says of a table; `None` where there is none of that name.
+async fn find(connection: &mut Conn, table: &str) -> Result<Option<Found>, SinkError> {
+    let place = place(table);
     let sql =
         format!("SELECT table_type, engine FROM information_schema.tables WHERE {place} LIMIT 1");
     let Some((kind, engine)) = first::<(String, Option<String>)>(connection, DOING, sql).await?

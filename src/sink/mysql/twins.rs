@@ -1,0 +1,212 @@
+//! Twins of all tables: filled beside the job that writes the tables, then put in their place.
+//!
+//! | names | what they are |
+//! |---|---|
+//! | `users`, … | the tables |
+//! | `rb_users`, … | their twins, while they are filled |
+//! | `rb_old_users`, … | the tables that were replaced, until they are dropped |
+//!
+//! Invariants: one statement renames all tables, so a reader finds all old ones or all new ones.
+//! Before it, on the same connection and under the job's lock, the generation is raised, so that no
+//! process that has written the old tables can write the new ones. Whatever ends the process leaves
+//! one of the two sets whole under the tables' names, and the same command goes on from there. Only
+//! tables of a set whose commit table names this job are dropped.
+
+use super::{COMMIT_TABLE, MySqlSink, first, hexadecimal, lost_or_refused, run, schema};
+use crate::progress;
+use crate::sink::committer::back_off;
+use crate::sink::{Identity, Prefix, SinkError, ddl};
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+const DOING: &str = "replacing the tables";
+/// Seconds that a statement waits for readers of the tables. While it waits, new readers wait
+/// behind it.
+const LOCK_WAIT: &str = "SET SESSION lock_wait_timeout=2";
+
+/// What the tables that are to be replaced count.
+#[derive(Clone, Debug)]
+pub struct Counted {
+    /// What their rows mean.
+    pub fingerprint: String,
+    /// The first offset that counts, by partition.
+    pub starts: BTreeMap<u32, u64>,
+}
+
+impl MySqlSink {
+    /// Clears away what an earlier attempt left and cannot be used, and looks at the tables that
+    /// are to be replaced: `None` where there are none.
+    pub async fn begin_rebuild(&self, identity: &Identity) -> Result<Option<Counted>, SinkError> {
+        let (job, prefix) = (&identity.job, &identity.prefix);
+        let mut connection = self.connect().await?;
+        run(&mut connection, DOING, LOCK_WAIT).await?;
+        if meaning(&mut connection, &prefix.replaced(), job).await?.is_some() {
+            drop_all(&mut connection, identity, &prefix.replaced()).await?;
+        }
+        let twins = meaning(&mut connection, &prefix.twin(), job).await?;
+        if twins.is_some_and(|fingerprint| fingerprint != identity.fingerprint) {
+            tracing::warn!("twins of a rebuild with other settings are dropped");
+            drop_all(&mut connection, identity, &prefix.twin()).await?;
+        }
+        let commits = prefix.table(COMMIT_TABLE);
+        let counted = if let Some(fingerprint) = meaning(&mut connection, prefix, job).await? {
+            let others =
+                format!("SELECT job FROM `{commits}` WHERE job <> {} LIMIT 1", hexadecimal(job));
+            if let Some(other) = first::<String>(&mut connection, DOING, others).await? {
+                return Err(SinkError::Foreign {
+                    table: commits,
+                    difference: format!("it belongs to job {other:?}, too"),
+                    fix: "give each job a --table-prefix of its own".to_owned(),
+                });
+            }
+            let offsets = prefix.table(progress::TABLE.name);
+            let sql = format!("SELECT partition_id, start_offset FROM `{offsets}`");
+            let starts = connection.query(sql).await;
+            let starts: Vec<(u32, u64)> = starts.map_err(|error| lost_or_refused(DOING, error))?;
+            Some(Counted { fingerprint, starts: starts.into_iter().collect() })
+        } else {
+            for name in existing(&mut connection, identity, prefix).await? {
+                schema::check_empty(&mut connection, &prefix.table(name)).await?;
+            }
+            None
+        };
+        let _ = connection.disconnect().await;
+        Ok(counted)
+    }
+
+    /// Puts the twins in the place of the tables and drops those. Tried again for `retry_for`: an
+    /// attempt whose answer was lost is found out by looking.
+    pub async fn finish_rebuild(
+        &self,
+        identity: &Identity,
+        retry_for: Duration,
+    ) -> Result<(), SinkError> {
+        let (mut delays, give_up) = (back_off(), Instant::now() + retry_for);
+        loop {
+            match self.replace(identity).await {
+                Err(error) if error.is_transient() && Instant::now() < give_up => {
+                    let error = crate::error::one_line(&error);
+                    tracing::warn!(error, "the tables were not replaced yet, trying again");
+                    tokio::time::sleep(delays.next().unwrap_or_default()).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Tells of a rebuild that did not come to its end. The tables under `identity` are whole.
+    pub(super) async fn warn_of_twins(
+        &self,
+        connection: &mut Conn,
+        identity: &Identity,
+    ) -> Result<(), SinkError> {
+        for prefix in [identity.prefix.twin(), identity.prefix.replaced()] {
+            let table = prefix.table(COMMIT_TABLE);
+            if schema::exists(connection, &table).await? {
+                tracing::warn!(
+                    "a rebuild did not come to its end, or goes on: there are tables {prefix}…; \
+                     `run --rebuild` ends it, or drop them"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    async fn replace(&self, identity: &Identity) -> Result<(), SinkError> {
+        let (job, prefix) = (&identity.job, &identity.prefix);
+        let mut connection = self.connect().await?;
+        run(&mut connection, DOING, LOCK_WAIT).await?;
+        if meaning(&mut connection, &prefix.twin(), job).await?.is_some() {
+            // A job that runs notices with its next commit, ten seconds from now at the latest, and
+            // leaves the lock; then the generation of whoever held it meanwhile is overtaken.
+            raise(&mut connection, prefix, job).await?;
+            self.take_named_lock(&mut connection, identity).await?;
+            let generation = raise(&mut connection, prefix, job).await?;
+            let sql = format!(
+                "UPDATE `{}` SET generation = GREATEST(generation, {generation}) + 1 WHERE job = {}",
+                prefix.twin().table(COMMIT_TABLE),
+                hexadecimal(job)
+            );
+            run(&mut connection, DOING, sql).await?;
+            rename(&mut connection, identity).await?;
+        }
+        if meaning(&mut connection, prefix, job).await?.as_ref() != Some(&identity.fingerprint) {
+            return Err(SinkError::Gone("the twins have vanished"));
+        }
+        if meaning(&mut connection, &prefix.replaced(), job).await?.is_some() {
+            drop_all(&mut connection, identity, &prefix.replaced()).await?;
+        }
+        let _ = connection.disconnect().await;
+        Ok(())
+    }
+}
+
+/// What the tables under `prefix` mean, if they belong to `job`.
+async fn meaning(
+    connection: &mut Conn,
+    prefix: &Prefix,
+    job: &str,
+) -> Result<Option<String>, SinkError> {
+    let (table, job) = (prefix.table(COMMIT_TABLE), hexadecimal(job));
+    let sql = format!("SELECT fingerprint FROM `{table}` WHERE job = {job}");
+    match first(connection, DOING, sql).await {
+        // No such table.
+        Err(SinkError::Server { code: 1146, .. }) => Ok(None),
+        found => found,
+    }
+}
+
+/// Raises the generation of the tables under `prefix`, where there are any; returns it.
+async fn raise(connection: &mut Conn, prefix: &Prefix, job: &str) -> Result<u64, SinkError> {
+    if meaning(connection, prefix, job).await?.is_none() {
+        return Ok(0);
+    }
+    let (table, job) = (prefix.table(COMMIT_TABLE), hexadecimal(job));
+    let sql = format!("UPDATE `{table}` SET generation = generation + 1 WHERE job = {job}");
+    run(connection, DOING, sql).await?;
+    let sql = format!("SELECT generation FROM `{table}` WHERE job = {job}");
+    Ok(first(connection, DOING, sql).await?.unwrap_or_default())
+}
+
+/// The declared names of the tables that exist under `prefix`.
+async fn existing(
+    connection: &mut Conn,
+    identity: &Identity,
+    prefix: &Prefix,
+) -> Result<Vec<&'static str>, SinkError> {
+    let mut existing = Vec::new();
+    let declared = identity.tables.iter().map(|table| table.name);
+    for name in declared.chain([COMMIT_TABLE]) {
+        if schema::exists(connection, &prefix.table(name)).await? {
+            existing.push(name);
+        }
+    }
+    Ok(existing)
+}
+
+async fn rename(connection: &mut Conn, identity: &Identity) -> Result<(), SinkError> {
+    let prefix = &identity.prefix;
+    let mut renames = Vec::new();
+    let mut add = |names: Vec<&str>, from: &Prefix, to: &Prefix| {
+        let one = |name: &str| format!("`{}` TO `{}`", from.table(name), to.table(name));
+        renames.extend(names.into_iter().map(one));
+    };
+    add(existing(connection, identity, prefix).await?, prefix, &prefix.replaced());
+    let twins = ddl::shapes(&Prefix::default(), &identity.tables);
+    add(twins.iter().map(|shape| shape.name.as_str()).collect(), &prefix.twin(), prefix);
+    run(connection, DOING, format!("RENAME TABLE {}", renames.join(", "))).await
+}
+
+/// Drops the tables under `prefix`, the one that says whose they are last.
+async fn drop_all(
+    connection: &mut Conn,
+    identity: &Identity,
+    prefix: &Prefix,
+) -> Result<(), SinkError> {
+    for shape in ddl::shapes(prefix, &identity.tables) {
+        run(connection, DOING, format!("DROP TABLE IF EXISTS `{}`", shape.name)).await?;
+    }
+    Ok(())
+}

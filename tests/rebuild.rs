@@ -1,0 +1,194 @@
+//! `run --rebuild` on real servers: what tables mean is changed beside the job that writes them,
+//! readers always find one whole set, and whatever ends it, the same command goes on.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::job::Job;
+use common::proxy::{Verdict, proxied};
+use common::{Running, Server, Sql, program, service};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+on_both_servers! {
+    settings_change_beside_the_running_job,
+    killed_anywhere_one_set_is_whole,
+    the_same_records_are_counted_again,
+    a_table_of_somebody_else_is_left_alone,
+}
+
+const SOON: Duration = Duration::from_mins(1);
+const LOCATED: &[&str] = &["--until-end", "--require-location"];
+const REBUILD: &[&str] = &["--rebuild", "--require-location"];
+
+fn tables_named(sql: &mut Sql, like: &str) -> Vec<String> {
+    sql.rows(&format!(
+        "SELECT table_name FROM information_schema.tables \
+         WHERE table_schema = DATABASE() AND table_name LIKE '{like}' ORDER BY table_name"
+    ))
+}
+
+/// Reads two tables in one snapshot for as long as it may; every user came with a tweet.
+fn read_on(database: &str, stop: Arc<AtomicBool>) -> std::thread::JoinHandle<u64> {
+    let mut sql = Sql::connect(database);
+    std::thread::spawn(move || {
+        let mut looks = 0;
+        while !stop.load(Ordering::Relaxed) {
+            let seen = "SELECT (SELECT COUNT(*) FROM users), \
+                (SELECT CAST(COALESCE(SUM(records), 0) AS UNSIGNED) FROM totals)";
+            let (users, records) = sql.rows::<(u64, u64)>(seen)[0];
+            assert!(users > 0 && records == 3_000, "{users} users, {records} records");
+            looks += 1;
+        }
+        looks
+    })
+}
+
+fn settings_change_beside_the_running_job(server: Server) {
+    let job = Job::new(server, "rebuild_beside");
+    job.produce(3_000, "1");
+    job.run();
+    let users = job.sql().rows::<u64>("SELECT COUNT(*) FROM users")[0];
+    let (code, said) = job.call("run", LOCATED);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("run once with --rebuild"), "{said}");
+
+    let mut old = Running::start(job.command("run", &[]).stderr(Stdio::null()));
+    let stop = Arc::<AtomicBool>::default();
+    let reader = read_on(&job.database, Arc::clone(&stop));
+    job.done("run", REBUILD);
+    stop.store(true, Ordering::Relaxed);
+    assert!(reader.join().unwrap() > 0);
+    assert_eq!(old.0.wait().unwrap().code(), Some(1), "the old job is fenced");
+
+    let mut sql = job.sql();
+    assert!(sql.rows::<u64>("SELECT COUNT(*) FROM users")[0] < users, "some have no location");
+    assert_eq!(tables_named(&mut sql, "rb%"), [""; 0]);
+    let (code, said) = job.verify(&["--require-location"]);
+    assert_eq!(code, Some(0), "{said}");
+    // The job goes on from there: it has nothing to write, then only what is new.
+    let (code, said) = job.call("run", LOCATED);
+    assert!(
+        code == Some(0) && said.contains("done records=0") && said.contains(" rows=0 "),
+        "{said}"
+    );
+    job.produce(500, "2");
+    job.done("run", LOCATED);
+    assert_eq!(job.verify(&["--require-location"]).0, Some(0));
+}
+
+/// Rebuilds through a proxy, killed when a statement that begins so comes for the `nth` time;
+/// `reaches` says whether the server still gets it.
+fn killed_at(job: &Job, (begin, nth): (&'static str, u64), reaches: bool) -> bool {
+    let (proxy, through) = proxied(&job.database);
+    let (child, seen) = (Arc::<AtomicI32>::default(), AtomicU64::default());
+    let of_proxy = Arc::clone(&child);
+    proxy.look(move |piece| {
+        // A packet's length and number, and the kind of command, stand before the statement.
+        if !piece.get(5..).is_some_and(|text| text.starts_with(begin.as_bytes())) {
+            return Verdict::Pass;
+        }
+        if seen.fetch_add(1, Ordering::Relaxed) + 1 != nth {
+            return Verdict::Pass;
+        }
+        while of_proxy.load(Ordering::Relaxed) == 0 {
+            std::thread::yield_now();
+        }
+        let _ = kill(Pid::from_raw(of_proxy.load(Ordering::Relaxed)), Signal::SIGKILL);
+        if reaches { Verdict::CutAnswer(Duration::from_millis(300)) } else { Verdict::CutBefore }
+    });
+    let brokers = service("TEST_KAFKA");
+    let first = ["run", "--brokers", &brokers, "--topic", &job.topic];
+    let mut command = program(&[&first[..], REBUILD].concat(), &through);
+    let mut running = Running::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
+    child.store(running.0.id().cast_signed(), Ordering::Relaxed);
+    let deadline = Instant::now() + SOON;
+    loop {
+        if let Some(status) = running.0.try_wait().unwrap() {
+            return status.code().is_none();
+        }
+        assert!(Instant::now() < deadline, "the rebuild does not end");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn killed_anywhere_one_set_is_whole(server: Server) {
+    let moments = [
+        ("CREATE TABLE", 3),
+        ("COMMIT", 2),
+        ("UPDATE `rb_tweetflow_commit` SET generation = GREATEST", 1),
+        ("RENAME TABLE", 1),
+        ("DROP TABLE", 1),
+        ("DROP TABLE", 4),
+    ];
+    for (moment, reaches) in
+        moments.into_iter().flat_map(|moment| [(moment, false), (moment, true)])
+    {
+        let job = Job::new(server, "rebuild_killed");
+        job.produce(1_000, "1");
+        job.run();
+        assert!(killed_at(&job, moment, reaches), "{moment:?}: it was not killed");
+        // The old set, or the new one: to the settings of the other it is refused.
+        let (old, said) = job.call("run", &["--until-end"]);
+        let (new, refused) = job.call("run", LOCATED);
+        assert!(matches!((old, new), (Some(0), Some(2)) | (Some(2), Some(0))), "{moment:?} {said}");
+        let said = said + &refused;
+        assert!(said.contains("run once with --rebuild"), "{moment:?}: {said}");
+        let is_told = said.contains("a rebuild did not come to its end");
+        // The table that says whose the twins are is made last, and dropped last.
+        assert_eq!(is_told, moment.0 != "CREATE TABLE", "{moment:?}: {said}");
+        let renamed = matches!(moment.0, "DROP TABLE") || (moment.0 == "RENAME TABLE" && reaches);
+        assert_eq!(new == Some(0), renamed, "{moment:?}");
+        job.done("run", REBUILD);
+        let (code, said) = job.verify(&["--require-location"]);
+        assert_eq!(code, Some(0), "{moment:?}: {said}");
+        assert_eq!(tables_named(&mut job.sql(), "rb%"), [""; 0], "{moment:?}");
+    }
+}
+
+fn the_same_records_are_counted_again(server: Server) {
+    let job = Job::new(server, "rebuild_same");
+    job.produce(400, "1");
+    let latest = ["--until-end", "--from", "latest"];
+    job.done("run", &latest);
+    job.produce(200, "2");
+    job.done("run", &latest);
+    // Not from the end of the topic as it is now.
+    job.done("run", &["--rebuild", "--from", "latest", "--names", "legacy"]);
+    let (code, said) = job.verify(&["--from", "latest", "--names", "legacy"]);
+    assert!(code == Some(0) && said.contains("records=200"), "{said}");
+
+    // What the topic has lost cannot be counted again: nobody loses it without having said so.
+    let starts = "SELECT partition_id, start_offset FROM kafka_offsets WHERE partition_id = 0";
+    let (_, start) = job.sql().rows::<(u32, i64)>(starts)[0];
+    job.delete_below(0, start + 1);
+    let (code, said) = job.call("run", &["--rebuild", "--from", "latest"]);
+    assert!(code == Some(1) && said.contains("--accept-gap"), "{said}");
+    assert_eq!(job.sql().rows::<(u32, i64)>(starts)[0].1, start, "the tables are as they were");
+    job.done("run", &["--rebuild", "--from", "latest", "--accept-gap"]);
+    let (code, said) = job.verify(&["--from", "latest"]);
+    assert!(code == Some(0) && said.contains("records=199"), "{said}");
+}
+
+fn a_table_of_somebody_else_is_left_alone(server: Server) {
+    let job = Job::new(server, "rebuild_foreign");
+    job.produce(10, "1");
+    job.sql().run("CREATE TABLE users (name VARCHAR(20))");
+    job.sql().run("INSERT INTO users VALUES ('mine')");
+    let (code, said) = job.call("run", REBUILD);
+    assert!(code == Some(2) && said.contains("table users"), "{said}");
+    assert_eq!(job.sql().rows::<String>("SELECT name FROM users"), ["mine"]);
+
+    // A job that was never run is built at once; two jobs in one set of tables are not taken apart.
+    job.sql().run("DROP TABLE users");
+    job.done("run", REBUILD);
+    assert_eq!(job.verify(&["--require-location"]).0, Some(0));
+    job.sql().run("INSERT INTO tweetflow_commit VALUES ('another', 1, 0, NULL, '')");
+    let (code, said) = job.call("run", REBUILD);
+    assert!(code == Some(2) && said.contains("another"), "{said}");
+}
