@@ -28,12 +28,14 @@ pub enum SourceError {
         name: String,
     },
     /// No broker answered.
-    #[error("no Kafka broker answers at {brokers}; is it running, and is --brokers right?")]
+    #[error(
+        "no Kafka broker answers at {brokers}; is it running, and is --brokers right? ({reason})"
+    )]
     Unreachable {
         /// The addresses tried.
         brokers: String,
-        /// The library's words.
-        source: rdkafka::error::KafkaError,
+        /// The library's words on the latest trouble.
+        reason: String,
     },
     /// The topic does not exist.
     #[error("topic {topic:?} does not exist at {brokers}; create it, or correct --topic")]

@@ -19,6 +19,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{ClientContext, Message, Offset, TopicPartitionList};
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long a question to a broker may take.
@@ -118,7 +119,7 @@ impl KafkaTopic {
 
     pub(crate) fn consumer(&self, quiet: bool) -> Result<BaseConsumer<Context>, SourceError> {
         let client = self.client();
-        client.create_with_context(Context { quiet }).map_err(|source| {
+        client.create_with_context(Context { quiet, ..Context::default() }).map_err(|source| {
             let setting = match &source {
                 KafkaError::ClientConfig(_, _, name, value) => format!("{name}={value}"),
                 _ => String::new(),
@@ -133,7 +134,8 @@ impl KafkaTopic {
         };
         match source.rdkafka_error_code() {
             Some(AllBrokersDown | BrokerTransportFailure | OperationTimedOut | Resolve) => {
-                SourceError::Unreachable { brokers: self.config.brokers.clone(), source }
+                let brokers = self.config.brokers.clone();
+                SourceError::Unreachable { brokers, reason: source.to_string() }
             }
             Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
                 SourceError::NoTopic {
@@ -145,6 +147,22 @@ impl KafkaTopic {
         }
     }
 
+    /// The same with the reason, which the library tells as an event: TLS and passwords fail so.
+    fn refused(&self, consumer: &BaseConsumer<Context>, source: KafkaError) -> SourceError {
+        let mut error = self.read_error(source);
+        if let SourceError::Unreachable { reason, .. } = &mut error {
+            // One event a call, and the first ones may be others.
+            for _ in 0..10 {
+                consumer.poll(Duration::from_millis(20));
+            }
+            let said = consumer.context().reason.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(said) = said.as_ref() {
+                reason.clone_from(said);
+            }
+        }
+        error
+    }
+
     /// The numbers of the topic's partitions, rising.
     pub(crate) fn partitions(
         &self,
@@ -152,7 +170,7 @@ impl KafkaTopic {
     ) -> Result<Vec<u32>, SourceError> {
         let name = &self.config.topic;
         let metadata = consumer.fetch_metadata(Some(name), ANSWER_TIME);
-        let metadata = metadata.map_err(|error| self.read_error(error))?;
+        let metadata = metadata.map_err(|error| self.refused(consumer, error))?;
         let topic = metadata.topics().iter().find(|topic| topic.name() == name);
         let partitions =
             topic.map(rdkafka::metadata::MetadataTopic::partitions).unwrap_or_default();
@@ -182,7 +200,7 @@ impl KafkaTopic {
     pub(crate) fn is_compacted(&self) -> bool {
         let ask = || -> Option<bool> {
             let admin: AdminClient<Context> =
-                self.client().create_with_context(Context { quiet: true }).ok()?;
+                self.client().create_with_context(Context::default()).ok()?;
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
             let topic = [ResourceSpecifier::Topic(&self.config.topic)];
@@ -589,9 +607,12 @@ pub(crate) fn is_passing(error: &KafkaError) -> bool {
 }
 
 /// The client library's log lines as ours.
+#[derive(Default)]
 pub(crate) struct Context {
     /// While the program is only looking, its own error says it all.
     quiet: bool,
+    /// The library's words on the latest trouble with a broker.
+    reason: Mutex<Option<String>>,
 }
 
 impl ClientContext for Context {
@@ -602,6 +623,11 @@ impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
         // The end of a partition is reported here too; it is an answer, not trouble.
         let is_end = error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF);
+        // "1/1 brokers are down" follows the reason and says less.
+        if !is_end && error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+            let mut said = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
+            *said = Some(reason.to_owned());
+        }
         if self.quiet || is_end {
             tracing::debug!(%error, reason, "Kafka client");
         } else {

@@ -3,6 +3,7 @@
 #![allow(missing_docs, unreachable_pub, clippy::missing_panics_doc, clippy::unwrap_used)]
 
 pub mod answers;
+pub mod broker;
 pub mod job;
 pub mod proxy;
 
