@@ -8,10 +8,12 @@ mod common;
 use common::job::Job;
 use common::{Running, Server, service};
 use nix::sys::signal::Signal;
-use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use std::io::Read;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -190,4 +192,68 @@ fn a_topic_made_anew_under_a_running_job_stops_it() {
     assert!(said.contains("the record at offset 99 is another one"), "{said}");
     assert_eq!(job.sql().records_counted(), 200);
     assert_eq!(job.verify(&[]).0, Some(1), "the topic never held what is counted");
+}
+
+/// The number of records that a topic still holds.
+fn held(topic: &str) -> usize {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", service("TEST_KAFKA")).set("group.id", "held");
+    let consumer: BaseConsumer = config.set("enable.partition.eof", "true").create().unwrap();
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, 0, Offset::Beginning).unwrap();
+    consumer.assign(&list).unwrap();
+    let mut held = 0;
+    loop {
+        match consumer.poll(SOON) {
+            Some(Ok(_)) => held += 1,
+            Some(Err(KafkaError::PartitionEOF(_))) => return held,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Compaction removes records of the middle: whoever counted them keeps them and goes on, and is
+/// told that they cannot be checked; whoever comes later counts what is there.
+#[test]
+fn a_compacted_topic_is_read_over_its_holes() {
+    let job = Job::new(Server::MariaDb, "compacted");
+    let settings = [
+        ("cleanup.policy", "compact"),
+        ("segment.ms", "100"),
+        ("min.cleanable.dirty.ratio", "0.001"),
+        ("max.compaction.lag.ms", "100"),
+    ];
+    create(&job.topic, &settings);
+    let producer = producer(&[]);
+    let send = |ids: std::ops::RangeInclusive<u64>| {
+        for id in ids {
+            let (key, payload) = (format!("k{}", id % 5), tweet(id, 0));
+            let record = BaseRecord::to(&job.topic).key(&key).payload(&payload);
+            producer.send(record).map_err(|(error, _)| error).unwrap();
+        }
+        producer.flush(SOON).unwrap();
+    };
+    send(1..=100);
+    job.run();
+    let deadline = Instant::now() + 4 * SOON;
+    while held(&job.topic) > 20 {
+        assert!(Instant::now() < deadline, "nothing is compacted");
+        std::thread::sleep(Duration::from_secs(1));
+        // A segment is compacted once a later one has begun.
+        send(101..=101);
+    }
+    let (code, said) = job.verify(&[]);
+    assert!(code == Some(3) && said.contains("the topic is compacted"), "{said}");
+    let before = job.sql().records_counted();
+    send(102..=105);
+    job.run();
+    assert!(job.sql().records_counted() > before);
+
+    let late = Job { database: Server::MariaDb.fresh_database("compacted_late"), ..job };
+    late.run();
+    // Until the next compaction what is there and what was counted are the same.
+    let (code, said) = late.verify(&[]);
+    assert!(code == Some(0) || said.contains("the topic is compacted"), "{said}");
+    let tweets = late.sql().rows::<u64>("SELECT CAST(SUM(uses) AS UNSIGNED) FROM hashtags")[0];
+    assert!((5..100).contains(&tweets), "{tweets} tweets");
 }
