@@ -1,5 +1,6 @@
 //! One typed configuration of a run, validated once.
 
+use crate::dead_letters::overflow::Room;
 use crate::decode;
 use crate::pipeline::Credit;
 use crate::sink::Prefix;
@@ -31,6 +32,8 @@ pub struct RunConfig {
     /// How many more records than the others a worker may meet that cannot be counted; then it stops.
     /// 0 = any number.
     pub max_dead_letters: u64,
+    /// How much of its dead letters is kept, for each partition.
+    pub dead_letters: Room,
     /// How long a commit is tried again before the process gives up.
     pub retry_for: Duration,
 }
@@ -49,6 +52,7 @@ impl RunConfig {
             pace: Pace { interval: Duration::ZERO, heartbeat: Duration::from_secs(10) },
             credit: Credit { records: 200_000, bytes: 1 << 30 },
             max_dead_letters: 1_000,
+            dead_letters: Room { rows: 10_000, bytes: 8 << 20 },
             retry_for: Duration::from_mins(15),
         }
     }

@@ -1,12 +1,15 @@
 //! `dead_letters`: records that could not be counted, each with its place and the reason.
 //!
 //! They are written in the transaction that moves the offset past them, so that every record is
-//! either counted or stands here. A stateless table: a record is met once.
+//! either counted or stands here, or in [`overflow`] where there is no room. A stateless table: a
+//! record is met once.
 //!
 //! Whoever wants a record tried again sets `retry` of its row to 1 (`tweetflow dead-letters retry`).
 //! The running job reads marked records again from the topic; one that can be counted now is counted
 //! in the transaction that deletes its row, one that cannot gets its row anew, without the mark. So
 //! a record counts exactly while no dead letter of it stands, whenever the job dies.
+
+pub mod overflow;
 
 use crate::decode::Undecodable;
 use crate::source::Record;

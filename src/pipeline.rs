@@ -30,6 +30,7 @@ pub use worker::Credit;
 
 use crate::config::RunConfig;
 use crate::dead_letters::DeadLetter;
+use crate::dead_letters::overflow::Taken;
 use crate::error::RunError;
 use crate::progress::{self, Stored};
 use crate::sink::committer::{self, Channels, Counters};
@@ -50,11 +51,11 @@ use worker::WorkerSummary;
 /// `dataflows`, then the pipeline's own.
 pub fn tables() -> Vec<Table> {
     let mut tables: Vec<_> = dataflows::ALL.iter().map(|definition| definition.table).collect();
-    tables.extend([progress::TABLE, dead_letters::TABLE]);
+    tables.extend([progress::TABLE, dead_letters::TABLE, dead_letters::overflow::TABLE]);
     tables
 }
 
-/// Place of `kafka_offsets` in [`tables`]; `dead_letters` stands behind it.
+/// Place of `kafka_offsets` in [`tables`]; `dead_letters` and what it leaves out stand behind it.
 pub fn progress_table() -> u8 {
     u8::try_from(dataflows::ALL.len()).expect("there are fewer than 255 tables")
 }
@@ -166,7 +167,7 @@ pub fn run<T: Topic, S: Sink>(
     let Ok(offsets) = offsets.recv() else {
         return Err(first_fault(None, committer));
     };
-    let stored = offsets.iter().map(|restored| Stored::of(&restored.row)).collect::<Vec<_>>();
+    let (stored, taken) = read(&offsets);
     let (news_in, news) = channel();
     let (assignments, watcher) = match begin(&topic, &stored, durable, (requests, news_in)) {
         Ok(begun) => begun,
@@ -175,6 +176,7 @@ pub fn run<T: Topic, S: Sink>(
             return Err(first_fault(Some(error), committer));
         }
     };
+    let assignments = with_letters(assignments, &taken);
     let lead = Mutex::new(Some(Lead { orders, rows, assignments, news }));
     let shared = Arc::new(Shared { config, topic, stop, ended, fault: Mutex::new(None), lead });
     let worked = work(&shared);
@@ -191,6 +193,27 @@ pub fn run<T: Topic, S: Sink>(
         Ok(_sink) => Ok(summary(&workers, &counters)),
         Err(error) => Err(error.into()),
     }
+}
+
+/// What a start must know before it reads: how far each partition is counted, and the room that its
+/// dead letters take.
+fn read(rows: &[Restored]) -> (Vec<Stored>, Taken) {
+    let (mut stored, mut taken) = (Vec::new(), Taken::default());
+    for Restored { table, row } in rows {
+        if *table == progress_table() {
+            stored.push(Stored::of(row));
+        } else if let Some(letter) = DeadLetter::of(row) {
+            taken.add(&letter);
+        }
+    }
+    (stored, taken)
+}
+
+fn with_letters(mut assignments: Vec<Assignment>, taken: &Taken) -> Vec<Assignment> {
+    for assignment in &mut assignments {
+        assignment.letters = taken.of(assignment.partition);
+    }
+    assignments
 }
 
 /// Notes the offsets of each transaction that is committed.

@@ -7,6 +7,7 @@
 
 pub mod kafka;
 
+use crate::dead_letters::overflow::Room;
 use crate::progress::{Anchor, Stored};
 use std::collections::BTreeMap;
 
@@ -118,6 +119,8 @@ pub struct Assignment {
     pub until: Option<u64>,
     /// A record before `next` that the topic was just seen to hold.
     pub anchor: Option<Anchor>,
+    /// The room that its dead letters take.
+    pub letters: Room,
 }
 
 /// One record, borrowed from the source until it is decoded.

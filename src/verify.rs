@@ -19,6 +19,7 @@ mod topic;
 
 use crate::bar::{Bar, per_second};
 use crate::config::RunConfig;
+use crate::dead_letters::overflow::{self, Dropped};
 use crate::progress::{Last, Stored};
 use crate::sink::mysql::MySqlSink;
 use crate::sink::{Identity, SinkError};
@@ -217,6 +218,7 @@ impl Check<'_> {
         let snapshot = Snapshot::read(&plan, self.sink, &identity)?;
         let base = Base::read(&plan, settings, &identity)?;
         let mut recount = Recount::new(&plan, config.decode, &snapshot.letters, &snapshot.offsets);
+        recount.overflow(&snapshot.dropped);
         let before = base.begin(&mut recount, topic, &snapshot.letters, stop)?;
         read(topic, &base.ranges(&snapshot.offsets), stop, &mut recount)?;
         let summary = Summary {
@@ -313,12 +315,13 @@ struct Snapshot {
     rows: Runs,
     offsets: Vec<Stored>,
     letters: Places,
+    dropped: Vec<(u32, Dropped)>,
 }
 
 impl Snapshot {
     fn read(plan: &Plan, sink: &MySqlSink, identity: &Identity) -> Result<Self, VerifyError> {
-        let (mut rows, mut offsets, mut letters) =
-            (Runs::new(plan.memory), Vec::new(), Places::new());
+        let (mut rows, mut offsets) = (Runs::new(plan.memory), Vec::new());
+        let (mut letters, mut dropped) = (Places::new(), Vec::new());
         let mut result = Ok(());
         let mut take = |Restored { table, row }: Restored| {
             let declared = &plan.tables[usize::from(table)];
@@ -326,6 +329,8 @@ impl Snapshot {
                 offsets.push(Stored::of(&row));
             } else if declared.name == dead_letters::TABLE.name {
                 letters.extend(dead_letters::place(&row));
+            } else if declared.name == overflow::TABLE.name {
+                dropped.extend(Dropped::of(&row));
             }
             let key = (table, row[..declared.key].into());
             if result.is_ok() && plan.takes(&key) {
@@ -337,7 +342,8 @@ impl Snapshot {
         let mut visit = |batch: Vec<Restored>| batch.into_iter().for_each(&mut take);
         let inspected = runtime.block_on(sink.inspect(identity, &mut visit))?;
         result.map_err(VerifyError::Temporary)?;
-        Ok(Snapshot { commit_no: inspected.position.commit_no, rows, offsets, letters })
+        let commit_no = inspected.position.commit_no;
+        Ok(Snapshot { commit_no, rows, offsets, letters, dropped })
     }
 
     /// The partitions from their first offset that counts.
@@ -357,6 +363,7 @@ struct Base {
     rows: Vec<(u8, Row)>,
     offsets: Vec<Stored>,
     letters: Places,
+    dropped: Vec<(u32, Dropped)>,
 }
 
 impl Base {
@@ -372,6 +379,7 @@ impl Base {
                 name if name == dead_letters::TABLE.name => {
                     base.letters.extend(dead_letters::place(row));
                 }
+                name if name == overflow::TABLE.name => base.dropped.extend(Dropped::of(row)),
                 _ => base.rows.push((table, row.clone())),
             }
         }
@@ -399,6 +407,9 @@ impl Base {
     ) -> Result<BTreeMap<u32, Last>, VerifyError> {
         for (table, row) in &self.rows {
             recount.resume(*table, row)?;
+        }
+        for (partition, dropped) in &self.dropped {
+            recount.resume_dropped(*partition, dropped.records);
         }
         for (partition, offset) in &self.letters {
             let (partition, offset) = (*partition, *offset);

@@ -18,6 +18,7 @@ on_both_servers! {
     a_dead_letter_that_is_missing_or_surplus_is_found,
     a_dead_letter_is_tried_again_and_counts_once,
     a_topic_whose_form_has_changed_stops_the_job,
+    what_finds_no_room_is_accounted_for,
     a_baseline_carries_a_check_over_what_the_topic_forgets,
 }
 
@@ -137,6 +138,34 @@ fn a_topic_whose_form_has_changed_stops_the_job(server: Server) {
     job.done("run", &["--until-end", "--max-dead-letters", "0"]);
     let (code, out) = job.verify(&[]);
     assert!(code == Some(0) && out.contains("dead_letters=5000"), "{out}");
+}
+
+/// Dead letters beyond the bound stand as ranges, exactly, whenever the job stops and starts.
+fn what_finds_no_room_is_accounted_for(server: Server) {
+    let job = Job::new(server, "verify_overflow");
+    job.produce(100, "1");
+    let bounded = ["--until-end", "--dead-letter-rows", "10", "--workers", "1"];
+    for round in 0..3 {
+        for partition in [0, 0, 0, 0, 0, 0, 0, 1] {
+            send(&job.topic, partition, "no tweet");
+        }
+        job.produce(100, &format!("{}", round + 2));
+        job.done("run", &bounded);
+        let (code, out) = job.verify(&[]);
+        assert_eq!(code, Some(0), "{out}");
+    }
+    let mut sql = job.sql();
+    let letters = "SELECT COUNT(*) FROM dead_letters GROUP BY partition_id ORDER BY partition_id";
+    assert_eq!(sql.rows::<u64>(letters), [10, 3]);
+    let overflow = "SELECT partition_id, records FROM dead_letter_overflow";
+    assert_eq!(sql.rows::<(u32, u64)>(overflow), [(0, 11)]);
+    for change in ["records = records - 1", "last_offset = last_offset - 1"] {
+        sql.run(&format!("UPDATE dead_letter_overflow SET {change}"));
+        let (code, out) = job.verify(&[]);
+        assert!(code == Some(1) && out.contains("partition_id=0"), "{change}: {out}");
+        sql.run(&format!("UPDATE dead_letter_overflow SET {}", change.replace('-', "+")));
+    }
+    assert_eq!(job.verify(&[]).0, Some(0));
 }
 
 /// Good records that an older version refused, as far as the tables can tell: the counts are those

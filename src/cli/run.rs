@@ -4,6 +4,7 @@
 
 use super::job::{JobArgs, JobError};
 use crate::config::RunConfig;
+use crate::dead_letters::overflow::Room;
 use crate::pipeline::{self, Credit, Summary};
 use crate::rebuild;
 use clap::Args;
@@ -42,6 +43,12 @@ pub(super) struct RunArgs {
     /// the form of the records must have changed. 0 = never
     #[arg(long, env = "TWEETFLOW_MAX_DEAD_LETTERS", value_name = "N", default_value_t = 1_000)]
     max_dead_letters: u64,
+    /// Dead letters kept for each partition, the oldest; of further ones ranges are kept
+    #[arg(long, env = "TWEETFLOW_DEAD_LETTER_ROWS", value_name = "N", default_value_t = 10_000)]
+    dead_letter_rows: u64,
+    /// The same in MiB of what was found and of samples
+    #[arg(long, env = "TWEETFLOW_DEAD_LETTER_MB", value_name = "MIB", default_value_t = 8)]
+    dead_letter_mb: u64,
     /// How long a commit is tried again while the database is away
     #[arg(long, env = "TWEETFLOW_RETRY_SECONDS", value_name = "S", default_value_t = 900)]
     retry_seconds: u64,
@@ -89,6 +96,8 @@ fn config(args: &RunArgs) -> RunConfig {
     config.pace.interval = Duration::from_millis(args.commit_interval_ms);
     config.credit = Credit { records: args.max_records.max(1), ..config.credit };
     config.max_dead_letters = args.max_dead_letters;
+    config.dead_letters =
+        Room { rows: args.dead_letter_rows, bytes: args.dead_letter_mb.saturating_mul(1 << 20) };
     config.retry_for = Duration::from_secs(args.retry_seconds);
     config
 }

@@ -4,6 +4,7 @@
 //! drives it.
 
 use crate::config::RunConfig;
+use crate::dead_letters::overflow::{self, Dropped, Room};
 use crate::dead_letters::{self, DeadLetter};
 use crate::pipeline::progress_table;
 use crate::progress::{self, Progress};
@@ -28,6 +29,8 @@ pub(super) enum Control {
     Epoch(Epoch),
     /// Who reads what from where; worker `partition % workers` takes a partition.
     Assign(Vec<Assignment>),
+    /// A dead letter of that partition is gone, and gives back its room.
+    Freed(u32, Room),
 }
 
 /// The inputs that follow the epoch. One that were forgotten would hold all others back, so they
@@ -35,6 +38,7 @@ pub(super) enum Control {
 pub(super) struct Inputs {
     pub(super) events: InputSession<Epoch, Event, isize>,
     pub(super) letters: InputSession<Epoch, DeadLetter, isize>,
+    pub(super) dropped: InputSession<Epoch, u32, Dropped>,
     pub(super) progress: InputSession<Epoch, u32, Latest<Progress>>,
     pub(super) rows: InputSession<Epoch, Restored, isize>,
 }
@@ -44,6 +48,7 @@ impl Inputs {
     pub(super) fn advance_to(&mut self, epoch: Epoch) {
         self.events.advance_to(epoch);
         self.letters.advance_to(epoch);
+        self.dropped.advance_to(epoch);
         self.progress.advance_to(epoch);
         self.rows.advance_to(epoch);
         self.flush();
@@ -53,6 +58,7 @@ impl Inputs {
     pub(super) fn flush(&mut self) {
         self.events.flush();
         self.letters.flush();
+        self.dropped.flush();
         self.progress.flush();
         self.rows.flush();
     }
@@ -85,10 +91,16 @@ pub(super) fn build(
     worker.dataflow_named::<Epoch, _, _>("tweetflow", |scope| {
         let (events_in, events) = scope.new_collection();
         let (letters_in, letters) = scope.new_collection();
+        let (dropped_in, dropped) = scope.new_collection();
         let (progress_in, updates) = scope.new_collection();
         let (rows_in, rows) = scope.new_collection();
-        let inputs =
-            Inputs { events: events_in, letters: letters_in, progress: progress_in, rows: rows_in };
+        let inputs = Inputs {
+            events: events_in,
+            letters: letters_in,
+            dropped: dropped_in,
+            progress: progress_in,
+            rows: rows_in,
+        };
 
         let opened = Rc::new(Cell::new(0));
         let newest = Rc::clone(&opened);
@@ -108,9 +120,12 @@ pub(super) fn build(
         let restored = Rows::new(&rows, progress_table());
         let offsets = progress::build(&config.topic, updates, &restored);
         let letters = dead_letters::build(&config.topic, letters);
+        let restored = Rows::new(&rows, progress_table() + 2);
+        let dropped = overflow::build(&config.topic, dropped, &restored);
         let changes = dataflows::build(&events, &rows)
             .concat(dataflows::numbered(progress_table(), offsets))
-            .concat(dataflows::numbered(progress_table() + 1, letters));
+            .concat(dataflows::numbered(progress_table() + 1, letters))
+            .concat(dataflows::numbered(progress_table() + 2, dropped));
 
         let closings = Closings::default();
         let widths = super::tables().iter().map(|table| table.key).collect();

@@ -8,6 +8,7 @@ use super::flow::{self, Control, Flow, Inputs};
 use super::{Lead, News, Shared};
 use crate::config::RunConfig;
 use crate::dead_letters::DeadLetter;
+use crate::dead_letters::overflow::{Dropped, Room, Taken};
 use crate::source::{Assignment, Found, Polled, Record, Source, SourceError, Topic};
 use crate::{decode, progress};
 use dataflows::latest::Version;
@@ -72,6 +73,7 @@ pub(super) fn run<T: Topic>(timely: &mut Worker, shared: &Shared<T>) -> WorkerSu
             outstanding: Outstanding::default(),
             assigned: None,
             anchors: progress::Anchors::default(),
+            taken: Taken::default(),
             is_bounded: false,
             clock: None,
             news: None,
@@ -107,6 +109,8 @@ struct Reader<'a, T: Topic> {
     /// The partitions of this worker; `None` until worker 0 has told.
     assigned: Option<Vec<Assignment>>,
     anchors: progress::Anchors,
+    /// The room that the dead letters of its partitions take.
+    taken: Taken,
     /// Whether reading ends at an offset that was seen at the start.
     is_bounded: bool,
     /// On worker 0, once the rows are restored: the newest epoch announced, and when.
@@ -226,8 +230,14 @@ impl<T: Topic> Reader<'_, T> {
         if let Some(Found { timestamp_ms, payload }) = found {
             let (timestamp_ms, payload) = (*timestamp_ms, payload.as_deref());
             let record = Record { partition, offset, timestamp_ms, payload };
-            if enter(inputs, &record, self.shared.config.decode, &mut self.decoded).is_ok() {
-                inputs.letters.update(letter.clone(), -1);
+            match enter(inputs, &record, self.shared.config.decode, &mut self.decoded) {
+                Ok(()) => {
+                    inputs.letters.update(letter.clone(), -1);
+                    self.flow.control.send(Control::Freed(partition, Room::of(letter)));
+                    self.flow.control.flush();
+                }
+                // The row anew, without its mark; it has its room.
+                Err(letter) => inputs.letters.update(letter, 1),
             }
         } else {
             tracing::warn!(partition, offset, "the topic no longer holds a record to try again");
@@ -284,6 +294,7 @@ impl<T: Topic> Reader<'_, T> {
                     }
                 }
                 Control::Assign(all) => self.assign(all)?,
+                Control::Freed(partition, room) => self.taken.free(partition, room),
             }
         }
         Ok(())
@@ -298,6 +309,7 @@ impl<T: Topic> Reader<'_, T> {
         let mine: Vec<_> = all.into_iter().filter(is_mine).collect();
         for assignment in &mine {
             self.source.assign(assignment)?;
+            self.taken.set(assignment.partition, assignment.letters);
             // Where reading starts is stored before the first record: `--from latest` would else
             // mean another place after a crash.
             let (partition, position) = progress::assigned(assignment);
@@ -327,12 +339,14 @@ impl<T: Topic> Reader<'_, T> {
         }
         let (settings, decoded) = (self.shared.config.decode, &mut self.decoded);
         let (refusals, anchors) = (&mut self.refusals, &mut self.anchors);
+        let (taken, bound) = (&mut self.taken, self.shared.config.dead_letters);
         let mut bytes = 0;
         let limit = usize::try_from(room.min(POLL_RECORDS)).unwrap_or(usize::MAX);
         let records = self.source.poll(limit, &mut |polled| match polled {
             Polled::Record(record) => {
                 bytes += record.payload.map_or(0, |payload| payload.len() as u64);
-                refusals.note(enter(inputs, &record, settings, decoded));
+                let entered = enter(inputs, &record, settings, decoded);
+                refusals.note(entered.map_err(|letter| bury(inputs, letter, taken, bound)));
             }
             Polled::Reached(reached) => {
                 let of = |assignment: &&Assignment| assignment.partition == reached.partition;
@@ -354,14 +368,25 @@ impl<T: Topic> Reader<'_, T> {
     }
 }
 
-/// Decodes one record; it enters as its events, or as a dead letter: then that says what was found.
+/// A dead letter enters, as a row if there is room. Returns what was found.
+fn bury(inputs: &mut Inputs, letter: DeadLetter, taken: &mut Taken, limit: Room) -> Box<str> {
+    let (partition, offset, detail) = (letter.partition, letter.offset, letter.detail.clone());
+    if taken.take(&letter, limit) {
+        inputs.letters.update(letter, 1);
+    } else {
+        inputs.dropped.update(partition, Dropped { first: offset, last: offset, records: 1 });
+    }
+    detail
+}
+
+/// Decodes one record; it enters as its events, or its dead letter comes back.
 /// `decoded` is empty before and after.
 fn enter(
     inputs: &mut Inputs,
     record: &Record<'_>,
     settings: decode::Settings,
     decoded: &mut Vec<Event>,
-) -> Result<(), Box<str>> {
+) -> Result<(), DeadLetter> {
     let Record { partition, offset, timestamp_ms, payload } = *record;
     let version = Version { tweet_id: 0, record_ms: timestamp_ms, partition, offset };
     match decode::decode(payload, version, settings, decoded) {
@@ -369,12 +394,7 @@ fn enter(
             decoded.drain(..).for_each(|event| inputs.events.update(event, 1));
             Ok(())
         }
-        Err(fault) => {
-            let letter = DeadLetter::new(record, &fault);
-            let detail = letter.detail.clone();
-            inputs.letters.update(letter, 1);
-            Err(detail)
-        }
+        Err(fault) => Err(DeadLetter::new(record, &fault)),
     }
 }
 

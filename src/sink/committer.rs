@@ -39,7 +39,8 @@ pub struct Counters {
 
 /// The committer's ends of its channels.
 pub struct Channels {
-    /// The rows of the progress table, sent once, after the generation was raised.
+    /// The rows of the progress table and of the dead letters, sent once, after the generation was
+    /// raised.
     pub offsets: SyncSender<Vec<Restored>>,
     /// All rows that state is restored from, batch by batch; `None` after the last one.
     pub rows: SyncSender<Option<Vec<Restored>>>,
@@ -191,7 +192,9 @@ impl<S: Sink> Committer<S> {
         channels: &Channels,
     ) -> Result<(), SinkError> {
         let mut offsets = Vec::new();
-        self.sink.snapshot(progress_table, &mut |mut rows| offsets.append(&mut rows)).await?;
+        for table in [progress_table, channels.letters.0] {
+            self.sink.snapshot(table, &mut |mut rows| offsets.append(&mut rows)).await?;
+        }
         let _ = channels.offsets.send(offsets);
         for (index, table) in (0_u8..).zip(&identity.tables) {
             if table.restore == Restore::FromRows {

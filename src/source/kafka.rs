@@ -11,6 +11,7 @@
 use super::{
     Assignment, Found, Polled, Reached, Record, Source, SourceError, Topic, Watch, fingerprint,
 };
+use crate::dead_letters::overflow::Room;
 use crate::progress::{Anchor, Last, Stored};
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -379,7 +380,8 @@ impl Topic for KafkaTopic {
             };
             let until = self.config.until_end.then_some(marks.1);
             let anchor = known.and_then(|stored| stored.last.map(Last::anchor).or(stored.anchor));
-            Ok(Assignment { partition, start, next, until, anchor })
+            let letters = Room::default();
+            Ok(Assignment { partition, start, next, until, anchor, letters })
         };
         partitions.into_iter().map(assign).collect()
     }
@@ -411,7 +413,8 @@ impl Watch for KafkaWatch {
         let partitions = self.topic.partitions(&self.consumer)?.into_iter();
         let assign = |partition| {
             let (low, _) = self.topic.watermarks(&self.consumer, partition)?;
-            Ok(Assignment { partition, start: low, next: low, until: None, anchor: None })
+            let (until, anchor, letters) = (None, None, Room::default());
+            Ok(Assignment { partition, start: low, next: low, until, anchor, letters })
         };
         partitions.filter(|number| !known.contains(number)).map(assign).collect()
     }

@@ -8,6 +8,7 @@ use super::model::{MODELS, Model, State};
 use super::runs::{Key, Runs};
 use super::topic::Range;
 use super::{Plan, VerifyError};
+use crate::dead_letters::overflow::{self, Dropped};
 use crate::decode::{self, Settings};
 use crate::progress::{Anchor, Last, Stored};
 use crate::source::Record;
@@ -31,6 +32,8 @@ pub(super) struct Recount<'a> {
     /// What the tables say are the records by which the topic is known; not those that were seen
     /// to be others.
     anchors: BTreeMap<u32, Anchor>,
+    /// What the tables say was left out of the dead letters, and how many such records were seen.
+    dropped: BTreeMap<u32, (Dropped, u64)>,
     decoded: Vec<Event>,
     /// Records seen.
     pub(super) records: u64,
@@ -56,9 +59,23 @@ impl<'a> Recount<'a> {
             runs: Runs::new(plan.memory),
             last,
             anchors: offsets.iter().filter_map(anchor).collect(),
+            dropped: BTreeMap::new(),
             decoded,
             records: 0,
             countable: 0,
+        }
+    }
+
+    /// Records in these ranges may have no dead letter.
+    pub(super) fn overflow(&mut self, dropped: &[(u32, Dropped)]) {
+        self.dropped =
+            dropped.iter().map(|(partition, dropped)| (*partition, (*dropped, 0))).collect();
+    }
+
+    /// Goes on from so many of them.
+    pub(super) fn resume_dropped(&mut self, partition: u32, records: u64) {
+        if let Some((_, seen)) = self.dropped.get_mut(&partition) {
+            *seen += records;
         }
     }
 
@@ -96,7 +113,10 @@ impl<'a> Recount<'a> {
             decoded.clear();
             self.letter(partition, offset)?;
         } else if result.is_err() {
-            self.letter(partition, offset)?;
+            match self.dropped.get_mut(&partition) {
+                Some((range, seen)) if range.covers(offset) => *seen += 1,
+                _ => self.letter(partition, offset)?,
+            }
         }
         for event in decoded.drain(..) {
             self.event(&event)?;
@@ -139,6 +159,11 @@ impl<'a> Recount<'a> {
         starts: &[Range],
         before: &BTreeMap<u32, Last>,
     ) -> Result<Runs, VerifyError> {
+        let table = self.plan.index(overflow::TABLE.name);
+        for (partition, (range, records)) in std::mem::take(&mut self.dropped) {
+            let row = Dropped { records, ..range }.row(&self.plan.topic, partition);
+            self.add((table, row[..overflow::TABLE.key].into()), State::Row(row))?;
+        }
         let table = self.plan.index(crate::progress::TABLE.name);
         for range in starts {
             let last = self.last.get(&range.partition).or(before.get(&range.partition)).copied();

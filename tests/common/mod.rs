@@ -11,6 +11,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use tweetflow::dead_letters::overflow::Room;
 use tweetflow::progress::Stored;
 use tweetflow::source::{
     Assignment, Found, Polled, Reached, Record, Source, SourceError, Topic, Watch, fingerprint,
@@ -65,7 +66,7 @@ impl Topic for MemoryTopic {
             let stored = stored.iter().find(|stored| stored.partition == partition);
             let next = stored.map_or(0, |stored| stored.next);
             let until = Some(payloads.len() as u64);
-            Assignment { partition, start: 0, next, until, anchor: None }
+            Assignment { partition, start: 0, next, until, anchor: None, letters: Room::default() }
         };
         Ok((0..).zip(self.partitions.iter()).map(assign).collect())
     }
