@@ -5,6 +5,7 @@ use crate::common::{Random, Server, Sql};
 use crate::{block_on, hashtag, identity, on_both_servers, snapshot, transaction};
 use dataflows::{Row, Value};
 use std::collections::BTreeSet;
+use tweetflow::pipeline;
 use tweetflow::sink::mysql::MySqlSink;
 use tweetflow::sink::{Sink, TableChanges, Transaction};
 
@@ -185,7 +186,9 @@ fn naughty_strings_come_back_byte_by_byte(server: Server) {
     let users: Vec<_> = (0..).zip(&strings).map(user).collect();
     let letters: Vec<_> = (0..).zip(&strings).map(letter).collect();
     let mut tables = vec![TableChanges::default(); identity().tables.len()];
-    for (table, rows) in [(0, &tags), (1, &users), (tables.len() - 1, &letters)] {
+    for (table, rows) in
+        [(0, &tags), (1, &users), (usize::from(pipeline::progress_table()) + 1, &letters)]
+    {
         tables[table].upserts.clone_from(rows);
     }
     let commit = Transaction { as_of: 0, tables };
