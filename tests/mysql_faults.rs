@@ -9,6 +9,8 @@ mod common;
 
 use common::proxy::{Proxy, Verdict, proxied};
 use common::{MemoryTopic, Recount, Server, Sql};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{JoinHandle, sleep};
@@ -30,6 +32,9 @@ on_both_servers! {
     tables_put_back_by_one_commit_stop_the_program,
     small_packets_bound_statements_not_transactions,
     a_servers_defaults_mean_nothing,
+    a_server_that_turns_read_only_is_waited_for,
+    a_full_disk_is_waited_for,
+    an_account_that_asks_for_tls,
 }
 
 const RECORDS: u64 = 4_000;
@@ -300,4 +305,131 @@ fn a_servers_defaults_mean_nothing(server: Server) {
     job.until_at_work();
     administrator.run("SET GLOBAL init_connect = ''");
     job.ends_exact();
+}
+
+/// As when another server becomes the primary: the account has no right to write nevertheless.
+fn a_server_that_turns_read_only_is_waited_for(server: Server) {
+    let own = OwnServer::start(server);
+    let mut administrator = Sql::connect(&own.url);
+    administrator.run("CREATE USER plain IDENTIFIED BY 'plain'");
+    administrator.run("GRANT ALL ON data.* TO plain");
+    let (_, place) = own.url.split_once('@').unwrap();
+    let account = format!("mysql://plain:plain@{place}");
+    let mut job = Job::start(&account, &own.url, RECORDS);
+    job.until_at_work();
+    administrator.run("SET GLOBAL read_only = 1");
+    let before = job.sql.records_counted();
+    sleep(Duration::from_secs(2));
+    assert!(job.sql.records_counted() <= before + 100, "it was not read-only");
+    assert!(!job.thread.is_finished(), "it gave up");
+    administrator.run("SET GLOBAL read_only = 0");
+    job.ends_exact();
+}
+
+/// A full disk: no file may grow, until somebody makes room.
+fn a_full_disk_is_waited_for(server: Server) {
+    let mut own = OwnServer::start(server);
+    let records = 20_000;
+    let mut job = Job::with_credit(2_000, &own.url, &own.url, records);
+    job.until_at_work();
+    own.tell("dd if=/dev/zero of=filler bs=64k; dd if=/dev/zero of=filler2 bs=1k");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let (mut stalls, mut before) = (0, 0);
+    while stalls < 20 {
+        let counted = job.sql.records_counted();
+        stalls = if counted == before { stalls + 1 } else { 0 };
+        before = counted;
+        assert!(Instant::now() < deadline, "the disk is not full");
+        assert!(!job.thread.is_finished(), "it gave up: {:?}", job.thread.join().unwrap());
+        sleep(Duration::from_millis(100));
+    }
+    assert!(before < records, "there was room for everything");
+    own.tell("rm filler filler2");
+    job.ends_exact();
+}
+
+/// MySQL makes its own certificate; MariaDB has none unless it is given one, so only the refusal is
+/// seen there.
+fn an_account_that_asks_for_tls(server: Server) {
+    let database = server.fresh_database("tls");
+    let account = server.fresh_account("tweetflow_tls", &database);
+    let mut administrator = Sql::connect(&server.url());
+    administrator.run("GRANT ALL ON tweetflow_test_tls.* TO tweetflow_tls");
+    administrator.run("ALTER USER tweetflow_tls REQUIRE SSL");
+    let plain = Job::start(&account, &database, 100).thread.join().unwrap();
+    let said = plain.unwrap_err().to_string();
+    assert!(said.contains("?require_ssl=true"), "{said}");
+    let tls = format!("{account}?require_ssl=true&verify_ca=false&verify_identity=false");
+    let job = Job::start(&tls, &database, 100);
+    match server {
+        Server::MySql => drop(job.ends_exact()),
+        Server::MariaDb => {
+            let said = job.thread.join().unwrap().unwrap_err();
+            assert!(matches!(said, RunError::Sink(SinkError::Unreachable { .. })), "{said:?}");
+        }
+    }
+    // Whom it talks to is checked unless that is asked away.
+    let checked = Job::start(&format!("{account}?require_ssl=true"), &database, 100);
+    let said = checked.thread.join().unwrap().unwrap_err();
+    assert!(matches!(said, RunError::Sink(SinkError::Unreachable { .. })), "{said:?}");
+}
+
+/// A server on a small disk of its own (a tmpfs that only it and its shell see), to which a test may
+/// do anything. It is gone when it is dropped.
+struct OwnServer {
+    shell: Child,
+    answers: BufReader<ChildStdout>,
+    url: String,
+    _home: tempfile::TempDir,
+}
+
+/// Makes the disk, starts the server, prints its address; then does what it is told, line by line.
+const SHELL: &str = r#"
+    mount -t tmpfs -o size=500m tmpfs "$1" || exit
+    deploy/local start --dir "$1" "$2" </dev/null || exit
+    echo ready
+    while read -r line; do (cd "$1" && eval "$line"); echo ready; done
+    deploy/local stop --dir "$1"
+"#;
+
+impl OwnServer {
+    fn start(server: Server) -> Self {
+        let (name, variable) = match server {
+            Server::MariaDb => ("mariadb", "TEST_MYSQL="),
+            Server::MySql => ("mysql", "TEST_MYSQL9="),
+        };
+        let home = tempfile::tempdir().unwrap();
+        let mut command = Command::new("unshare");
+        command.args(["--map-root-user", "--mount", "bash", "-c", SHELL, "own-server"]);
+        command.arg(home.path()).arg(name).stderr(Stdio::null());
+        let mut shell = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let answers = BufReader::new(shell.stdout.take().unwrap());
+        let mut own = OwnServer { shell, answers, url: String::new(), _home: home };
+        let said = own.answer();
+        let line = said.lines().find_map(|line| line.split_once(variable));
+        line.unwrap().1.trim_matches(['"', '\'']).clone_into(&mut own.url);
+        own
+    }
+
+    /// What is printed before the next `ready`.
+    fn answer(&mut self) -> String {
+        let mut said = String::new();
+        while !said.ends_with("ready\n") {
+            let length = self.answers.read_line(&mut said).unwrap();
+            assert!(length > 0, "the server's shell has ended: {said}");
+        }
+        said
+    }
+
+    fn tell(&mut self, line: &str) {
+        writeln!(self.shell.stdin.as_mut().unwrap(), "{line}").unwrap();
+        self.answer();
+    }
+}
+
+impl Drop for OwnServer {
+    fn drop(&mut self) {
+        drop(self.shell.stdin.take());
+        let _ = self.shell.wait();
+    }
 }

@@ -181,7 +181,8 @@ fn is_transient_code(code: u16) -> bool {
         // Newer MariaDB: the row changed since the transaction's snapshot; rolled back.
         1020 => true,
         // Disk full, table full, cannot write the log: an administrator frees space.
-        1021 | 1026 | 1114 | 3 | 28 => true,
+        // 1030: the storage engine's own error, which is mostly that; 1878: no temporary file.
+        1021 | 1026 | 1030 | 1114 | 1878 | 3 | 20 | 28 => true,
         // Read-only or offline for a while: a switch to another primary.
         1290 | 1792 | 1836 | 3032 => true,
         // A cluster (Galera, group replication) that is joining, or that rejected the transaction.
@@ -200,7 +201,10 @@ fn hint(code: u16) -> &'static str {
         1044 | 1142 | 1143 | 1227 => {
             "; `tweetflow schema` prints the tables and the rights that the account needs"
         }
-        1045 | 1698 => "; check the user and the password of --database",
+        1045 | 1698 => {
+            "; check the user and the password of --database (?require_ssl=true if the account asks \
+             for TLS)"
+        }
         1049 => "; create the database first, or correct its name in --database",
         3159 => "; add ?require_ssl=true to --database",
         1820 | 1862 => "; give the account a new password",
