@@ -81,7 +81,7 @@ impl Last {
     }
 }
 
-/// The anchors of one worker's partitions: each at least [`ANCHOR_AGE`] older than the last record,
+/// The anchors of one worker's partitions: each at least a minute older than the last record,
 /// but for the first one.
 #[derive(Debug, Default)]
 pub struct Anchors(BTreeMap<u32, (Anchor, Anchor, Instant)>);
