@@ -330,9 +330,11 @@ fn a_server_that_turns_read_only_is_waited_for(server: Server) {
 fn a_full_disk_is_waited_for(server: Server) {
     let mut own = OwnServer::start(server);
     let records = 20_000;
+    // Nearly full before the job starts: what is left is taken in a moment, long before it ends.
+    own.tell("fallocate -l 32M reserve; dd if=/dev/zero of=filler bs=64k; rm reserve");
     let mut job = Job::with_credit(2_000, &own.url, &own.url, records);
     job.until_at_work();
-    own.tell("dd if=/dev/zero of=filler bs=64k; dd if=/dev/zero of=filler2 bs=1k");
+    own.tell("dd if=/dev/zero of=filler bs=64k oflag=append conv=notrunc; dd if=/dev/zero of=filler2 bs=1k");
     let deadline = Instant::now() + Duration::from_secs(30);
     let (mut stalls, mut before) = (0, 0);
     while stalls < 20 {
