@@ -14,6 +14,7 @@
 //! 3. [`Sink::position`] waits for every transaction that is still being committed.
 
 pub mod committer;
+mod database;
 pub(crate) mod ddl;
 mod error;
 pub mod gather;
@@ -21,9 +22,12 @@ pub mod memory;
 pub mod mysql;
 mod prefix;
 pub(crate) mod sql;
+pub mod sqlite;
 
+pub use self::database::Database;
 pub use self::error::SinkError;
 pub use self::prefix::{NoPrefix, Prefix};
+use crate::dead_letters::DeadLetter;
 use dataflows::{Restored, Row, Table};
 
 /// Who may write, and after which commit. Stored in `tweetflow_commit`.
@@ -88,6 +92,26 @@ pub struct TableChanges {
     pub upserts: Vec<Row>,
 }
 
+/// Which dead letters are meant: those to which everything that is given applies.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Chosen<'a> {
+    /// Their class.
+    pub reason: Option<&'a str>,
+    /// Their partition.
+    pub partition: Option<u32>,
+    /// Their offset.
+    pub offset: Option<u64>,
+}
+
+impl Chosen<'_> {
+    /// Whether this one is meant.
+    pub fn includes(&self, letter: &DeadLetter) -> bool {
+        self.reason.is_none_or(|reason| *letter.reason == *reason)
+            && self.partition.is_none_or(|partition| letter.partition == partition)
+            && self.offset.is_none_or(|offset| letter.offset == offset)
+    }
+}
+
 /// Most rows of one [`Sink::marked`].
 pub const MARKED_ROWS: usize = 1000;
 
@@ -118,4 +142,12 @@ pub trait Sink: Send + 'static {
 
     /// The stored position, once no transaction can change it any more, on a new connection.
     async fn position(&mut self) -> Result<Position, SinkError>;
+
+    /// Hands every row of every table of `identity` to `visit`, all as of one commit, beside the
+    /// job that writes them. Needs no claim, and locks nothing.
+    async fn inspect(
+        &self,
+        identity: &Identity,
+        visit: &mut dyn FnMut(Vec<Restored>),
+    ) -> Result<Inspected, SinkError>;
 }

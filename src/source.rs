@@ -5,11 +5,16 @@
 //! partitions that were assigned to it, each from an explicit offset. Neither knows what a tweet
 //! is; nobody here remembers offsets: they are rows.
 
+pub mod files;
 pub mod kafka;
+mod place;
 
 use crate::dead_letters::overflow::Room;
 use crate::progress::{Anchor, Stored};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+pub use self::place::{AnySource, AnyTopic, AnyWatch};
 
 /// A fault of a source.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +64,40 @@ pub enum SourceError {
         /// How that was noticed.
         reason: String,
     },
+    /// A file, or the folder, cannot be read.
+    #[error("cannot read {}", .path.display())]
+    File {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The folder holds nothing to read.
+    #[error(
+        "{} holds no *.ndjson, *.jsonl or *.json file (they may be packed: .gz, .zst); is --files \
+         right?", .folder.display()
+    )]
+    NoFiles {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A file that holds something else.
+    #[error("{} does not hold one JSON object a line", .path.display())]
+    NoJson {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// The numbers of two files' partitions are the same.
+    #[error(
+        "{} and {} would be the same partition; move or rename one of them",
+        .first.display(), .second.display()
+    )]
+    SameNumber {
+        /// One file.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
+    },
     /// The next record to read is gone.
     #[error(
         "partition {partition} of {topic:?} goes on at offset {next}, but its oldest record is \
@@ -101,8 +140,17 @@ pub enum SourceError {
 impl SourceError {
     /// Whether only the operator can help.
     pub fn is_operators(&self) -> bool {
-        use SourceError::{NoTopic, Protected, Setting};
-        matches!(self, Setting { .. } | Protected { .. } | NoTopic { .. })
+        use SourceError::{File, NoFiles, NoJson, NoTopic, Protected, SameNumber, Setting};
+        matches!(
+            self,
+            Setting { .. }
+                | Protected { .. }
+                | NoTopic { .. }
+                | File { .. }
+                | NoFiles { .. }
+                | NoJson { .. }
+                | SameNumber { .. }
+        )
     }
 }
 

@@ -12,7 +12,9 @@
 
 mod baseline;
 mod compare;
+mod folder;
 mod model;
+mod ranked;
 mod recount;
 mod runs;
 mod topic;
@@ -21,14 +23,13 @@ use crate::bar::{Bar, per_second};
 use crate::config::RunConfig;
 use crate::dead_letters::overflow::{self, Dropped};
 use crate::progress::{Last, Stored};
-use crate::sink::mysql::MySqlSink;
-use crate::sink::{Identity, SinkError};
-use crate::source::SourceError;
-use crate::source::kafka::KafkaTopic;
+use crate::sink::{Database, Identity, Sink, SinkError};
+use crate::source::{AnyTopic, SourceError};
 use crate::{dead_letters, pipeline, progress};
 use dataflows::{Restored, Row, Table};
 use indicatif::HumanCount;
 use model::{MODELS, State};
+use ranked::RANKED;
 use recount::{Places, Recount};
 use runs::{Key, Runs};
 use std::collections::BTreeMap;
@@ -164,8 +165,16 @@ impl Plan {
     fn new(topic: &str, tables: Vec<Table>, settings: &Settings) -> Self {
         let is_large =
             |table: &Table| MODELS.iter().any(|model| model.table == table.name && model.is_large);
+        let is_named = |table: &str| {
+            settings.tables.is_empty() || settings.tables.iter().any(|name| name == table)
+        };
         let is_meant = |table: &Table| {
-            settings.tables.is_empty() || settings.tables.iter().any(|name| name == table.name)
+            let mut rankings = RANKED.iter().filter(|ranked| ranked.of == table.name);
+            match RANKED.iter().find(|ranked| ranked.table == table.name) {
+                // A sample of the rows has no ranking.
+                Some(ranked) => is_named(ranked.table) && settings.sample >= 100.0,
+                None => is_named(table.name) || rankings.any(|ranked| is_named(ranked.table)),
+            }
         };
         let looks = tables.iter().map(|table| (is_meant(table), is_large(table))).collect();
         let (sample, memory) = (settings.sample, settings.memory);
@@ -175,6 +184,12 @@ impl Plan {
     fn index(&self, table: &str) -> u8 {
         let index = self.tables.iter().position(|declared| declared.name == table);
         index.and_then(|index| u8::try_from(index).ok()).expect("every model has its table")
+    }
+
+    /// Whether all rows of a table are looked at.
+    fn is_whole(&self, table: &str) -> bool {
+        let (is_meant, is_sampled) = self.looks[usize::from(self.index(table))];
+        is_meant && (!is_sampled || self.sample >= 100.0)
     }
 
     fn takes(&self, (table, key): &Key) -> bool {
@@ -197,9 +212,9 @@ pub struct Check<'a> {
     /// Which tables, and what their rows mean.
     pub config: &'a RunConfig,
     /// The topic that they count.
-    pub topic: &'a KafkaTopic,
+    pub topic: &'a AnyTopic,
     /// Where they are.
-    pub sink: &'a MySqlSink,
+    pub sink: &'a Database,
     /// What to compare and how.
     pub settings: &'a Settings,
     /// Set by a signal.
@@ -240,7 +255,7 @@ impl Check<'_> {
             writer.as_mut().map_or(Ok(()), |(_, writer)| writer.push(entry))
         };
         let summary = self.compare((&plan, summary), (snapshot.rows, recount), keep, out)?;
-        if summary.differences > 0 && topic.is_compacted() {
+        if summary.differences > 0 && topic::is_compacted(topic) {
             return Err(VerifyError::Compacted { differences: summary.differences });
         }
         if let Some((path, writer)) = writer
@@ -271,7 +286,8 @@ impl Check<'_> {
             }
             writeln!(out, "{}", compare::line(&plan.tables[usize::from(table)], key, &wrong))
         };
-        compare::compare(stored.into_sorted(), recount.into_sorted(), &mut each, &mut differ)
+        let recount = ranked::with_rankings(plan, recount.into_sorted());
+        compare::compare(stored.into_sorted(), recount, &mut each, &mut differ)
             .map_err(VerifyError::Temporary)?;
         Ok(summary)
     }
@@ -283,7 +299,7 @@ fn unwritable(error: &std::io::Error) -> VerifyError {
 
 /// Reads the ranges into the recount, with a bar.
 fn read(
-    topic: &KafkaTopic,
+    topic: &AnyTopic,
     ranges: &[Range],
     stop: &AtomicBool,
     recount: &mut Recount<'_>,
@@ -319,7 +335,7 @@ struct Snapshot {
 }
 
 impl Snapshot {
-    fn read(plan: &Plan, sink: &MySqlSink, identity: &Identity) -> Result<Self, VerifyError> {
+    fn read(plan: &Plan, sink: &Database, identity: &Identity) -> Result<Self, VerifyError> {
         let (mut rows, mut offsets) = (Runs::new(plan.memory), Vec::new());
         let (mut letters, mut dropped) = (Places::new(), Vec::new());
         let mut result = Ok(());
@@ -401,7 +417,7 @@ impl Base {
     fn begin(
         &self,
         recount: &mut Recount<'_>,
-        topic: &KafkaTopic,
+        topic: &AnyTopic,
         standing: &Places,
         stop: &AtomicBool,
     ) -> Result<BTreeMap<u32, Last>, VerifyError> {

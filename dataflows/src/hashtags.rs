@@ -7,9 +7,9 @@
 //! with exactly that and nothing else is needed.
 
 use crate::changes::{Changes, changes};
+use crate::counted::Counted;
 use crate::table::{Column, Kind, Restore, Table};
-use crate::{Event, Events, Rows, Value};
-use differential_dataflow::operators::CountTotal;
+use crate::{Event, Inputs, Rows, Value};
 
 /// The declaration.
 pub const TABLE: Table = Table {
@@ -24,9 +24,12 @@ pub const TABLE: Table = Table {
     version: 1,
 };
 
-/// The rows as a function of the events.
-pub fn build<'scope>(events: &Events<'scope>, rows: &Rows<'scope>) -> Changes<'scope> {
-    let seen = events.extract("hashtags of tweets", |batch, uses| {
+/// Uses by hashtag.
+pub type Uses<'scope> = Counted<'scope, Box<str>, i64>;
+
+/// The uses as a function of the events; [`Inputs::hashtags`] keeps them for all who read them.
+pub(crate) fn count<'scope>(inputs: &Inputs<'scope>) -> Uses<'scope> {
+    let seen = inputs.events.extract("hashtags of tweets", |batch, uses| {
         for (event, epoch, difference) in batch {
             if let Event::Tweet(tweet) = event {
                 let tags = tweet.hashtags.iter();
@@ -34,13 +37,21 @@ pub fn build<'scope>(events: &Events<'scope>, rows: &Rows<'scope>) -> Changes<'s
             }
         }
     });
-    let restored = rows.restore(|row| match &row[..] {
+    let restored = inputs.rows(&TABLE).restore(|row| match &row[..] {
         [Value::Text(tag), Value::UInt(count)] => Some((tag.clone(), i64::try_from(*count).ok()?)),
         _ => None,
     });
-    let counted = seen.concat(restored).count_total();
-    changes(counted, &TABLE, |tag, count: &i64| {
-        let count = u64::try_from(*count).expect("a hashtag is not used less than zero times");
-        [Value::Text(tag.clone()), Value::UInt(count)].into()
-    })
+    Counted::new(seen.concat(restored), TABLE.name)
+}
+
+/// The rows as a function of the uses.
+pub fn build<'scope>(inputs: &Inputs<'scope>, _rows: &Rows<'scope>) -> Changes<'scope> {
+    let uses = inputs.hashtags().sums.clone();
+    changes(uses, &TABLE, |tag, uses: &i64| values(tag, *uses).into())
+}
+
+/// The row of a hashtag.
+pub(crate) fn values(tag: &str, uses: i64) -> [Value; 2] {
+    let uses = u64::try_from(uses).expect("a hashtag is not used less than zero times");
+    [Value::Text(tag.into()), Value::UInt(uses)]
 }

@@ -1,8 +1,10 @@
 //! The tables of tweetflow as pure functions of the tweets.
 //!
 //! ```text
-//! events ──► shared ──► hashtags ──► changes ─┐
-//! rows   ──► shared ──► users    ──► changes ─┼──► (table, change) of every epoch
+//! events ──► shared ──► hashtags ──► changes ─┬──► (table, change) of every epoch
+//! rows   ──► shared        └► top ──► changes ─┤
+//!                       users    ──► changes ─┤
+//!                          └► top ──► changes ─┤
 //!                       totals   ──► changes ─┘
 //! ```
 //!
@@ -14,16 +16,22 @@
 //! This crate does no I/O: it knows neither Kafka nor MySQL, no files, no clocks.
 
 pub mod changes;
+pub mod counted;
 pub mod hashtags;
+mod inputs;
 pub mod latest;
 pub mod shared;
 pub mod table;
+pub mod top;
+pub mod top_hashtags;
+pub mod top_users;
 pub mod totals;
 pub mod tweet;
 pub mod users;
 pub mod value;
 
 pub use changes::Changes;
+pub use inputs::Inputs;
 pub use shared::{Events, Rows, Shared};
 pub use table::Table;
 pub use tweet::Event;
@@ -55,7 +63,7 @@ pub struct Definition {
     /// The declaration.
     pub table: Table,
     /// The rows as a function of the events.
-    pub build: for<'a, 'scope> fn(&'a Events<'scope>, &'a Rows<'scope>) -> Changes<'scope>,
+    pub build: for<'a, 'scope> fn(&'a Inputs<'scope>, &'a Rows<'scope>) -> Changes<'scope>,
 }
 
 /// Every table, in the order in which a transaction writes them.
@@ -63,6 +71,8 @@ pub const ALL: &[Definition] = &[
     Definition { table: hashtags::TABLE, build: hashtags::build },
     Definition { table: users::TABLE, build: users::build },
     Definition { table: totals::TABLE, build: totals::build },
+    Definition { table: top_hashtags::TABLE, build: top_hashtags::build },
+    Definition { table: top_users::TABLE, build: top_users::build },
 ];
 
 /// One change of one table at one epoch.
@@ -74,8 +84,9 @@ pub fn build<'scope>(
     rows: &Shared<'scope, Restored>,
 ) -> StreamVec<'scope, Epoch, TableChange> {
     let scope = events.scope();
+    let inputs = Inputs::new(events.clone(), rows.clone());
     let tables = (0_u8..).zip(ALL).map(|(index, definition)| {
-        let changes = (definition.build)(events, &Rows::new(rows, index));
+        let changes = (definition.build)(&inputs, &Rows::new(rows, index));
         numbered(index, changes)
     });
     scope.concatenate(tables)

@@ -44,6 +44,9 @@ pub enum Restore {
     /// From the table's own rows: they enter at epoch 0 and what leaves at epoch 0 is dropped,
     /// because it is in the database already.
     FromRows,
+    /// From another table's rows: what leaves at epoch 0 is the difference to this table's own
+    /// rows, normally nothing.
+    Derived,
     /// There is none: each row is written once and never looked at again.
     Stateless,
 }

@@ -8,7 +8,7 @@
 
 use crate::changes::{Changes, changes};
 use crate::table::{Column, Kind, Restore, Table};
-use crate::{Events, Rows, Value};
+use crate::{Inputs, Rows, Value};
 use differential_dataflow::operators::CountTotal;
 
 /// The declaration.
@@ -25,8 +25,8 @@ pub const TABLE: Table = Table {
 };
 
 /// The rows as a function of the events.
-pub fn build<'scope>(events: &Events<'scope>, rows: &Rows<'scope>) -> Changes<'scope> {
-    let read = events.extract("kinds of records", |batch, read| {
+pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'scope> {
+    let read = inputs.events.extract("kinds of records", |batch, read| {
         // All updates of a batch fall on a handful of keys: add up before anything is sent.
         for (event, epoch, difference) in batch {
             let (name, difference) = (event.kind().name(), *difference as i64);

@@ -9,11 +9,11 @@
 //! moment, also when the tweet is deleted.
 
 use crate::changes::{Changes, changes};
+use crate::counted::Counted;
 use crate::latest::{Latest, Version};
 use crate::table::{Column, Kind, Restore, Table};
 use crate::tweet::User;
-use crate::{Event, Events, Row, Rows, Value};
-use differential_dataflow::operators::CountTotal;
+use crate::{Event, Inputs, Row, Rows, Value};
 use serde::{Deserialize, Serialize};
 
 /// The declaration.
@@ -38,16 +38,20 @@ pub const TABLE: Table = Table {
 /// What one tweet, or the page around it, states about a user. The derived order decides by the version; the other
 /// fields only make it total.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-struct Profile {
+pub struct Profile {
     version: Version,
-    name: Box<str>,
-    friends: Option<i64>,
-    followers: Option<i64>,
+    pub(crate) name: Box<str>,
+    pub(crate) friends: Option<i64>,
+    pub(crate) followers: Option<i64>,
 }
 
-/// The rows as a function of the events.
-pub fn build<'scope>(events: &Events<'scope>, rows: &Rows<'scope>) -> Changes<'scope> {
-    let seen = events.extract("users", |batch, seen| {
+/// The newest statement about each user.
+pub type Newest<'scope> = Counted<'scope, u64, Latest<Profile>>;
+
+/// The newest statements as a function of the events; [`Inputs::users`] keeps them for all who read
+/// them.
+pub(crate) fn count<'scope>(inputs: &Inputs<'scope>) -> Newest<'scope> {
+    let seen = inputs.events.extract("users", |batch, seen| {
         for (event, epoch, difference) in batch {
             if let Some((version, user)) = statement(event)
                 && *difference > 0
@@ -62,8 +66,13 @@ pub fn build<'scope>(events: &Events<'scope>, rows: &Rows<'scope>) -> Changes<'s
             }
         }
     });
-    let counted = seen.concat(rows.restore(state)).count_total();
-    changes(counted, &TABLE, |user_id, Latest(profile)| row(*user_id, profile))
+    Counted::new(seen.concat(inputs.rows(&TABLE).restore(state)), TABLE.name)
+}
+
+/// The rows as a function of the newest statements.
+pub fn build<'scope>(inputs: &Inputs<'scope>, _rows: &Rows<'scope>) -> Changes<'scope> {
+    let newest = inputs.users().sums.clone();
+    changes(newest, &TABLE, |user_id, Latest(profile)| row(*user_id, profile))
 }
 
 /// What an event says about a user, and how new that is.

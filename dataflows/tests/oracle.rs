@@ -80,8 +80,13 @@ mod model {
 
     pub(super) fn tables(events: &[Event]) -> Tables {
         // In the order of `dataflows::ALL`; a table without a model fails the test.
-        let models: BTreeMap<&str, Model> =
-            BTreeMap::from([("hashtags", hashtags as Model), ("users", users), ("totals", totals)]);
+        let models: BTreeMap<&str, Model> = BTreeMap::from([
+            ("hashtags", hashtags as Model),
+            ("users", users),
+            ("totals", totals),
+            ("top_hashtags", top_hashtags),
+            ("top_users", top_users),
+        ]);
         let tables = dataflows::ALL.iter().map(|definition| {
             let table = &definition.table;
             let model = models.get(table.name).expect("every table has a model");
@@ -107,6 +112,24 @@ mod model {
 
     fn hashtags(events: &[Event]) -> Vec<Row> {
         counts(tweets(events).flat_map(|tweet| tweet.hashtags.iter().map(|tag| &**tag)))
+    }
+
+    /// Sorts all of them.
+    fn top_hashtags(events: &[Event]) -> Vec<Row> {
+        let mut rows = hashtags(events);
+        rows.sort_by_key(|row| (std::cmp::Reverse(row[1].clone()), row[0].clone()));
+        let ranked = (1..=100).zip(rows);
+        ranked.map(|(n, row)| [Value::UInt(n), row[0].clone(), row[1].clone()].into()).collect()
+    }
+
+    fn top_users(events: &[Event]) -> Vec<Row> {
+        let mut rows = users(events);
+        rows.retain(|row| row[2] != Value::Null);
+        rows.sort_by_key(|row| (std::cmp::Reverse(row[2].as_i64()), row[0].clone()));
+        let row = |(n, row): (u64, Row)| -> Row {
+            [Value::UInt(n)].into_iter().chain(row.iter().take(4).cloned()).collect()
+        };
+        (1..=100).zip(rows).map(row).collect()
     }
 
     fn totals(events: &[Event]) -> Vec<Row> {

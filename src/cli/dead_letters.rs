@@ -3,7 +3,7 @@
 use super::job::{DatabaseArgs, JobError};
 use crate::dead_letters::DeadLetter;
 use crate::error::RunError;
-use crate::sink::mysql::letters::Chosen;
+use crate::sink::Chosen;
 use clap::{Args, ValueEnum};
 use std::process::ExitCode;
 

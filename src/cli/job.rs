@@ -5,17 +5,21 @@
 use crate::config::RunConfig;
 use crate::decode;
 use crate::error::RunError;
-use crate::sink::Prefix;
-use crate::sink::mysql::MySqlSink;
+use crate::sink::{Database, Prefix};
+use crate::source::AnyTopic;
+use crate::source::files::{FilesConfig, FilesTopic};
 use crate::source::kafka::{From, KafkaConfig, KafkaTopic};
 use clap::Args;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+const EARLIEST: &str = "earliest";
+
 /// Arguments that say where the tables are.
 #[derive(Args)]
 pub(super) struct DatabaseArgs {
-    /// Database of the tables; with a password only from the environment or a file
+    /// Database of the tables, with a password only from the environment or a file; `sqlite:FILE`
+    /// needs no server
     #[arg(
         long,
         env = "TWEETFLOW_DATABASE",
@@ -39,7 +43,11 @@ pub(super) struct JobArgs {
     /// Kafka brokers, host:port with commas between
     #[arg(long, env = "TWEETFLOW_BROKERS", default_value = "127.0.0.1:9092")]
     brokers: String,
-    /// Topic to read
+    /// Folder to read instead of a Kafka topic: a file is a partition, *.ndjson, *.jsonl or *.json
+    /// with one tweet a line, plain (followed as it grows) or packed (.gz, .zst)
+    #[arg(long, env = "TWEETFLOW_FILES", value_name = "DIR")]
+    files: Option<PathBuf>,
+    /// Topic to read; what the tables call the folder of --files
     #[arg(long, env = "TWEETFLOW_TOPIC", default_value = "tweets")]
     topic: String,
     #[command(flatten)]
@@ -49,7 +57,7 @@ pub(super) struct JobArgs {
     job: String,
     /// Where the first start reads from: earliest, latest, or a time (2026-11-01T12:00:00Z); it
     /// belongs to the job, later starts must name the same
-    #[arg(long, env = "TWEETFLOW_FROM", value_name = "WHERE", default_value = "earliest")]
+    #[arg(long, env = "TWEETFLOW_FROM", value_name = "WHERE", default_value = EARLIEST)]
     from: String,
     /// Leave out tweets whose author gives no location
     #[arg(long, env = "TWEETFLOW_REQUIRE_LOCATION")]
@@ -86,8 +94,8 @@ impl JobError {
 
 impl DatabaseArgs {
     /// The database. Does not connect.
-    pub(super) fn sink(&self) -> Result<MySqlSink, JobError> {
-        Ok(MySqlSink::new(&self.database()?).map_err(RunError::from)?)
+    pub(super) fn sink(&self) -> Result<Database, JobError> {
+        Ok(Database::new(&self.database()?).map_err(RunError::from)?)
     }
 
     /// The database's URL, from its file where one is named.
@@ -102,9 +110,27 @@ impl DatabaseArgs {
 
 impl JobArgs {
     /// The topic. Does not connect.
-    pub(super) fn topic(&self, until_end: bool, accept_gap: bool) -> Result<KafkaTopic, JobError> {
+    pub(super) fn topic(&self, until_end: bool, accept_gap: bool) -> Result<AnyTopic, JobError> {
+        if let Some(folder) = self.files.clone() {
+            if self.from != EARLIEST {
+                let text = "--from is for a Kafka topic; of --files every line counts";
+                return Err(JobError::Argument(text.to_owned()));
+            }
+            let topic = self.topic.clone();
+            return Ok(AnyTopic::Files(FilesTopic::new(FilesConfig { folder, topic, until_end })));
+        }
         let kafka = self.kafka(until_end, accept_gap)?;
-        Ok(KafkaTopic::new(kafka).map_err(RunError::from)?)
+        Ok(AnyTopic::Kafka(KafkaTopic::new(kafka).map_err(RunError::from)?))
+    }
+
+    /// Whether a Kafka topic and a server are meant, which is what a rebuild needs.
+    pub(super) fn can_rebuild(&self) -> Result<(), JobError> {
+        let text = match (&self.files, self.place.sink()?) {
+            (None, Database::MySql(_)) => return Ok(()),
+            (_, Database::Sqlite(_)) => "a file of tables: move it away and start again",
+            (Some(_), _) => "--files: use another --table-prefix, or empty the tables",
+        };
+        Err(JobError::Argument(format!("--rebuild is not for {text}")))
     }
 
     /// The topic's settings.
@@ -127,7 +153,7 @@ impl JobArgs {
     }
 
     /// The database. Does not connect.
-    pub(super) fn sink(&self) -> Result<MySqlSink, JobError> {
+    pub(super) fn sink(&self) -> Result<Database, JobError> {
         self.place.sink()
     }
 
@@ -137,6 +163,9 @@ impl JobArgs {
         config.job.clone_from(&self.job);
         config.table_prefix = self.place.table_prefix.clone();
         config.from.clone_from(&self.from);
+        if self.files.is_some() {
+            "files".clone_into(&mut config.from);
+        }
         config.decode =
             decode::Settings { require_location: self.require_location, names: self.names };
         config
@@ -145,7 +174,7 @@ impl JobArgs {
 
 fn start(text: &str) -> Result<From, String> {
     match text {
-        "earliest" => Ok(From::Earliest),
+        EARLIEST => Ok(From::Earliest),
         "latest" => Ok(From::Latest),
         time => match time.parse::<jiff::Timestamp>() {
             Ok(time) => Ok(From::Time(time.as_millisecond())),

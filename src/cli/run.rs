@@ -85,6 +85,7 @@ fn follow(args: &RunArgs, stop: Arc<AtomicBool>) -> Result<Summary, JobError> {
 }
 
 fn rebuild(args: &RunArgs, stop: &Arc<AtomicBool>) -> Result<Summary, JobError> {
+    args.job.can_rebuild()?;
     let (kafka, database) = (args.job.kafka(true, args.accept_gap)?, args.job.database()?);
     Ok(rebuild::run(config(args), kafka, &database, stop)?)
 }

@@ -197,7 +197,7 @@ impl<S: Sink> Committer<S> {
         }
         let _ = channels.offsets.send(offsets);
         for (index, table) in (0_u8..).zip(&identity.tables) {
-            if table.restore == Restore::FromRows {
+            if table.restore != Restore::Stateless {
                 let send = &mut |rows| drop(channels.rows.send(Some(rows)));
                 self.sink.snapshot(index, send).await?;
             }

@@ -21,7 +21,7 @@ pub(crate) struct Shape {
     pub(crate) columns: Vec<ColumnShape>,
     /// How many of them are the primary key.
     pub(crate) key: usize,
-    comment: &'static str,
+    pub(crate) comment: &'static str,
     rights: &'static str,
 }
 
@@ -35,8 +35,8 @@ pub(crate) struct ColumnShape {
     pub(crate) is_text: bool,
     pub(crate) is_optional: bool,
     /// Whether rows are looked for by it. A table that lacks the index is slow, not wrong.
-    has_index: bool,
-    comment: &'static str,
+    pub(crate) has_index: bool,
+    pub(crate) comment: &'static str,
 }
 
 /// The shapes of all tables of a job, the commit table last.

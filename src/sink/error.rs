@@ -8,10 +8,39 @@ use super::Position;
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
     /// The address of the database is no address.
-    #[error("--database is not an address: {reason}; write mysql://user@host:3306/database")]
+    #[error(
+        "--database is not an address: {reason}; write mysql://user@host:3306/database or sqlite:FILE"
+    )]
     Url {
         /// What is wrong with it. Never the address itself, it may hold a password.
         reason: String,
+    },
+    /// The file of tables does not open.
+    #[error(
+        "cannot open {} as a file of tables; is its folder there and writable, and is it one?",
+        .path.display()
+    )]
+    File {
+        /// The file.
+        path: std::path::PathBuf,
+        /// The library's words.
+        source: rusqlite::Error,
+    },
+    /// Another process works on the same file.
+    #[error("another process works on {}; stop it first, or use another file", .path.display())]
+    HeldFile {
+        /// The file.
+        path: std::path::PathBuf,
+    },
+    /// SQLite answered with an error.
+    #[error("the file of tables failed while {doing}: {message}")]
+    Sqlite {
+        /// What was going on.
+        doing: &'static str,
+        /// The class of the error, where it is one of SQLite's.
+        code: Option<rusqlite::ErrorCode>,
+        /// The library's words.
+        message: String,
     },
     /// No connection came about.
     #[error("cannot reach the database at {address}; is it running, and is --database right?")]
@@ -125,8 +154,13 @@ impl SinkError {
     /// Whether trying again, on a new connection, may help.
     pub fn is_transient(&self) -> bool {
         match self {
-            SinkError::Unreachable { .. } | SinkError::Lost { .. } | SinkError::Outdated(_) => true,
+            SinkError::Unreachable { .. }
+            | SinkError::Lost { .. }
+            | SinkError::Outdated(_)
+            // Too many files open, or its folder is away for a while.
+            | SinkError::File { .. } => true,
             SinkError::Server { code, .. } => is_transient_code(*code),
+            SinkError::Sqlite { code: Some(code), .. } => is_transient_class(*code),
             _ => false,
         }
     }
@@ -139,6 +173,7 @@ impl SinkError {
             | SinkError::Foreign { .. }
             | SinkError::NoJob { .. }
             | SinkError::SmallPackets { .. }
+            | SinkError::File { .. }
             | SinkError::Session { .. } => true,
             SinkError::Server { code, .. } => is_operators_code(*code),
             _ => false,
@@ -191,6 +226,20 @@ fn is_transient_code(code: u16) -> bool {
         1152 | 1158..=1161 | 1184 => true,
         // Idle for longer than the server waits (4031), or a proxy closed the connection.
         2006 | 2013 | 4031 => true,
+        _ => false,
+    }
+}
+
+/// The classes of SQLite's errors after which the same transaction may well succeed.
+#[allow(clippy::match_same_arms, reason = "one reason a line")]
+fn is_transient_class(code: rusqlite::ErrorCode) -> bool {
+    use rusqlite::ErrorCode as Code;
+    match code {
+        // Another process writes, or holds what a write needs.
+        Code::DatabaseBusy | Code::DatabaseLocked => true,
+        // A full disk, a disk that fails for a while, a folder that is read-only for a while: an
+        // administrator mends it.
+        Code::DiskFull | Code::SystemIoFailure | Code::ReadOnly | Code::CannotOpen => true,
         _ => false,
     }
 }

@@ -3,7 +3,7 @@
 //! A [`Store`] is the server; each [`MemorySink`] is one process connected to it. At every step
 //! the sink asks a function what goes wrong there. Nothing is written to disk.
 
-use super::{Identity, MARKED_ROWS, Position, Sink, SinkError, Transaction};
+use super::{Identity, Inspected, MARKED_ROWS, Position, Sink, SinkError, Transaction};
 use dataflows::{Restored, Row, Value};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -160,5 +160,24 @@ impl Sink for MemorySink {
     async fn position(&mut self) -> Result<Position, SinkError> {
         self.step(Step::Position)?;
         Ok(self.store.lock().position)
+    }
+
+    async fn inspect(
+        &self,
+        identity: &Identity,
+        visit: &mut dyn FnMut(Vec<Restored>),
+    ) -> Result<Inspected, SinkError> {
+        let stored = self.store.lock();
+        let Some(fingerprint) = &stored.fingerprint else {
+            return Err(SinkError::NoJob { job: identity.job.clone() });
+        };
+        if *fingerprint != identity.fingerprint {
+            let now = identity.fingerprint.clone();
+            return Err(SinkError::Fingerprint { stored: fingerprint.clone(), now });
+        }
+        for (table, rows) in (0_u8..).zip(&stored.tables) {
+            visit(rows.values().map(|row| Restored { table, row: row.clone() }).collect());
+        }
+        Ok(Inspected { position: stored.position })
     }
 }

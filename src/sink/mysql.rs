@@ -8,7 +8,7 @@
 //! The named lock only buys a friendly message to a second copy; nothing hangs on it.
 
 mod inspect;
-pub mod letters;
+mod letters;
 mod schema;
 mod session;
 mod twins;
@@ -18,7 +18,7 @@ pub use twins::Counted;
 
 use super::ddl::{self, COMMIT_TABLE};
 use super::sql;
-use super::{Identity, MARKED_ROWS, Position, Sink, SinkError, Transaction};
+use super::{Identity, Inspected, MARKED_ROWS, Position, Sink, SinkError, Transaction};
 use dataflows::table::Kind as Holds;
 use dataflows::{Restored, Row, Table, Value};
 use mysql_async::prelude::Queryable;
@@ -311,6 +311,14 @@ impl Sink for MySqlSink {
         // No row: somebody emptied the database, which is no position of ours.
         let (generation, commit_no) = stored.unwrap_or_default();
         Ok(Position { generation, commit_no })
+    }
+
+    async fn inspect(
+        &self,
+        identity: &Identity,
+        visit: &mut dyn FnMut(Vec<Restored>),
+    ) -> Result<Inspected, SinkError> {
+        self.inspect_all(identity, visit).await
     }
 }
 

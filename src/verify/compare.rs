@@ -60,7 +60,7 @@ pub(super) fn compare(
 }
 
 /// The row that should stand; `None` where any would do.
-fn row(key: &Row, state: &State) -> Option<Row> {
+pub(super) fn row(key: &Row, state: &State) -> Option<Row> {
     match state {
         State::Count(count) => Some(key.iter().cloned().chain([Value::UInt(*count)]).collect()),
         State::Newest(_, row) | State::Row(row) => Some(row.clone()),

@@ -1,10 +1,12 @@
-//! The verifier's own way through the topic: one consumer, all partitions, every record once.
+//! The verifier's own way through the topic: one consumer, all partitions, every record once. A folder
+//! of files is [`folder`]'s.
 //!
 //! It shares the client's settings with the job and nothing else: an error in how the job reads
 //! would be repeated otherwise. Invariant: [`read`] comes back without a fault only after every
 //! offset of the ranges that the topic still holds was visited.
 
-use super::VerifyError;
+use super::{VerifyError, folder};
+use crate::source::AnyTopic;
 use crate::source::kafka::{Context, KafkaTopic, is_passing};
 use crate::source::{Record, SourceError, fingerprint};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -31,8 +33,29 @@ pub(super) struct Range {
 /// What is done with each record: it, and its [`fingerprint`].
 pub(super) type Visit<'a> = dyn FnMut(Record<'_>, u64) -> Result<(), VerifyError> + 'a;
 
+/// Whether records that were counted may be gone from between others.
+pub(super) fn is_compacted(topic: &AnyTopic) -> bool {
+    match topic {
+        AnyTopic::Kafka(topic) => topic.is_compacted(),
+        AnyTopic::Files(_) => false,
+    }
+}
+
+/// Visits every record of the ranges, per partition in order.
+pub(super) fn read(
+    topic: &AnyTopic,
+    ranges: &[Range],
+    stop: &AtomicBool,
+    visit: &mut Visit<'_>,
+) -> Result<(), VerifyError> {
+    match topic {
+        AnyTopic::Kafka(topic) => read_topic(topic, ranges, stop, visit),
+        AnyTopic::Files(topic) => folder::read(topic, ranges, stop, visit),
+    }
+}
+
 /// Refuses ranges that the topic does not hold any more.
-pub(super) fn check(topic: &KafkaTopic, ranges: &[Range]) -> Result<(), VerifyError> {
+fn check(topic: &KafkaTopic, ranges: &[Range]) -> Result<(), VerifyError> {
     let consumer = topic.consumer(true)?;
     let partitions = topic.partitions(&consumer)?;
     for range in ranges.iter().filter(|range| range.start < range.next) {
@@ -48,8 +71,7 @@ pub(super) fn check(topic: &KafkaTopic, ranges: &[Range]) -> Result<(), VerifyEr
     Ok(())
 }
 
-/// Visits every record of the ranges, per partition in order.
-pub(super) fn read(
+fn read_topic(
     topic: &KafkaTopic,
     ranges: &[Range],
     stop: &AtomicBool,

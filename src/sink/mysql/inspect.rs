@@ -10,8 +10,7 @@ use crate::sink::{Identity, Inspected, Position, SinkError};
 use dataflows::Restored;
 
 impl MySqlSink {
-    /// Hands every row of every table of `identity` to `visit`, all as of one commit.
-    pub async fn inspect(
+    pub(super) async fn inspect_all(
         &self,
         identity: &Identity,
         visit: &mut dyn FnMut(Vec<Restored>),

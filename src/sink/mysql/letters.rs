@@ -5,30 +5,17 @@
 
 use super::{DOING_READ, MySqlSink, first, hexadecimal, read_rows, run, sql};
 use crate::dead_letters::{DeadLetter, TABLE};
-use crate::sink::{Prefix, SinkError};
+use crate::sink::{Chosen, Prefix, SinkError};
 
-/// Which dead letters are meant: those to which everything that is given applies.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Chosen<'a> {
-    /// Their class.
-    pub reason: Option<&'a str>,
-    /// Their partition.
-    pub partition: Option<u32>,
-    /// Their offset.
-    pub offset: Option<u64>,
-}
-
-impl Chosen<'_> {
-    fn condition(&self) -> String {
-        let parts = [
-            self.reason.map(|reason| format!("reason = {}", hexadecimal(reason))),
-            self.partition.map(|partition| format!("partition_id = {partition}")),
-            self.offset.map(|offset| format!("`offset` = {offset}")),
-        ];
-        let parts: Vec<_> =
-            std::iter::once("TRUE".to_owned()).chain(parts.into_iter().flatten()).collect();
-        parts.join(" AND ")
-    }
+fn condition(chosen: Chosen<'_>) -> String {
+    let parts = [
+        chosen.reason.map(|reason| format!("reason = {}", hexadecimal(reason))),
+        chosen.partition.map(|partition| format!("partition_id = {partition}")),
+        chosen.offset.map(|offset| format!("`offset` = {offset}")),
+    ];
+    let parts: Vec<_> =
+        std::iter::once("TRUE".to_owned()).chain(parts.into_iter().flatten()).collect();
+    parts.join(" AND ")
 }
 
 impl MySqlSink {
@@ -40,7 +27,7 @@ impl MySqlSink {
         limit: u64,
     ) -> Result<(u64, Vec<DeadLetter>), SinkError> {
         let mut connection = self.connect().await?;
-        let (table, condition) = (prefix.table(TABLE.name), chosen.condition());
+        let (table, condition) = (prefix.table(TABLE.name), condition(chosen));
         let count = format!("SELECT COUNT(*) FROM `{table}` WHERE {condition}");
         let count = first::<u64>(&mut connection, DOING_READ, count).await?.unwrap_or_default();
         let rows = sql::select(prefix, &TABLE);
@@ -63,7 +50,7 @@ impl MySqlSink {
         chosen: Chosen<'_>,
     ) -> Result<u64, SinkError> {
         let mut connection = self.connect().await?;
-        let (table, condition) = (prefix.table(TABLE.name), chosen.condition());
+        let (table, condition) = (prefix.table(TABLE.name), condition(chosen));
         let sql = format!("UPDATE `{table}` SET retry = 1 WHERE {condition} AND retry = 0");
         run(&mut connection, "marking dead letters", sql).await?;
         let marked = connection.affected_rows();

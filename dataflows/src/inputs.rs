@@ -1,0 +1,40 @@
+//! What all tables are functions of, and the sums that several of them read.
+//!
+//! A sum is built when the first table asks for it, and once.
+
+use crate::{ALL, Events, Restored, Rows, Shared, Table, hashtags, users};
+use std::cell::OnceCell;
+
+/// The events, the restored rows, and what is shared.
+pub struct Inputs<'scope> {
+    /// What was read.
+    pub events: Events<'scope>,
+    rows: Shared<'scope, Restored>,
+    hashtags: OnceCell<hashtags::Uses<'scope>>,
+    users: OnceCell<users::Newest<'scope>>,
+}
+
+impl<'scope> Inputs<'scope> {
+    /// Nothing is built yet.
+    pub fn new(events: Events<'scope>, rows: Shared<'scope, Restored>) -> Self {
+        Inputs { events, rows, hashtags: OnceCell::new(), users: OnceCell::new() }
+    }
+
+    /// The restored rows of a table of [`ALL`].
+    pub fn rows(&self, table: &Table) -> Rows<'scope> {
+        let numbered = (0_u8..).zip(ALL);
+        let index = numbered.filter(|(_, definition)| definition.table.name == table.name);
+        let (index, _) = index.last().expect("the table is listed");
+        Rows::new(&self.rows, index)
+    }
+
+    /// Uses by hashtag.
+    pub fn hashtags(&self) -> &hashtags::Uses<'scope> {
+        self.hashtags.get_or_init(|| hashtags::count(self))
+    }
+
+    /// The newest statement about each user.
+    pub fn users(&self) -> &users::Newest<'scope> {
+        self.users.get_or_init(|| users::count(self))
+    }
+}

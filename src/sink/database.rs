@@ -1,0 +1,108 @@
+//! The database that a URL names: one of the sinks that keep their tables.
+//!
+//! It adds nothing but the choice, so that whoever works on tables need not know the kinds.
+
+use super::mysql::MySqlSink;
+use super::sqlite::SqliteSink;
+use super::{Chosen, Identity, Inspected, Position, Prefix, Sink, SinkError, Transaction};
+use crate::dead_letters::DeadLetter;
+use dataflows::{Restored, Row};
+
+/// What begins the name of a file of tables.
+const SQLITE: &str = "sqlite:";
+
+/// A place of tables.
+pub enum Database {
+    /// A server.
+    MySql(MySqlSink),
+    /// A file.
+    Sqlite(SqliteSink),
+}
+
+impl Database {
+    /// `mysql://user:password@host:port/database` or `sqlite:FILE`. Does not connect.
+    pub fn new(url: &str) -> Result<Self, SinkError> {
+        match url.strip_prefix(SQLITE) {
+            Some("") => Err(SinkError::Url { reason: "it names no file".to_owned() }),
+            Some(path) => Ok(Database::Sqlite(SqliteSink::new(path))),
+            None => Ok(Database::MySql(MySqlSink::new(url)?)),
+        }
+    }
+
+    /// How many dead letters there are, and the first `limit` of them by place.
+    pub async fn dead_letters(
+        &self,
+        prefix: &Prefix,
+        chosen: Chosen<'_>,
+        limit: u64,
+    ) -> Result<(u64, Vec<DeadLetter>), SinkError> {
+        match self {
+            Database::MySql(sink) => sink.dead_letters(prefix, chosen, limit).await,
+            Database::Sqlite(sink) => sink.dead_letters(prefix, chosen, limit),
+        }
+    }
+
+    /// Marks dead letters to be tried again; returns how many had no mark.
+    pub async fn mark_dead_letters(
+        &self,
+        prefix: &Prefix,
+        chosen: Chosen<'_>,
+    ) -> Result<u64, SinkError> {
+        match self {
+            Database::MySql(sink) => sink.mark_dead_letters(prefix, chosen).await,
+            Database::Sqlite(sink) => sink.mark_dead_letters(prefix, chosen),
+        }
+    }
+}
+
+impl Sink for Database {
+    async fn claim(&mut self, identity: &Identity) -> Result<Position, SinkError> {
+        match self {
+            Database::MySql(sink) => sink.claim(identity).await,
+            Database::Sqlite(sink) => sink.claim(identity).await,
+        }
+    }
+
+    async fn snapshot(
+        &mut self,
+        table: u8,
+        visit: &mut dyn FnMut(Vec<Restored>),
+    ) -> Result<(), SinkError> {
+        match self {
+            Database::MySql(sink) => sink.snapshot(table, visit).await,
+            Database::Sqlite(sink) => sink.snapshot(table, visit).await,
+        }
+    }
+
+    async fn commit(&mut self, at: Position, transaction: &Transaction) -> Result<(), SinkError> {
+        match self {
+            Database::MySql(sink) => sink.commit(at, transaction).await,
+            Database::Sqlite(sink) => sink.commit(at, transaction).await,
+        }
+    }
+
+    async fn marked(&mut self, table: u8, column: usize) -> Result<Vec<Row>, SinkError> {
+        match self {
+            Database::MySql(sink) => sink.marked(table, column).await,
+            Database::Sqlite(sink) => sink.marked(table, column).await,
+        }
+    }
+
+    async fn position(&mut self) -> Result<Position, SinkError> {
+        match self {
+            Database::MySql(sink) => sink.position().await,
+            Database::Sqlite(sink) => sink.position().await,
+        }
+    }
+
+    async fn inspect(
+        &self,
+        identity: &Identity,
+        visit: &mut dyn FnMut(Vec<Restored>),
+    ) -> Result<Inspected, SinkError> {
+        match self {
+            Database::MySql(sink) => sink.inspect(identity, visit).await,
+            Database::Sqlite(sink) => sink.inspect(identity, visit).await,
+        }
+    }
+}

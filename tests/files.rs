@@ -1,0 +1,232 @@
+//! Archives into a file of tables: the whole program with no server at all.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{Random, Recount, Running, program};
+use nix::sys::signal::Signal;
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+const RECORDS: u64 = 30_000;
+
+fn record(random: &mut Random, tweet: u64) -> String {
+    match random.below(40) {
+        0 => "no json".to_owned(),
+        1 => format!(r#"{{"delete":{{"status":{{"id":{tweet}}}}}}}"#),
+        _ => {
+            let tags = (0..random.below(3)).map(|_| random.below(4_000)).collect::<Vec<_>>();
+            let tags: Vec<_> = tags.iter().map(|tag| format!(r#"{{"text":"ヒt{tag}"}}"#)).collect();
+            let (tags, user, friends) = (tags.join(","), random.below(5_000), random.below(900));
+            format!(
+                r#"{{"id":{tweet},"entities":{{"hashtags":[{tags}]}},"user":{{"id":{user},"name":"n","friends_count":{friends}}}}}"#
+            )
+        }
+    }
+}
+
+/// A folder of three partitions, plain and packed, and what counting it gives.
+fn archive(folder: &Path, seed: u64) -> Recount {
+    let (mut random, mut expected) = (Random(seed), Recount::default());
+    let mut partitions = [const { String::new() }; 3];
+    for tweet in 0..RECORDS {
+        let record = record(&mut random, tweet);
+        expected.add(record.as_bytes(), false);
+        let partition = &mut partitions[usize::try_from(random.below(3)).unwrap()];
+        partition.push_str(&record);
+        partition.push_str(if random.below(50) == 0 { "\r\n\n" } else { "\n" });
+    }
+    std::fs::create_dir(folder.join("2011")).unwrap();
+    std::fs::write(folder.join("2011/09.json"), &partitions[0]).unwrap();
+    // The last line of a file may lack its end.
+    std::fs::write(
+        folder.join("b.jsonl.zst"),
+        zstd::encode_all(partitions[1].trim_end().as_bytes(), 1).unwrap(),
+    )
+    .unwrap();
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(partitions[2].as_bytes()).unwrap();
+    std::fs::write(folder.join("partition-3.ndjson.gz"), packed.finish().unwrap()).unwrap();
+    std::fs::write(folder.join("README.txt"), "not a partition").unwrap();
+    expected
+}
+
+fn command(command: &str, folder: &Path, tables: &Path, more: &[&str]) -> Command {
+    let files = folder.to_str().unwrap();
+    let arguments = [&[command, "--files", files], more].concat();
+    program(&arguments, &format!("sqlite:{}", tables.display()))
+}
+
+fn run(folder: &Path, tables: &Path, more: &[&str]) -> Command {
+    let always = ["--until-end", "--max-dead-letters", "0"];
+    command("run", folder, tables, &[&always, more].concat())
+}
+
+fn output(mut command: Command) -> (Option<i32>, String) {
+    let output = command.output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+}
+
+/// What stands in the tables, by SQL.
+fn recount(tables: &Path) -> Recount {
+    let connection = rusqlite::Connection::open(tables).unwrap();
+    let number =
+        |row: &rusqlite::Row<'_>, column| row.get::<_, i64>(column).unwrap().cast_unsigned();
+    let pairs = |sql: &str| {
+        let mut statement = connection.prepare(sql).unwrap();
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, number(row, 1)))).unwrap();
+        rows.map(Result::unwrap).collect()
+    };
+    let mut users = connection.prepare("SELECT user_id, tweet_id, nb_friends FROM users").unwrap();
+    let users = users.query_map([], |row| Ok((number(row, 0), (number(row, 1), row.get(2)?))));
+    let dead =
+        connection.query_row("SELECT count(*) FROM dead_letters", [], |row| Ok(number(row, 0)));
+    Recount {
+        hashtags: pairs("SELECT hashtag, uses FROM hashtags"),
+        users: users.unwrap().map(Result::unwrap).collect(),
+        totals: pairs("SELECT name, records FROM totals"),
+        dead: dead.unwrap(),
+    }
+}
+
+#[test]
+fn exact_after_kills_with_any_number_of_workers() {
+    for seed in 1..4 {
+        let folder = tempfile::tempdir().unwrap();
+        let place = tempfile::tempdir().unwrap();
+        let tables = place.path().join("tables.sqlite");
+        let expected = archive(folder.path(), seed);
+        let (mut random, mut kills) = (Random(seed), 0);
+        loop {
+            let workers = (1 + random.below(4)).to_string();
+            let more = ["--workers", &workers, "--max-records", "2000"];
+            let mut running = Running::start(&mut run(folder.path(), &tables, &more));
+            std::thread::sleep(Duration::from_millis(20 + random.below(200)));
+            if let Some(status) = running.0.try_wait().unwrap() {
+                assert!(status.success(), "seed {seed}: {status}");
+                break;
+            }
+            if kills < 12 {
+                kills += 1;
+                running.signal(Signal::SIGKILL);
+            }
+            assert!(running.0.wait().unwrap().code().is_none_or(|code| code == 0));
+        }
+        assert_eq!(recount(&tables), expected, "seed {seed} after {kills} kills");
+        assert!(kills > 2, "only {kills} kills");
+        let (code, text) = output(command("verify", folder.path(), &tables, &[]));
+        assert_eq!(code, Some(0), "{text}");
+        assert!(text.contains(&format!("records={RECORDS} ")), "{text}");
+        // Nothing is written by a run that finds nothing new.
+        let (code, text) = output(run(folder.path(), &tables, &[]));
+        assert!(code == Some(0) && text.contains(" rows=0 "), "{text}");
+    }
+}
+
+#[test]
+fn verify_finds_what_was_changed_by_hand() {
+    let (folder, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let tables = place.path().join("tables.sqlite");
+    archive(folder.path(), 9);
+    let (code, text) = output(run(folder.path(), &tables, &[]));
+    assert_eq!(code, Some(0), "{text}");
+    let connection = rusqlite::Connection::open(&tables).unwrap();
+    for (sql, back, line) in [
+        (
+            "UPDATE hashtags SET uses = uses + 1 WHERE hashtag = 'ヒt7'",
+            "UPDATE hashtags SET uses = uses - 1 WHERE hashtag = 'ヒt7'",
+            "hashtags hashtag=\"ヒt7\": the table has uses=",
+        ),
+        (
+            "UPDATE top_hashtags SET uses = uses + 1 WHERE `rank` = 4",
+            "UPDATE top_hashtags SET uses = uses - 1 WHERE `rank` = 4",
+            "top_hashtags rank=4: the table has uses=",
+        ),
+        (
+            "UPDATE top_users SET `rank` = 101 WHERE `rank` = 100",
+            "UPDATE top_users SET `rank` = 100 WHERE `rank` = 101",
+            "top_users rank=100: missing",
+        ),
+    ] {
+        assert_eq!(connection.execute(sql, []).unwrap(), 1);
+        let (code, text) = output(command("verify", folder.path(), &tables, &[]));
+        assert!(code == Some(1) && text.contains(line), "{sql}: {text}");
+        connection.execute(back, []).unwrap();
+    }
+    let (code, text) = output(command("verify", folder.path(), &tables, &["--table", "top_users"]));
+    assert_eq!(code, Some(0), "{text}");
+}
+
+/// A file that grows is followed, and read on after a clean stop.
+#[test]
+fn a_folder_is_followed_as_it_grows() {
+    let (folder, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let tables = place.path().join("tables.sqlite");
+    let path = folder.path().join("partition-0.ndjson");
+    let mut file = std::fs::File::options().create(true).append(true).open(path).unwrap();
+    let (mut random, mut expected) = (Random(3), Recount::default());
+    let mut tweet = 0;
+    for round in 0..3 {
+        let mut running = Running::start(&mut command("run", folder.path(), &tables, &[]));
+        for _ in 0..20 {
+            let record = record(&mut random, tweet).replace("no json", "{}");
+            tweet += 1;
+            expected.add(record.as_bytes(), false);
+            // In two parts: half a line is no record.
+            file.write_all(&record.as_bytes()[..5.min(record.len())]).unwrap();
+            std::thread::sleep(Duration::from_millis(3));
+            writeln!(file, "{}", &record[5.min(record.len())..]).unwrap();
+        }
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !tables.exists() || recount(&tables) != expected {
+            assert!(Instant::now() < deadline, "round {round} is not counted");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        running.signal(Signal::SIGTERM);
+        assert!(running.0.wait().unwrap().success());
+    }
+}
+
+#[test]
+fn what_cannot_work_is_said_in_one_line() {
+    let (folder, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let tables = place.path().join("tables.sqlite");
+    let says = |command: Command, wanted: i32, words: &str| {
+        let (code, text) = output(command);
+        let lines: Vec<_> = text.lines().filter(|line| line.starts_with("tweetflow: ")).collect();
+        assert!(
+            code == Some(wanted) && lines.len() == 1 && lines[0].contains(words),
+            "{code:?} {text}"
+        );
+    };
+    says(run(folder.path(), &tables, &[]), 2, "holds no *.ndjson");
+    says(run(&folder.path().join("none"), &tables, &[]), 2, "cannot read");
+    std::fs::write(folder.path().join("a.json"), "PNG or what else\n").unwrap();
+    says(run(folder.path(), &tables, &[]), 2, "a.json does not hold one JSON object a line");
+    std::fs::write(folder.path().join("a.json"), "{}\n").unwrap();
+    says(run(folder.path(), &place.path().join("no/folder.sqlite"), &[]), 2, "cannot open");
+    std::fs::write(
+        place.path().join("other"),
+        "no database, but long enough to be looked at ".repeat(99),
+    )
+    .unwrap();
+    says(run(folder.path(), &place.path().join("other"), &[]), 2, "cannot open");
+    says(run(folder.path(), &tables, &["--from", "latest"]), 2, "--from is for a Kafka topic");
+    says(run(folder.path(), &tables, &["--rebuild"]), 2, "--rebuild is not for a file of tables");
+    says(command("verify", folder.path(), &tables, &[]), 3, "there is no job");
+    let mut first = Running::start(&mut command("run", folder.path(), &tables, &[]));
+    while !tables.exists() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    says(run(folder.path(), &tables, &[]), 1, "another process works on");
+    first.signal(Signal::SIGTERM);
+    assert!(first.0.wait().unwrap().success());
+    // A file that was read is now another one.
+    std::fs::write(folder.path().join("a.json"), "").unwrap();
+    says(run(folder.path(), &tables, &[]), 1, "is not the one that was read before");
+}
