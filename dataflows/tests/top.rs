@@ -118,7 +118,9 @@ fn the_rows_are_the_best_at_each_epoch() {
                 *sums.entry(*key).or_insert(0) += amount;
             }
             let of_epoch = changes.iter().filter(|(_, epoch)| *epoch == at);
-            of_epoch.for_each(|(change, _)| apply(&mut rows, change));
+            for (change, _) in of_epoch {
+                apply(&mut rows, change);
+            }
             assert_eq!(rows, model(&sums), "epoch {at} of seed {seed}");
         }
     }
@@ -130,7 +132,9 @@ fn the_rows_in_the_database_are_what_is_changed() {
     let wrong = [row(1, &1, &99), row(3, &2, &1), row(9, &5, &1)];
     let changes = run(2, &[(5, 1, 3), (8, 1, 2)], &wrong);
     let mut rows = wrong.iter().map(|row| (row[0].as_u64().unwrap(), row.clone())).collect();
-    changes.iter().for_each(|(change, _)| apply(&mut rows, change));
+    for (change, _) in &changes {
+        apply(&mut rows, change);
+    }
     let wanted = [(1, row(1, &5, &3)), (2, row(2, &8, &2))];
     assert_eq!(rows, wanted.into());
 }
