@@ -14,7 +14,7 @@ pub mod overflow;
 use crate::decode::Undecodable;
 use crate::source::Record;
 use dataflows::changes::{Changes, changes};
-use dataflows::table::{Column, Kind, Restore, Table};
+use dataflows::table::{Column, Kind, Panel, Restore, Table};
 use dataflows::{Epoch, Row, Value};
 use differential_dataflow::VecCollection;
 use serde::{Deserialize, Serialize};
@@ -38,6 +38,7 @@ pub const TABLE: Table = Table {
     ],
     key: 3,
     restore: Restore::Stateless,
+    panel: Panel::None,
     version: 2,
 };
 

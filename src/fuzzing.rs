@@ -5,7 +5,7 @@
 use crate::decode::{Names, Settings, decode as decode_record};
 use crate::sink::{Prefix, TableChanges};
 use dataflows::latest::Version;
-use dataflows::table::{Column, Kind, Restore, Table};
+use dataflows::table::{Column, Kind, Panel, Restore, Table};
 use dataflows::{Event, Value};
 
 /// Any record is events or a fault with a reason; what comes out can be a key.
@@ -40,6 +40,7 @@ const TABLE: Table = Table {
     columns: &[Column::new("k", Kind::Text(255), ""), Column::new("v", Kind::Bytes(512), "")],
     key: 1,
     restore: Restore::Stateless,
+    panel: Panel::None,
     version: 1,
 };
 

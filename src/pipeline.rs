@@ -32,6 +32,7 @@ use crate::config::RunConfig;
 use crate::dead_letters::DeadLetter;
 use crate::dead_letters::overflow::Taken;
 use crate::error::RunError;
+use crate::monitor::Monitor;
 use crate::progress::{self, Stored};
 use crate::sink::committer::{self, Channels, Counters};
 use crate::sink::gather::Order;
@@ -118,6 +119,7 @@ enum News {
 struct Shared<T> {
     config: RunConfig,
     topic: T,
+    monitor: Arc<Monitor>,
     /// Set by whoever wants the run to end.
     stop: Arc<AtomicBool>,
     /// Set by the first fault, and by the committer's end.
@@ -137,8 +139,20 @@ pub fn run<T: Topic, S: Sink>(
     sink: S,
     stop: Arc<AtomicBool>,
 ) -> Result<Summary, RunError> {
+    run_watched(config, topic, sink, stop, &Arc::default())
+}
+
+/// [`run`], and `monitor` is told what happens.
+pub fn run_watched<T: Topic, S: Sink>(
+    config: RunConfig,
+    topic: T,
+    sink: S,
+    stop: Arc<AtomicBool>,
+    monitor: &Arc<Monitor>,
+) -> Result<Summary, RunError> {
     topic.check()?;
     let tables = tables();
+    monitor.begin(&tables);
     let fingerprint = config.fingerprint(&tables);
     let (job, prefix) = (config.job.clone(), config.table_prefix.clone());
     let identity = Identity { job, fingerprint, tables, prefix };
@@ -158,6 +172,7 @@ pub fn run<T: Topic, S: Sink>(
             // A row that somebody else wrote has no record to try.
             letter.map(|letter| requests_in.send(letter));
         }),
+        monitor: monitor.clone(),
         ended: ended.clone(),
     };
     let retry_for = config.retry_for;
@@ -169,7 +184,8 @@ pub fn run<T: Topic, S: Sink>(
     };
     let (stored, taken) = read(&offsets);
     let (news_in, news) = channel();
-    let (assignments, watcher) = match begin(&topic, &stored, durable, (requests, news_in)) {
+    let (assignments, watcher) = match begin(&topic, &stored, durable, (requests, news_in), monitor)
+    {
         Ok(begun) => begun,
         Err(error) => {
             drop((rows, orders));
@@ -178,7 +194,15 @@ pub fn run<T: Topic, S: Sink>(
     };
     let assignments = with_letters(assignments, &taken);
     let lead = Mutex::new(Some(Lead { orders, rows, assignments, news }));
-    let shared = Arc::new(Shared { config, topic, stop, ended, fault: Mutex::new(None), lead });
+    let shared = Arc::new(Shared {
+        config,
+        topic,
+        monitor: monitor.clone(),
+        stop,
+        ended,
+        fault: Mutex::new(None),
+        lead,
+    });
     let worked = work(&shared);
     // An engine that did not start has not taken it, and the committer would wait for its orders.
     drop(shared.lead.lock().unwrap_or_else(PoisonError::into_inner).take());
@@ -231,11 +255,12 @@ fn begin<T: Topic>(
     stored: &[Stored],
     committed: Committed,
     letters: (Receiver<DeadLetter>, Sender<News>),
+    monitor: &Arc<Monitor>,
 ) -> Result<(Vec<Assignment>, Watcher), RunError> {
     let assignments = topic.plan(stored)?;
     let known = assignments.iter().map(|assignment| assignment.partition).collect();
     committed.note(stored.iter().cloned());
-    let watcher = Watcher::start(topic.watch()?, known, committed, letters)
+    let watcher = Watcher::start(topic.watch()?, known, committed, letters, monitor.clone())
         .map_err(|source| RunError::System { doing: "starting the watcher", source })?;
     Ok((assignments, watcher))
 }

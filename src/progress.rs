@@ -14,7 +14,7 @@
 use crate::source::{Assignment, Reached};
 use dataflows::changes::{Changes, changes};
 use dataflows::latest::Latest;
-use dataflows::table::{Column, Kind, Restore, Table};
+use dataflows::table::{Column, Kind, Panel, Restore, Table};
 use dataflows::{Epoch, Row, Rows, Value};
 use differential_dataflow::VecCollection;
 use differential_dataflow::operators::CountTotal;
@@ -42,6 +42,7 @@ pub const TABLE: Table = Table {
     ],
     key: 2,
     restore: Restore::FromRows,
+    panel: Panel::None,
     version: 2,
 };
 

@@ -255,6 +255,11 @@ pub trait Watch: Send + 'static {
     /// Reads one record again; `None` if the topic does not hold it any more.
     fn record(&mut self, partition: u32, offset: u64) -> Result<Option<Found>, SourceError>;
 
+    /// Where each of these partitions ends now, where that is known.
+    fn ends(&mut self, _partitions: &[u32]) -> Result<BTreeMap<u32, u64>, SourceError> {
+        Ok(BTreeMap::new())
+    }
+
     /// Tells the topic's own tools, which show the lag, the offset to read next of each partition.
     fn publish(&mut self, next: &BTreeMap<u32, u64>) -> Result<(), SourceError>;
 }

@@ -1,4 +1,4 @@
-//! `docs/tables.md` is written from the declarations of the tables.
+//! `docs/tables.md` and `docs/metrics.md` are written from the declarations in the code.
 //!
 //! `TWEETFLOW_WRITE_DOCS=1 cargo test --test docs` writes it anew; otherwise a difference fails.
 
@@ -59,12 +59,37 @@ fn section(table: &Table) -> String {
     text
 }
 
+const METRICS_HEAD: &str = "\
+# Metrics
+
+Written from the code; see the test `tests/docs.rs`. Served at `/metrics` by `run --listen PORT` and
+`demo`. Each has the labels `job` and `topic`. Alert on `tweetflow_ready == 0`, on an old
+`tweetflow_as_of_timestamp_seconds`, on `tweetflow_lag` that grows, and on new
+`tweetflow_dead_letters`.
+
+| metric | type | further labels | meaning |
+|---|---|---|---|
+";
+
+#[test]
+fn the_metrics_are_described() {
+    let line = |metric: &tweetflow::server::MetricDoc| {
+        let (name, kind, labels) = (metric.full_name(), metric.type_name(), metric.labels());
+        format!("| `{name}` | {kind} | {labels} | {} |\n", metric.help)
+    };
+    let lines = tweetflow::server::METRICS.iter().map(line).collect::<Vec<_>>();
+    compare("docs/metrics.md", &format!("{METRICS_HEAD}{}", lines.concat()));
+}
+
 #[test]
 fn the_tables_are_described() {
     let sections = tweetflow::pipeline::tables().iter().map(section).collect::<String>();
-    let (path, text) = ("docs/tables.md", format!("{HEAD}{sections}"));
+    compare("docs/tables.md", &format!("{HEAD}{sections}"));
+}
+
+fn compare(path: &str, text: &str) {
     if std::env::var_os("TWEETFLOW_WRITE_DOCS").is_some() {
-        std::fs::write(path, &text).unwrap();
+        std::fs::write(path, text).unwrap();
     }
     let found = std::fs::read_to_string(path).unwrap_or_default();
     assert!(

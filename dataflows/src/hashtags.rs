@@ -8,7 +8,7 @@
 
 use crate::changes::{Changes, changes};
 use crate::counted::Counted;
-use crate::table::{Column, Kind, Restore, Table};
+use crate::table::{Column, Kind, Panel, Restore, Table};
 use crate::{Event, Inputs, Rows, Value};
 
 /// The declaration.
@@ -21,6 +21,7 @@ pub const TABLE: Table = Table {
     ],
     key: 1,
     restore: Restore::FromRows,
+    panel: Panel::None,
     version: 1,
 };
 

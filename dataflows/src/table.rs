@@ -51,6 +51,22 @@ pub enum Restore {
     Stateless,
 }
 
+/// How a table is shown to somebody who looks at the running job. Columns by their place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Panel {
+    /// Not at all: too large, or of no interest.
+    None,
+    /// Each row a number under a name: the key, then the number.
+    Numbers,
+    /// Each row a bar, in the order of the key.
+    Bars {
+        /// The column that names the bar.
+        label: usize,
+        /// The column that is its length.
+        value: usize,
+    },
+}
+
 /// A table: a name, columns with the key first, and how it is restored.
 #[derive(Clone, Copy, Debug)]
 pub struct Table {
@@ -64,6 +80,8 @@ pub struct Table {
     pub key: usize,
     /// How its state comes back.
     pub restore: Restore,
+    /// How it is shown; a table that is shown is small.
+    pub panel: Panel,
     /// Raised by hand whenever the same tweets give other rows; part of the fingerprint.
     pub version: u32,
 }

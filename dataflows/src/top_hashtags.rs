@@ -1,7 +1,7 @@
 //! `top_hashtags(rank, hashtag, uses)`: the most used hashtags, for dashboards that must not sort
 //! all of them.
 
-use crate::table::{Column, Kind, Restore, Table};
+use crate::table::{Column, Kind, Panel, Restore, Table};
 use crate::top::{BOUNDS, Ranking, top};
 use crate::{Changes, Inputs, Row, Rows, Value, hashtags};
 
@@ -16,6 +16,7 @@ pub const TABLE: Table = Table {
     ],
     key: 1,
     restore: Restore::Derived,
+    panel: Panel::Bars { label: 1, value: 2 },
     version: 1,
 };
 

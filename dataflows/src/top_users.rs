@@ -2,7 +2,7 @@
 //! accounts. Users whose number of friends is not known are not ranked.
 
 use crate::latest::Latest;
-use crate::table::{Column, Kind, Restore, Table};
+use crate::table::{Column, Kind, Panel, Restore, Table};
 use crate::top::{BOUNDS, Ranking, top};
 use crate::users::Profile;
 use crate::{Changes, Inputs, Rows, Value};
@@ -20,6 +20,7 @@ pub const TABLE: Table = Table {
     ],
     key: 1,
     restore: Restore::Derived,
+    panel: Panel::Bars { label: 2, value: 3 },
     version: 1,
 };
 

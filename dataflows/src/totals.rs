@@ -7,7 +7,7 @@
 //! Restore: a row's number is the difference that its records add up to.
 
 use crate::changes::{Changes, changes};
-use crate::table::{Column, Kind, Restore, Table};
+use crate::table::{Column, Kind, Panel, Restore, Table};
 use crate::{Inputs, Rows, Value};
 use differential_dataflow::operators::CountTotal;
 
@@ -21,6 +21,7 @@ pub const TABLE: Table = Table {
     ],
     key: 1,
     restore: Restore::FromRows,
+    panel: Panel::Numbers,
     version: 1,
 };
 

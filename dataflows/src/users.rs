@@ -11,7 +11,7 @@
 use crate::changes::{Changes, changes};
 use crate::counted::Counted;
 use crate::latest::{Latest, Version};
-use crate::table::{Column, Kind, Restore, Table};
+use crate::table::{Column, Kind, Panel, Restore, Table};
 use crate::tweet::User;
 use crate::{Event, Inputs, Row, Rows, Value};
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,7 @@ pub const TABLE: Table = Table {
     ],
     key: 1,
     restore: Restore::FromRows,
+    panel: Panel::None,
     version: 1,
 };
 

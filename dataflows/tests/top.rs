@@ -4,7 +4,7 @@
 #![allow(clippy::trivially_copy_pass_by_ref, reason = "what a ranking is made of")]
 
 use dataflows::counted::Counted;
-use dataflows::table::{Column, Kind, Restore, Table};
+use dataflows::table::{Column, Kind, Panel, Restore, Table};
 use dataflows::top::{Bounds, Ranking, top};
 use dataflows::{Change, Epoch, Restored, Row, Rows, Shared, Value};
 use differential_dataflow::input::Input;
@@ -18,6 +18,7 @@ const TABLE: Table = Table {
     columns: &[Column::new("rank", Kind::Unsigned, ""), Column::new("key", Kind::Unsigned, "")],
     key: 1,
     restore: Restore::Derived,
+    panel: Panel::None,
     version: 1,
 };
 const BOUNDS: Bounds = Bounds { shown: 4, kept: 8 };

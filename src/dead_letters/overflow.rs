@@ -8,7 +8,7 @@
 
 use super::DeadLetter;
 use dataflows::changes::{Changes, changes};
-use dataflows::table::{Column, Kind, Restore, Table};
+use dataflows::table::{Column, Kind, Panel, Restore, Table};
 use dataflows::{Epoch, Row, Rows, Value};
 use differential_dataflow::VecCollection;
 use differential_dataflow::difference::{IsZero, Semigroup};
@@ -29,6 +29,7 @@ pub const TABLE: Table = Table {
     ],
     key: 2,
     restore: Restore::FromRows,
+    panel: Panel::None,
     version: 1,
 };
 

@@ -8,6 +8,7 @@
 use super::News;
 use crate::dead_letters::DeadLetter;
 use crate::error::one_line;
+use crate::monitor::Monitor;
 use crate::progress::Stored;
 use crate::source::{SourceError, Watch};
 use std::collections::BTreeMap;
@@ -52,6 +53,7 @@ impl Watcher {
         known: Vec<u32>,
         committed: Committed,
         (requests, news): (Receiver<DeadLetter>, Sender<News>),
+        monitor: Arc<Monitor>,
     ) -> std::io::Result<Self> {
         let (ending, end) = std::sync::mpsc::channel();
         let watching = Watching {
@@ -61,6 +63,7 @@ impl Watcher {
             requests,
             pending: Vec::new(),
             news,
+            monitor,
             published: BTreeMap::new(),
             compared: BTreeMap::new(),
         };
@@ -87,6 +90,7 @@ struct Watching<W> {
     /// Those that the topic has not answered yet.
     pending: Vec<DeadLetter>,
     news: Sender<News>,
+    monitor: Arc<Monitor>,
     published: BTreeMap<u32, u64>,
     compared: BTreeMap<u32, Stored>,
 }
@@ -101,7 +105,7 @@ impl<W: Watch> Watching<W> {
             if is_over && !answers {
                 return;
             }
-            let mut result = self.publish();
+            let mut result = self.publish().and_then(|()| self.look_at_ends());
             if !is_over && result.is_ok() {
                 result = self.look_up();
             }
@@ -112,6 +116,9 @@ impl<W: Watch> Watching<W> {
             if let Err(error @ SourceError::Changed { .. }) = result {
                 let _ = self.news.send(News::Changed(error));
                 return;
+            }
+            if result.is_err() {
+                self.monitor.ends(None);
             }
             let did_answer = std::mem::replace(&mut answers, result.is_ok());
             if let Err(error) = result
@@ -131,6 +138,15 @@ impl<W: Watch> Watching<W> {
         if committed != self.published {
             self.watch.publish(&committed)?;
             self.published = committed;
+        }
+        Ok(())
+    }
+
+    /// Tells whoever looks how much is left.
+    fn look_at_ends(&mut self) -> Result<(), SourceError> {
+        if self.monitor.is_watched() {
+            let ends = self.watch.ends(&self.known)?;
+            self.monitor.ends(Some(ends));
         }
         Ok(())
     }

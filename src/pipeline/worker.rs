@@ -9,6 +9,7 @@ use super::{Lead, News, Shared};
 use crate::config::RunConfig;
 use crate::dead_letters::DeadLetter;
 use crate::dead_letters::overflow::{Dropped, Room, Taken};
+use crate::monitor::Phase;
 use crate::source::{Assignment, Found, Polled, Record, Source, SourceError, Topic};
 use crate::{decode, progress};
 use dataflows::latest::Version;
@@ -163,6 +164,9 @@ impl<T: Topic> Reader<'_, T> {
             self.outstanding.settle(|epoch| !self.flow.durable.less_equal(&epoch));
             if self.shared.is_ending() || self.is_finished() {
                 self.flow.inputs = None;
+                if self.shared.is_ending() {
+                    self.shared.monitor.enter(Phase::Stopping);
+                }
             }
             if self.flow.inputs.is_none() && self.flow.reading.done() {
                 // Nobody reads any more: the last epoch ends with the inputs.
@@ -199,6 +203,7 @@ impl<T: Topic> Reader<'_, T> {
                 }
             }
         }
+        self.shared.monitor.enter(Phase::Running);
         self.announce(1);
         self.flow.control.send(Control::Assign(lead.assignments));
         self.flow.control.flush();
@@ -362,6 +367,7 @@ impl<T: Topic> Reader<'_, T> {
             self.summary.first.get_or_insert_with(Instant::now);
             self.summary.records += records;
             self.summary.bytes += bytes;
+            self.shared.monitor.read(records, bytes);
             self.refusals.check(&self.shared.config)?;
         }
         Ok(records)

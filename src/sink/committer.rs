@@ -15,6 +15,7 @@ use super::gather::Order;
 use super::{Identity, Position, Sink, SinkError, TableChanges, Transaction};
 use crate::dead_letters;
 use crate::error::one_line;
+use crate::monitor::Monitor;
 use backon::BackoffBuilder;
 use dataflows::table::Restore;
 use dataflows::{Restored, Row};
@@ -52,6 +53,8 @@ pub struct Channels {
     pub letters: (u8, usize),
     /// Called with each row that asks for it, once until a commit changes the row.
     pub marked: Box<dyn Fn(Row) + Send>,
+    /// Told what happens.
+    pub monitor: Arc<Monitor>,
     /// Set when the committer has ended, for whatever reason.
     pub ended: Arc<AtomicBool>,
 }
@@ -70,7 +73,8 @@ pub fn spawn<S: Sink>(
 ) -> std::io::Result<(Committing<S>, Arc<Counters>)> {
     let counters = Arc::new(Counters::default());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let committer = Committer { sink, counters: Arc::clone(&counters), retry_for };
+    let (shared, monitor) = (Arc::clone(&counters), Arc::clone(&channels.monitor));
+    let committer = Committer { sink, counters: shared, monitor, retry_for };
     let thread = std::thread::Builder::new().name("committer".to_owned()).spawn(move || {
         let ended = Arc::clone(&channels.ended);
         let result = runtime.block_on(committer.run(&identity, progress_table, channels));
@@ -119,6 +123,7 @@ impl Asked {
 struct Committer<S> {
     sink: S,
     counters: Arc<Counters>,
+    monitor: Arc<Monitor>,
     /// How long a transaction is tried again before the process gives up.
     retry_for: Duration,
 }
@@ -143,6 +148,7 @@ impl<S: Sink> Committer<S> {
                     continue;
                 }
             };
+            let began = Instant::now();
             position = match self.settle(position, &order.transaction).await {
                 Ok(position) => position,
                 Err(error) => {
@@ -157,6 +163,7 @@ impl<S: Sink> Committer<S> {
             self.counters.commits.fetch_add(1, Ordering::Relaxed);
             self.counters.rows.fetch_add(rows as u64, Ordering::Relaxed);
             tracing::debug!(position.commit_no, rows, "committed");
+            self.monitor.committed(&order.transaction, position, began.elapsed());
             (channels.committed)(&order.transaction);
             asked.settle(&order.transaction.tables[usize::from(channels.letters.0)]);
             if asked.is_due() {
@@ -193,12 +200,21 @@ impl<S: Sink> Committer<S> {
     ) -> Result<(), SinkError> {
         let mut offsets = Vec::new();
         for table in [progress_table, channels.letters.0] {
-            self.sink.snapshot(table, &mut |mut rows| offsets.append(&mut rows)).await?;
+            let monitor = &self.monitor;
+            let keep = &mut |mut rows: Vec<Restored>| {
+                monitor.restored(&rows);
+                offsets.append(&mut rows);
+            };
+            self.sink.snapshot(table, keep).await?;
         }
         let _ = channels.offsets.send(offsets);
         for (index, table) in (0_u8..).zip(&identity.tables) {
             if table.restore != Restore::Stateless {
-                let send = &mut |rows| drop(channels.rows.send(Some(rows)));
+                let monitor = &self.monitor;
+                let send = &mut |rows: Vec<Restored>| {
+                    monitor.restored(&rows);
+                    let _ = channels.rows.send(Some(rows));
+                };
                 self.sink.snapshot(index, send).await?;
             }
         }
@@ -224,6 +240,7 @@ impl<S: Sink> Committer<S> {
                 if !fault.is_transient() || Instant::now() > give_up {
                     return Err(fault);
                 }
+                self.monitor.in_doubt();
                 tracing::warn!(error = one_line(&fault), "commit in doubt, reading the position");
                 tokio::time::sleep(delays.next().unwrap_or_default()).await;
                 match self.sink.position().await {

@@ -29,6 +29,14 @@ impl Database {
         }
     }
 
+    /// What and where it is, without any secret.
+    pub fn description(&self) -> String {
+        match self {
+            Database::MySql(sink) => sink.description(),
+            Database::Sqlite(sink) => format!("SQLite file {}", sink.path().display()),
+        }
+    }
+
     /// How many dead letters there are, and the first `limit` of them by place.
     pub async fn dead_letters(
         &self,

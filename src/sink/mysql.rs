@@ -71,6 +71,12 @@ impl MySqlSink {
         })
     }
 
+    /// Where it is, without any secret.
+    pub fn description(&self) -> String {
+        let database = self.opts.db_name().unwrap_or_default();
+        format!("database {database} at {}", self.address)
+    }
+
     /// Connects to ask which server it is.
     pub async fn server(&self) -> Result<Server, SinkError> {
         let mut connection = self.connect().await?;

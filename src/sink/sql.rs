@@ -160,7 +160,7 @@ mod tests {
     use super::{
         Prefix, STATEMENT_BYTES, TableChanges, Value, moment, moment_ms, select, statements,
     };
-    use dataflows::table::{Column, Kind, Restore, Table};
+    use dataflows::table::{Column, Kind, Panel, Restore, Table};
 
     const TABLE: Table = Table {
         name: "t",
@@ -172,6 +172,7 @@ mod tests {
         ],
         key: 1,
         restore: Restore::FromRows,
+        panel: Panel::None,
         version: 1,
     };
 

@@ -80,9 +80,13 @@ impl FilesTopic {
         if found.packing != Packing::Plain {
             return Ok(());
         }
-        let line = lines::at(found, anchor.offset).map_err(|source| file(&found.path, source))?;
-        if line.is_some_and(|line| fingerprint(None, Some(&line)) == anchor.hash) {
-            return Ok(());
+        let fault = |source| file(&found.path, source);
+        let low = first_data(&found.path).map_err(fault)?;
+        match lines::at(found, anchor.offset, low).map_err(fault)? {
+            Some(line) if fingerprint(None, Some(&line)) == anchor.hash => return Ok(()),
+            // Its room was given back, so nothing can be told.
+            None if low > 0 => return Ok(()),
+            _ => {}
         }
         let path = found.path.display();
         let reason = format!("the line of {path} that ends at byte {} is another", anchor.offset);
@@ -105,6 +109,19 @@ fn file(path: &Path, source: std::io::Error) -> SourceError {
     SourceError::File { path: path.to_owned(), source }
 }
 
+/// Position of the first byte that is not part of a hole: what was counted may have been given back
+/// to the file system.
+pub(crate) fn first_data(path: &Path) -> std::io::Result<u64> {
+    let mut file = std::fs::File::open(path)?;
+    let mut first = [1];
+    let _ = std::io::Read::read(&mut file, &mut first)?;
+    #[cfg(target_os = "linux")]
+    if first == [0] {
+        return Ok(rustix::fs::seek(&file, rustix::fs::SeekFrom::Data(0))?);
+    }
+    Ok(0)
+}
+
 fn size(path: &Path) -> Result<u64, SourceError> {
     Ok(std::fs::metadata(path).map_err(|source| file(path, source))?.len())
 }
@@ -123,10 +140,13 @@ impl Topic for FilesTopic {
             return Err(SourceError::NoFiles { folder: self.config.folder.clone() });
         }
         for found in found.values() {
+            if first_data(&found.path).map_err(|source| file(&found.path, source))? > 0 {
+                continue;
+            }
             let mut lines = Lines::open(found, 0).map_err(|source| file(&found.path, source))?;
             let first = lines.next(true).map_err(|source| file(&found.path, source))?;
             let Next::Line { bytes, .. } = first else { continue };
-            if !matches!(lines.bytes(bytes).trim_ascii_start().first(), Some(b'{' | 0)) {
+            if !matches!(lines.bytes(bytes).trim_ascii_start().first(), Some(b'{')) {
                 return Err(SourceError::NoJson { path: found.path.clone() });
             }
         }
@@ -203,8 +223,20 @@ impl Watch for FilesWatch {
     fn record(&mut self, partition: u32, offset: u64) -> Result<Option<FoundRecord>, SourceError> {
         let found = self.topic.list()?;
         let Some(found) = found.get(&partition) else { return Ok(None) };
-        let line = lines::at(found, offset).map_err(|source| file(&found.path, source))?;
+        let fault = |source| file(&found.path, source);
+        let low = first_data(&found.path).map_err(fault)?;
+        let line = lines::at(found, offset, low).map_err(fault)?;
         Ok(line.map(|line| FoundRecord { timestamp_ms: 0, payload: Some(line) }))
+    }
+
+    fn ends(&mut self, partitions: &[u32]) -> Result<BTreeMap<u32, u64>, SourceError> {
+        let found = self.topic.list()?;
+        // What a packed file holds is not known before it is unpacked.
+        let plain = |partition: &&u32| {
+            found.get(partition).is_some_and(|found| found.packing == Packing::Plain)
+        };
+        let end = |partition: &u32| Ok((*partition, FilesTopic::end(&found[partition])?));
+        partitions.iter().filter(plain).map(end).collect()
     }
 
     fn publish(&mut self, _next: &BTreeMap<u32, u64>) -> Result<(), SourceError> {

@@ -431,6 +431,13 @@ impl Watch for KafkaWatch {
         Ok(found.map(|(found, _)| found))
     }
 
+    fn ends(&mut self, partitions: &[u32]) -> Result<BTreeMap<u32, u64>, SourceError> {
+        let end = |partition: &u32| {
+            Ok((*partition, self.topic.watermarks(&self.consumer, *partition)?.1))
+        };
+        partitions.iter().map(end).collect()
+    }
+
     fn publish(&mut self, next: &BTreeMap<u32, u64>) -> Result<(), SourceError> {
         let mut list = TopicPartitionList::new();
         for (partition, next) in next {

@@ -88,6 +88,13 @@ impl Watch for AnyWatch {
         }
     }
 
+    fn ends(&mut self, partitions: &[u32]) -> Result<BTreeMap<u32, u64>, SourceError> {
+        match self {
+            AnyWatch::Kafka(watch) => watch.ends(partitions),
+            AnyWatch::Files(watch) => watch.ends(partitions),
+        }
+    }
+
     fn publish(&mut self, next: &BTreeMap<u32, u64>) -> Result<(), SourceError> {
         match self {
             AnyWatch::Kafka(watch) => watch.publish(next),

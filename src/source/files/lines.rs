@@ -125,12 +125,13 @@ impl Lines {
     }
 }
 
-/// The last line that ends at or before `offset`, if it ends there.
-pub(super) fn at(found: &Found, offset: u64) -> std::io::Result<Option<Vec<u8>>> {
+/// The line that ends at `offset`, if there is one; its bytes before `low` are gone.
+pub(super) fn at(found: &Found, offset: u64, low: u64) -> std::io::Result<Option<Vec<u8>>> {
     let begin = match found.packing {
-        Packing::Plain => begin_of_line(&found.path, offset)?,
-        Packing::Gzip | Packing::Zstd => 0,
+        Packing::Plain => begin_of_line(&found.path, offset, low)?,
+        Packing::Gzip | Packing::Zstd => Some(0),
     };
+    let Some(begin) = begin else { return Ok(None) };
     let mut lines = Lines::open(found, begin)?;
     while let Next::Line { offset: found, bytes } = lines.next(true)? {
         if found >= offset {
@@ -140,20 +141,20 @@ pub(super) fn at(found: &Found, offset: u64) -> std::io::Result<Option<Vec<u8>>>
     Ok(None)
 }
 
-/// Position of the first byte of the line that holds `offset`.
-fn begin_of_line(path: &std::path::Path, offset: u64) -> std::io::Result<u64> {
+/// Position of the first byte of the line that holds `offset`, unless that lies before `low`.
+fn begin_of_line(path: &std::path::Path, offset: u64, low: u64) -> std::io::Result<Option<u64>> {
     let mut file = File::open(path)?;
     let mut end = offset.min(file.metadata()?.len());
     let mut block = vec![0; BLOCK];
-    while end > 0 {
-        let begin = end.saturating_sub(BLOCK as u64);
+    while end > low {
+        let begin = end.saturating_sub(BLOCK as u64).max(low);
         let length = usize::try_from(end - begin).unwrap_or(BLOCK);
         file.seek(SeekFrom::Start(begin))?;
         file.read_exact(&mut block[..length])?;
         if let Some(place) = memchr::memrchr(b'\n', &block[..length]) {
-            return Ok(begin + place as u64 + 1);
+            return Ok(Some(begin + place as u64 + 1));
         }
         end = begin;
     }
-    Ok(0)
+    Ok((low == 0).then_some(0))
 }

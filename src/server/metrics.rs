@@ -1,0 +1,210 @@
+//! `/metrics`: what the [`Monitor`] knows, in the text form of `OpenMetrics`.
+//!
+//! [`METRICS`] lists them all; `docs/metrics.md` is written from it.
+
+use super::About;
+use crate::monitor::{Look, Monitor, Phase, Place, Trouble};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::{Registry, Unit};
+use std::fmt::Error;
+use std::sync::Arc;
+
+pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// One metric, as it is documented.
+#[derive(Clone, Copy, Debug)]
+pub struct MetricDoc {
+    /// Its name without the prefix `tweetflow_`, the unit and the ending of a counter.
+    pub name: &'static str,
+    /// Its unit, part of the name.
+    pub unit: Option<&'static str>,
+    /// What it says.
+    pub help: &'static str,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Counter(fn(&Look) -> u64),
+    Gauge(fn(&Look) -> f64),
+    /// One for each partition; those that are not known are left out.
+    Partitions(fn(&Place) -> Option<u64>),
+    /// One for each reason.
+    Reasons,
+    CommitSeconds,
+}
+
+impl MetricDoc {
+    /// The name in the text.
+    pub fn full_name(&self) -> String {
+        let unit = self.unit.map(|unit| format!("_{unit}")).unwrap_or_default();
+        let end = if matches!(self.kind, Kind::Counter(_)) { "_total" } else { "" };
+        format!("tweetflow_{}{unit}{end}", self.name)
+    }
+
+    /// Counter, gauge or histogram.
+    pub fn type_name(&self) -> &'static str {
+        match self.kind {
+            Kind::Counter(_) => "counter",
+            Kind::Gauge(_) | Kind::Partitions(_) | Kind::Reasons => "gauge",
+            Kind::CommitSeconds => "histogram",
+        }
+    }
+
+    /// Its labels.
+    pub fn labels(&self) -> &'static str {
+        match self.kind {
+            Kind::Partitions(_) => "`partition`",
+            Kind::Reasons => "`reason`",
+            _ => "",
+        }
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "metrics are floating point")]
+const fn float(number: u64) -> f64 {
+    number as f64
+}
+
+const fn metric(
+    name: &'static str,
+    unit: Option<&'static str>,
+    help: &'static str,
+    kind: Kind,
+) -> MetricDoc {
+    MetricDoc { name, unit, help, kind }
+}
+
+/// Every metric.
+pub const METRICS: &[MetricDoc] = &[
+    metric("records", None, "Records read.", Kind::Counter(|look| look.records)),
+    metric("read", Some("bytes"), "Bytes of their values.", Kind::Counter(|look| look.bytes)),
+    metric("commits", None, "Transactions committed.", Kind::Counter(|look| look.commits.count)),
+    metric("rows", None, "Rows written or deleted.", Kind::Counter(|look| look.commits.rows)),
+    metric(
+        "commits_in_doubt",
+        None,
+        "Commits whose outcome had to be read.",
+        Kind::Counter(|look| look.commits.in_doubt),
+    ),
+    metric("commit", Some("seconds"), "Time of a commit.", Kind::CommitSeconds),
+    metric(
+        "as_of_timestamp",
+        Some("seconds"),
+        "All records read before this moment are in the tables.",
+        Kind::Gauge(|look| float(look.commits.as_of.max(0).cast_unsigned()) / 1e6),
+    ),
+    metric(
+        "freshness_p50",
+        Some("seconds"),
+        "From a record's timestamp (without one: from reading it) to its commit, over a minute.",
+        Kind::Gauge(|look| look.freshness_ms.map_or(f64::NAN, |ms| ms.p50 / 1000.0)),
+    ),
+    metric(
+        "freshness_p99",
+        Some("seconds"),
+        "The same, 99th percentile.",
+        Kind::Gauge(|look| look.freshness_ms.map_or(f64::NAN, |ms| ms.p99 / 1000.0)),
+    ),
+    metric(
+        "next_offset",
+        None,
+        "The first offset that is not counted yet.",
+        Kind::Partitions(|place| Some(place.next)),
+    ),
+    metric("end_offset", None, "Where the partition ends.", Kind::Partitions(|place| place.end)),
+    metric("lag", None, "What is left: records, of files bytes.", Kind::Partitions(Place::lag)),
+    metric("dead_letters", None, "Dead letters that stand.", Kind::Reasons),
+    metric(
+        "restored_rows",
+        None,
+        "Rows read from the tables at the start.",
+        Kind::Gauge(|look| float(look.restored)),
+    ),
+    metric(
+        "ready",
+        None,
+        "1 while records are read and both sides answer.",
+        Kind::Gauge(|look| float((look.phase == Phase::Running && look.trouble.is_none()).into())),
+    ),
+    metric(
+        "database_silent",
+        Some("seconds"),
+        "How long the database has not answered.",
+        Kind::Gauge(|look| silent(look, Trouble::Database)),
+    ),
+    metric(
+        "topic_silent",
+        Some("seconds"),
+        "How long the topic has not answered.",
+        Kind::Gauge(|look| silent(look, Trouble::Topic)),
+    ),
+    metric(
+        "uptime",
+        Some("seconds"),
+        "Since the start.",
+        Kind::Gauge(|look| look.running.as_secs_f64()),
+    ),
+];
+
+fn silent(look: &Look, of: Trouble) -> f64 {
+    let lasting = look.trouble.filter(|(trouble, _)| *trouble == of);
+    lasting.map_or(0.0, |(_, since)| since.as_secs_f64())
+}
+
+/// The whole text.
+pub(super) fn text(monitor: &Arc<Monitor>, about: &About) -> Result<String, Error> {
+    let labels = [("job", about.job.clone()), ("topic", about.topic.clone())];
+    let labels = labels.map(|(name, value)| (name.into(), value.into()));
+    let mut registry = Registry::with_prefix_and_labels("tweetflow", labels.into_iter());
+    registry.register_collector(Box::new(Looked(Arc::clone(monitor))));
+    let mut text = String::new();
+    encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+/// A look, made when somebody asks.
+#[derive(Debug)]
+struct Looked(Arc<Monitor>);
+
+impl Collector for Looked {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
+        let look = self.0.look();
+        for metric in METRICS {
+            let unit = metric.unit.map(|unit| Unit::Other(unit.to_owned()));
+            let kind = match metric.kind {
+                Kind::Counter(_) => MetricType::Counter,
+                Kind::CommitSeconds => MetricType::Histogram,
+                _ => MetricType::Gauge,
+            };
+            let help = metric.help.trim_end_matches('.');
+            let mut family = encoder.encode_descriptor(metric.name, help, unit.as_ref(), kind)?;
+            match metric.kind {
+                Kind::Counter(value) => ConstCounter::new(value(&look)).encode(family)?,
+                Kind::Gauge(value) => ConstGauge::new(value(&look)).encode(family)?,
+                Kind::CommitSeconds => self.0.commit_seconds().encode(family)?,
+                Kind::Partitions(value) => {
+                    for place in &look.places {
+                        let Some(value) = value(place) else { continue };
+                        let label = [("partition", place.partition.to_string())];
+                        let encoder = family.encode_family(&label)?;
+                        ConstGauge::new(float(value)).encode(encoder)?;
+                    }
+                }
+                Kind::Reasons => {
+                    for (reason, count) in &look.letters {
+                        let label = [("reason", reason.to_string())];
+                        let encoder = family.encode_family(&label)?;
+                        ConstGauge::new(float(*count)).encode(encoder)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}

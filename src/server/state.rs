@@ -1,0 +1,169 @@
+//! What the page shows, as JSON: `/api/v1/state` and the events. Described in `docs/api.md`.
+//!
+//! Numbers beyond 2⁵³ are texts: a browser would round them.
+
+use super::About;
+use crate::monitor::{Look, Percentiles, Phase, Shown, Trouble, now_ms};
+use dataflows::Value;
+use dataflows::table::Panel;
+use indicatif::HumanCount;
+use serde_json::json;
+use std::time::Duration;
+
+/// With less than so many seconds of work left nobody is behind.
+const AT_HAND: f64 = 2.0;
+/// Nor with so few records or bytes.
+const FEW: u64 = 1_000;
+/// The greatest number that every browser keeps.
+const EXACT: u64 = 1 << 53;
+
+/// The whole state.
+pub(super) fn json(look: &Look, about: &About) -> Vec<u8> {
+    let (kind, text) = status(look);
+    let ms = |ms: Option<Percentiles>| json!({ "p50_ms": ms.map(|ms| round(ms.p50)), "p99_ms": ms.map(|ms| round(ms.p99)) });
+    let commits = &look.commits;
+    let commit_ms = ms(look.commit_ms);
+    let partitions: Vec<_> = look
+        .places
+        .iter()
+        .map(|place| {
+            let (partition, next) = (place.partition, number(place.next));
+            let (end, lag) = (place.end.map(number), place.lag().map(number));
+            json!({ "partition": partition, "next": next, "end": end, "lag": lag })
+        })
+        .collect();
+    let reasons: Vec<_> = look
+        .letters
+        .iter()
+        .map(|(reason, count)| json!({ "reason": reason, "count": count }))
+        .collect();
+    let state = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "job": about.job,
+        "topic": about.topic,
+        "source": about.source,
+        "database": about.database,
+        "now_ms": now_ms(),
+        "started_ms": look.started_ms,
+        "status": { "kind": kind, "text": text, "eta_seconds": eta(look) },
+        "records": { "total": look.records, "per_second": round(look.per_second) },
+        "commits": {
+            "count": commits.count,
+            "rows": commits.rows,
+            "commit_no": commits.commit_no,
+            "as_of_ms": commits.as_of / 1000,
+            "last_rows": commits.last_rows,
+            "last_ms": round(commits.last.as_secs_f64() * 1000.0),
+            "p50_ms": commit_ms["p50_ms"],
+            "p99_ms": commit_ms["p99_ms"],
+        },
+        "freshness": ms(look.freshness_ms),
+        "partitions": partitions,
+        "lag": number(look.lag()),
+        "lag_unit": unit(about),
+        "dead_letters": { "total": look.letters.values().sum::<u64>(), "reasons": reasons },
+        "tables": look.tables.iter().map(table).collect::<Vec<_>>(),
+    });
+    // A value of plain maps and lists has a text.
+    serde_json::to_vec(&state).unwrap_or_default()
+}
+
+fn unit(about: &About) -> &'static str {
+    if about.source == "files" { "bytes" } else { "records" }
+}
+
+/// The class of what is going on, and one line for people.
+pub(super) fn status(look: &Look) -> (&'static str, String) {
+    let seconds = |since: Duration| since.as_secs();
+    match (look.phase, look.trouble) {
+        (_, Some((Trouble::Database, since))) => {
+            let text = format!("the database does not answer: waiting for {} s", seconds(since));
+            ("paused", text)
+        }
+        (_, Some((Trouble::Topic, since))) => {
+            ("paused", format!("the topic does not answer: waiting for {} s", seconds(since)))
+        }
+        (Phase::Starting, None) => {
+            let rows = HumanCount(look.restored);
+            ("starting", format!("reading the tables: {rows} rows"))
+        }
+        (Phase::Stopping, None) => ("stopping", "the last records are committed".to_owned()),
+        (Phase::Running, None) if is_behind(look) => {
+            let left = HumanCount(look.lag());
+            let time = match eta(look) {
+                Some(seconds) => format!("about {seconds} s to go"),
+                None => "and the topic grows faster than it is read".to_owned(),
+            };
+            ("behind", format!("behind by {left}, {time}"))
+        }
+        (Phase::Running, None) => ("caught_up", "caught up".to_owned()),
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a figure for people")]
+fn is_behind(look: &Look) -> bool {
+    let lag = look.lag();
+    // What is left is in records or in bytes, what is gained each second in the same.
+    lag > FEW && (look.gaining <= 0.0 || lag as f64 / look.gaining > AT_HAND) && !is_steady(look)
+}
+
+/// A reader who keeps up has a little before him all the time.
+#[allow(clippy::cast_precision_loss, reason = "a figure for people")]
+fn is_steady(look: &Look) -> bool {
+    let bytes = if look.records == 0 { 1.0 } else { look.bytes as f64 / look.records as f64 };
+    (look.lag() as f64) < look.per_second * AT_HAND * bytes.max(1.0)
+        && look.gaining.abs() < look.per_second * bytes.max(1.0) / 10.0
+}
+
+/// Seconds until the end of the topic, if it comes nearer.
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a figure for people"
+)]
+fn eta(look: &Look) -> Option<u64> {
+    (is_behind(look) && look.gaining > 0.0)
+        .then(|| (look.lag() as f64 / look.gaining).ceil() as u64)
+}
+
+fn table(shown: &Shown) -> serde_json::Value {
+    let Shown { table, rows } = shown;
+    let columns: Vec<_> = table
+        .columns
+        .iter()
+        .map(|column| json!({ "name": column.name, "comment": column.comment }))
+        .collect();
+    let rows: Vec<Vec<_>> = rows.values().map(|row| row.iter().map(value).collect()).collect();
+    let mut text =
+        json!({ "name": table.name, "comment": table.comment, "columns": columns, "rows": rows });
+    match table.panel {
+        Panel::None => {}
+        Panel::Numbers => text["panel"] = "numbers".into(),
+        Panel::Bars { label, value } => {
+            text["panel"] = "bars".into();
+            (text["label"], text["value"]) = (label.into(), value.into());
+        }
+    }
+    text
+}
+
+fn value(value: &Value) -> serde_json::Value {
+    match value {
+        Value::Null => serde_json::Value::Null,
+        Value::Int(number) if number.unsigned_abs() <= EXACT => (*number).into(),
+        Value::Int(number) => number.to_string().into(),
+        Value::UInt(unsigned) => number(*unsigned),
+        Value::Text(text) => (**text).into(),
+        Value::Moment(ms) => (*ms).into(),
+        Value::Bytes(bytes) => String::from_utf8_lossy(bytes).into(),
+    }
+}
+
+fn number(number: u64) -> serde_json::Value {
+    if number <= EXACT { number.into() } else { number.to_string().into() }
+}
+
+fn round(number: f64) -> f64 {
+    (number * 10.0).round() / 10.0
+}
