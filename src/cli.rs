@@ -6,9 +6,12 @@
 //! the command line is refused, because every user of the machine could read it.
 
 mod dead_letters;
+mod demo;
 mod file;
 mod job;
+mod listen;
 mod run;
+mod status;
 mod verify;
 
 use crate::error::one_line;
@@ -64,6 +67,9 @@ enum LogFormat {
 
 #[derive(Subcommand)]
 enum Command {
+    /// See it work, with no server: made-up tweets, a file of tables, the live page
+    #[command(after_help = demo::EXAMPLES)]
+    Demo(demo::DemoArgs),
     /// Keep the tables equal to the topic until stopped
     #[command(after_help = run::EXAMPLES)]
     Run(Box<run::RunArgs>),
@@ -122,6 +128,7 @@ pub fn main() -> ExitCode {
         Err(error) => return fail(&error, 1),
     };
     match cli.command {
+        Command::Demo(args) => demo::run(&args, &stop),
         Command::Run(args) => run::run(&args, stop),
         Command::Produce(args) => produce(&args, &stop),
         Command::Verify(args) => verify::run(&args, &stop),

@@ -13,6 +13,7 @@
 //! | [`produce`] | a file or synthetic tweets into a topic |
 //! | [`verify`] | recounts the topic by another code path, compares row by row |
 //! | [`rebuild`] | the topic counted again into twins of all tables, which take their place |
+//! | [`monitor`], [`server`] | what the job is doing; the live page, metrics and health checks |
 //! | [`schema`] | prints DDL and grants |
 //! | [`cli`], [`config`], [`error`], [`bar`] | arguments to configuration to exit code; what is seen meanwhile |
 
@@ -24,11 +25,13 @@ pub mod decode;
 pub mod error;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+pub mod monitor;
 pub mod pipeline;
 pub mod produce;
 pub mod progress;
 pub mod rebuild;
 pub mod schema;
+pub mod server;
 pub mod sink;
 pub mod source;
 pub mod verify;

@@ -14,6 +14,7 @@
 
 mod client;
 mod file;
+pub mod folder;
 mod input;
 mod look;
 mod pace;
@@ -252,6 +253,20 @@ pub enum ProduceError {
         /// The library's words.
         source: KafkaError,
     },
+    /// A file of something else.
+    #[error("{} holds no tweets: its first record is no JSON object", .path.display())]
+    NoJson {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A folder of tweets cannot be written.
+    #[error("cannot write {}; is there room, and may this account write there?", .path.display())]
+    Folder {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The operating system refused something.
     #[error("{doing} failed")]
     System {
@@ -275,6 +290,7 @@ impl ProduceError {
             | Self::Changed { .. }
             | Self::ResumeFile { .. }
             | Self::OtherTopic { .. }
+            | Self::NoJson { .. }
             | Self::TopicRefused { .. } => 2,
             Self::Read { .. }
             | Self::Broken { .. }
@@ -283,6 +299,7 @@ impl ProduceError {
             | Self::Unreachable { .. }
             | Self::TopicFailed { .. }
             | Self::Delivery { .. }
+            | Self::Folder { .. }
             | Self::System { .. } => 1,
         }
     }

@@ -5,6 +5,8 @@
 use crate::config::RunConfig;
 use crate::decode;
 use crate::error::RunError;
+use crate::produce::ProduceError;
+use crate::server::{About, ServerError};
 use crate::sink::{Database, Prefix};
 use crate::source::AnyTopic;
 use crate::source::files::{FilesConfig, FilesTopic};
@@ -81,13 +83,24 @@ pub(super) enum JobError {
     DatabaseFile { path: PathBuf, source: std::io::Error },
     #[error(transparent)]
     Run(#[from] RunError),
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    #[error(transparent)]
+    Produce(#[from] ProduceError),
+    #[error("cannot use the folder {}", .path.display())]
+    Folder { path: PathBuf, source: std::io::Error },
 }
 
 impl JobError {
     pub(super) fn exit_code(&self) -> u8 {
         match self {
-            JobError::Argument(_) | JobError::DatabaseFile { .. } => 2,
+            JobError::Argument(_)
+            | JobError::DatabaseFile { .. }
+            | JobError::Server(ServerError::Listen { .. })
+            | JobError::Folder { .. } => 2,
+            JobError::Server(ServerError::Start(_)) => 1,
             JobError::Run(error) => error.exit_code(),
+            JobError::Produce(error) => error.exit_code(),
         }
     }
 }
@@ -155,6 +168,21 @@ impl JobArgs {
     /// The database. Does not connect.
     pub(super) fn sink(&self) -> Result<Database, JobError> {
         self.place.sink()
+    }
+
+    /// What the live page says of the job.
+    pub(super) fn about(&self, database: &Database) -> About {
+        About {
+            job: self.job.clone(),
+            topic: self.topic.clone(),
+            source: if self.files.is_some() { "files" } else { "kafka" },
+            database: database.description(),
+        }
+    }
+
+    /// What offsets count.
+    pub(super) fn unit(&self) -> &'static str {
+        if self.files.is_some() { "bytes" } else { "records" }
     }
 
     /// What the rows mean, and where they are; the rest is at its default.

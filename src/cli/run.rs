@@ -3,8 +3,11 @@
 //! Owns no default twice: what is not an argument has its default in [`RunConfig`].
 
 use super::job::{JobArgs, JobError};
+use super::listen::ListenArgs;
+use super::status::StatusLine;
 use crate::config::RunConfig;
 use crate::dead_letters::overflow::Room;
+use crate::monitor::Monitor;
 use crate::pipeline::{self, Credit, Summary};
 use crate::rebuild;
 use clap::Args;
@@ -23,6 +26,8 @@ pub(super) const EXAMPLES: &str = "Examples:\n  \
 pub(super) struct RunArgs {
     #[command(flatten)]
     job: JobArgs,
+    #[command(flatten)]
+    listen: ListenArgs,
     /// Workers (threads)
     #[arg(long, env = "TWEETFLOW_WORKERS", value_name = "N", default_value_t = 2,
         value_parser = clap::value_parser!(u16).range(1..=256))]
@@ -81,7 +86,13 @@ pub(super) fn run(args: &RunArgs, stop: Arc<AtomicBool>) -> ExitCode {
 
 fn follow(args: &RunArgs, stop: Arc<AtomicBool>) -> Result<Summary, JobError> {
     let (topic, sink) = (args.job.topic(args.until_end, args.accept_gap)?, args.job.sink()?);
-    Ok(pipeline::run(config(args), topic, sink, stop)?)
+    let monitor = Arc::<Monitor>::default();
+    let server = args.listen.start(args.job.about(&sink), &monitor)?;
+    if let Some(server) = &server {
+        tracing::info!("the live page: http://{}/", server.address());
+    }
+    let _status = StatusLine::start(&monitor, args.job.unit());
+    Ok(pipeline::run_watched(config(args), topic, sink, stop, &monitor)?)
 }
 
 fn rebuild(args: &RunArgs, stop: &Arc<AtomicBool>) -> Result<Summary, JobError> {

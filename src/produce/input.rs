@@ -164,15 +164,19 @@ pub(super) struct Reading {
 impl Reading {
     /// Opens what `args` ask for; reads nothing.
     pub(super) fn open(args: &ProduceArgs) -> Result<Self, ProduceError> {
-        let origin = if let Some(path) = &args.input {
+        let (require_location, is_hashed) = (args.require_location, args.resume.is_some());
+        Ok(Self { require_location, is_hashed, ..Self::of(args.input.as_deref(), args.seed)? })
+    }
+
+    /// Opens a file, or synthetic tweets where there is none; reads nothing.
+    pub(super) fn of(input: Option<&Path>, seed: u64) -> Result<Self, ProduceError> {
+        let origin = if let Some(path) = input {
             Origin::File(Box::new(FileInput::open(path)?))
         } else {
-            let generator = Box::new(Synthetic::new(args.seed));
-            Origin::Synthetic { generator, seed: args.seed, index: 0 }
+            Origin::Synthetic { generator: Box::new(Synthetic::new(seed)), seed, index: 0 }
         };
         let (skip, position) = Default::default();
-        let (require_location, is_hashed) = (args.require_location, args.resume.is_some());
-        Ok(Self { origin, require_location, is_hashed, skip, position })
+        Ok(Self { origin, require_location: false, is_hashed: false, skip, position })
     }
 
     /// Leaves out what lies before `position`, if the input is the same up to there.

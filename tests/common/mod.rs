@@ -4,6 +4,7 @@
 
 pub mod answers;
 pub mod broker;
+pub mod browser;
 pub mod job;
 pub mod proxy;
 

@@ -1,0 +1,212 @@
+//! `demo`, and the live page in a real browser.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::browser::{Browser, ask, get, within};
+use common::{Running, program};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+/// A running demo and its port.
+struct Demo {
+    running: Running,
+    port: u16,
+    /// Held open: the demo writes its last line there.
+    _output: BufReader<std::process::ChildStdout>,
+}
+
+impl Demo {
+    fn start(folder: &Path, more: &[&str]) -> Self {
+        let folder = folder.to_str().unwrap();
+        let mut command = program(&[&["demo", "--dir", folder], more].concat(), "");
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        let port = line.split("127.0.0.1:").nth(1).and_then(|rest| rest.split('/').next());
+        let port = port.and_then(|port| port.parse().ok()).expect(&line);
+        Demo { running: Running(child), port, _output: output }
+    }
+
+    fn state(&self) -> Value {
+        serde_json::from_str(&get(self.port, "/api/v1/state").unwrap()).unwrap()
+    }
+
+    fn records(&self) -> u64 {
+        self.state()["records"]["total"].as_u64().unwrap()
+    }
+
+    fn ends_well(mut self) {
+        self.running.signal(Signal::SIGINT);
+        let status = within(Duration::from_secs(20), || self.running.0.try_wait().unwrap());
+        assert_eq!(status.code(), Some(0));
+    }
+}
+
+/// Hashtags that a careless page would take for something else.
+fn hostile() -> [String; 5] {
+    [
+        "<script>window.hacked=1</script>".to_owned(),
+        "<img/src=x/onerror=window.hacked=1>".to_owned(),
+        "\"onload=\"window.hacked=1".to_owned(),
+        "🍣".repeat(140),
+        "a\u{202e}cba\u{2066}".to_owned(),
+    ]
+}
+
+fn tweets(path: &Path, count: u64) {
+    let tags: Vec<_> = hostile().iter().map(|tag| json!({ "text": tag })).collect();
+    let tweet = |n: u64| {
+        let user = json!({ "id": n % 50, "name": "<b>&amp;\u{202e}", "friends_count": n });
+        json!({ "id": n, "entities": { "hashtags": tags }, "user": user }).to_string() + "\n"
+    };
+    std::fs::write(path, (0..count).map(tweet).collect::<Vec<_>>().concat()).unwrap();
+}
+
+/// Moving numbers within three seconds; hostile text stays text; no other host is asked; the page
+/// recovers when the job is killed and started again.
+#[test]
+fn the_page_in_a_browser() {
+    let place = tempfile::tempdir().unwrap();
+    let (folder, input) = (place.path().join("demo"), place.path().join("tweets.ndjson"));
+    tweets(&input, 20_000);
+    let input = input.to_str().unwrap();
+    let mut demo = Demo::start(&folder, &["--listen", "0", "--rate", "300", "--input", input]);
+    let base = format!("http://127.0.0.1:{}/", demo.port);
+    let mut browser = Browser::start();
+    let small = json!({ "width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": true });
+    browser.call("Emulation.setDeviceMetricsOverride", &small);
+    browser.open(&base);
+    browser.until("document.documentElement.dataset.state === 'connected'");
+    let total = "Number(document.getElementById('records-total').dataset.value)";
+    let before = browser.value(total).as_u64().unwrap_or_default();
+    browser.until(&format!("{total} > {}", before + 300));
+
+    let bars = "section[data-table=top_hashtags] bdi";
+    browser.until(&format!("document.querySelectorAll('{bars}').length === 5"));
+    let texts = format!("[...document.querySelectorAll('{bars}')].map(e => e.textContent).sort()");
+    let mut wanted = hostile();
+    wanted.sort_by(|a, b| a.encode_utf16().cmp(b.encode_utf16()));
+    assert_eq!(browser.value(&texts), json!(wanted));
+    assert_eq!(browser.value("window.hacked === undefined && document.scripts.length"), json!(1));
+    assert_eq!(browser.value("document.images.length"), json!(0));
+    assert_eq!(browser.value("document.documentElement.scrollWidth <= innerWidth"), json!(true));
+
+    demo.running.signal(Signal::SIGKILL);
+    demo.running.0.wait().unwrap();
+    browser.until("document.documentElement.dataset.state === 'disconnected'");
+    browser.until("document.getElementById('status').textContent.startsWith('disconnected')");
+    let port = demo.port.to_string();
+    let demo = Demo::start(&folder, &["--listen", &port, "--rate", "300", "--input", input]);
+    browser.until("document.documentElement.dataset.state === 'connected'");
+    let before = browser.value(total).as_u64().unwrap_or_default();
+    browser.until(&format!("{total} > {before}"));
+    let asked = browser.asked.iter().filter(|url| !url.starts_with("data:"));
+    for url in asked {
+        assert!(url.starts_with(&base), "another host was asked: {url}");
+    }
+    // A lost connection is no complaint of the page.
+    browser.complaints.retain(|text| !text.contains("ERR_") && !text.contains("api/v1/events"));
+    assert_eq!(browser.complaints, Vec::<String>::new());
+    demo.ends_well();
+}
+
+/// Killed and started again it goes on; the tables are those of the tweets, each once.
+#[test]
+fn killed_and_started_again_every_tweet_counts_once() {
+    let place = tempfile::tempdir().unwrap();
+    let (folder, input) = (place.path().join("demo"), place.path().join("tweets.ndjson"));
+    tweets(&input, 6_000);
+    let input = input.to_str().unwrap();
+    for _ in 0..4 {
+        let demo = Demo::start(&folder, &["--listen", "0", "--rate", "2500", "--input", input]);
+        std::thread::sleep(Duration::from_millis(400));
+        demo.running.signal(Signal::SIGKILL);
+    }
+    let demo = Demo::start(&folder, &["--listen", "0", "--rate", "0", "--input", input]);
+    let tweets = within(Duration::from_secs(30), || {
+        let state = demo.state();
+        let totals = state["tables"][0]["rows"][0][1].as_u64();
+        totals.filter(|total| *total >= 6_000 && state["lag"] == 0)
+    });
+    assert_eq!(tweets, 6_000);
+    let top = demo.state()["tables"][1]["rows"].clone();
+    assert!(top.as_array().unwrap().iter().all(|row| row[2] == 6_000), "{top}");
+    demo.ends_well();
+    let tables = format!("sqlite:{}", folder.join("tables.sqlite").display());
+    let files = folder.join("topic");
+    let arguments = ["verify", "--files", files.to_str().unwrap(), "--job", "demo"];
+    let output = program(&arguments, &tables).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
+fn what_is_asked_over_http() {
+    let place = tempfile::tempdir().unwrap();
+    let demo = Demo::start(place.path(), &["--listen", "0"]);
+    let began = Instant::now();
+    within(Duration::from_secs(3), || (demo.records() > 0).then_some(()));
+    println!("records after {:?}", began.elapsed());
+    let port = demo.port;
+    assert_eq!(get(port, "/healthz").unwrap(), "alive\n");
+    assert_eq!(get(port, "/readyz").unwrap(), "ready\n");
+    let metrics = within(Duration::from_secs(10), || {
+        get(port, "/metrics").filter(|text| text.contains("tweetflow_lag{"))
+    });
+    for metric in tweetflow::server::METRICS.iter().filter(|metric| metric.name != "dead_letters") {
+        assert!(metrics.contains(&format!("\n{}", metric.full_name())), "{}", metric.full_name());
+    }
+    assert!(metrics.ends_with("# EOF\n"));
+    let status = |head: &str| ask(port, head).unwrap()[9..12].to_owned();
+    assert_eq!(status("GET / HTTP/1.1\r\nHost: localhost\r\n"), "200");
+    assert_eq!(status("GET / HTTP/1.1\r\nHost: evil.example\r\n"), "421");
+    assert_eq!(status("GET /none HTTP/1.1\r\nHost: 127.0.0.1\r\n"), "404");
+    assert_eq!(status("POST / HTTP/1.1\r\nHost: 127.0.0.1\r\n"), "405");
+    let foreign =
+        "GET /api/v1/state HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: http://evil.example\r\n";
+    assert_eq!(status(foreign), "403");
+    let whole = ask(port, "GET / HTTP/1.1\r\nHost: localhost\r\n").unwrap();
+    assert!(whole.contains("content-security-policy: default-src 'none'"), "{whole}");
+    // Connections that say nothing take all places, for a bounded time.
+    let silent: Vec<_> =
+        (0..520).map(|_| TcpStream::connect(("127.0.0.1", port)).unwrap()).collect();
+    let began = Instant::now();
+    assert_eq!(get(port, "/healthz").unwrap(), "alive\n");
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    drop(silent);
+    demo.ends_well();
+}
+
+#[test]
+fn what_cannot_work_is_said_in_one_line() {
+    let place = tempfile::tempdir().unwrap();
+    let demo = Demo::start(&place.path().join("a"), &["--listen", "0"]);
+    let taken = demo.port.to_string();
+    let other = place.path().join("b");
+    let (other, image) = (other.to_str().unwrap(), place.path().join("image.png"));
+    std::fs::write(&image, b"\x89PNG\r\n\x1a\n and so on, no JSON at all").unwrap();
+    let image = image.to_str().unwrap();
+    for (arguments, code, words) in [
+        (vec!["--dir", other, "--listen", &taken], 2, "cannot listen on 127.0.0.1:"),
+        (vec!["--dir", "/proc/none", "--listen", "0"], 2, "cannot use the folder /proc/none"),
+        (vec!["--dir", other, "--listen", "0", "--input", image], 2, "image.png holds no tweets"),
+        (vec!["--dir", other, "--listen", "0", "--input", "none"], 2, "none"),
+        (vec!["--dir", other, "--listen", "0", "--rate=-1"], 2, "--rate"),
+        (vec!["--dri", other], 2, "--dri"),
+    ] {
+        let output = program(&[&["demo"], &*arguments].concat(), "").output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(said.contains(words), "{arguments:?}: {said}");
+        let lines = said.lines().filter(|line| line.starts_with("tweetflow: ")).count();
+        assert!(lines == 1 || words == "--dri", "{arguments:?}: {said}");
+    }
+    demo.ends_well();
+}
