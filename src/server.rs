@@ -208,7 +208,7 @@ async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     if look.phase == Phase::Running && look.trouble.is_none() {
         return "ready\n".into_response();
     }
-    let (_, text) = state::status(&look);
+    let (_, text) = state::status(&look, &shared.about);
     (StatusCode::SERVICE_UNAVAILABLE, format!("{text}\n")).into_response()
 }
 

@@ -19,7 +19,7 @@ const EXACT: u64 = 1 << 53;
 
 /// The whole state.
 pub(super) fn json(look: &Look, about: &About) -> Vec<u8> {
-    let (kind, text) = status(look);
+    let (kind, text) = status(look, about);
     let ms = |ms: Option<Percentiles>| json!({ "p50_ms": ms.map(|ms| round(ms.p50)), "p99_ms": ms.map(|ms| round(ms.p99)) });
     let commits = &look.commits;
     let commit_ms = ms(look.commit_ms);
@@ -73,7 +73,7 @@ fn unit(about: &About) -> &'static str {
 }
 
 /// The class of what is going on, and one line for people.
-pub(super) fn status(look: &Look) -> (&'static str, String) {
+pub(super) fn status(look: &Look, about: &About) -> (&'static str, String) {
     let seconds = |since: Duration| since.as_secs();
     match (look.phase, look.trouble) {
         (_, Some((Trouble::Database, since))) => {
@@ -94,7 +94,7 @@ pub(super) fn status(look: &Look) -> (&'static str, String) {
                 Some(seconds) => format!("about {seconds} s to go"),
                 None => "and the topic grows faster than it is read".to_owned(),
             };
-            ("behind", format!("behind by {left}, {time}"))
+            ("behind", format!("behind by {left} {}, {time}", unit(about)))
         }
         (Phase::Running, None) => ("caught_up", "caught up".to_owned()),
     }
@@ -166,4 +166,55 @@ fn number(number: u64) -> serde_json::Value {
 
 fn round(number: f64) -> f64 {
     (number * 10.0).round() / 10.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{About, status};
+    use crate::monitor::{Monitor, Phase};
+    use crate::pipeline::{self, progress_table};
+    use crate::sink::{Position, TableChanges, Transaction};
+    use dataflows::{Row, Value};
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    /// A job that has counted partition 0 up to `next`.
+    fn monitor(next: u64) -> Arc<Monitor> {
+        let (monitor, tables) = (Arc::<Monitor>::default(), pipeline::tables());
+        monitor.begin(&tables);
+        monitor.enter(Phase::Running);
+        let mut changes = vec![TableChanges::default(); tables.len()];
+        let mut row: Row = vec![Value::Null; 9].into();
+        row[0] = Value::Text("t".into());
+        for (column, number) in (1..).zip([0, 0, next]) {
+            row[column] = Value::UInt(number);
+        }
+        changes[usize::from(progress_table())].upserts = vec![row];
+        let at = Position { generation: 1, commit_no: 1 };
+        let transaction = Transaction { as_of: 1, tables: changes };
+        monitor.committed(&transaction, at, Duration::from_millis(1));
+        monitor
+    }
+
+    #[test]
+    fn what_is_said_of_the_job() {
+        let about = About {
+            job: "j".to_owned(),
+            topic: "t".to_owned(),
+            source: "kafka",
+            database: "d".to_owned(),
+        };
+        let said = |monitor: &Monitor| status(&monitor.look(), &about);
+        assert_eq!(said(&Monitor::default()).0, "starting");
+        let monitor = monitor(5_000);
+        assert_eq!(said(&monitor), ("caught_up", "caught up".to_owned()));
+        monitor.ends(Some(BTreeMap::from([(0, 6_000_000)])));
+        let (kind, text) = said(&monitor);
+        assert!(kind == "behind" && text.starts_with("behind by 5,995,000 records, and"), "{text}");
+        monitor.ends(Some(BTreeMap::from([(0, 5_900)])));
+        assert_eq!(said(&monitor).0, "caught_up");
+        monitor.enter(Phase::Stopping);
+        assert_eq!(said(&monitor).0, "stopping");
+    }
 }
