@@ -307,16 +307,20 @@ fn read(
     let all = ranges.iter().map(|range| range.next.saturating_sub(range.start)).sum();
     let (mut bar, mut shown) = (Bar::new(Some(all)), 0);
     let began = Instant::now();
+    let is_in_bytes = matches!(topic, AnyTopic::Files(_));
+    let mut bytes = 0;
     topic::read(topic, ranges, stop, &mut |record, hash| {
+        bytes += record.payload.map_or(0, |line| line.len() as u64 + 1);
         recount.record(record, hash)?;
         let records = recount.records;
         // A look at the clock costs more than it is worth at each record.
         if records.is_multiple_of(1024) {
-            bar.show(records, |since| {
+            bar.show(if is_in_bytes { bytes } else { records }, |since| {
                 let rate = HumanCount(per_second(records - shown, since));
                 shown = records;
-                let (records, all) = (HumanCount(records), HumanCount(all));
-                format!("{records} of {all} records recounted, {rate} a second")
+                let of =
+                    if is_in_bytes { String::new() } else { format!(" of {}", HumanCount(all)) };
+                format!("{}{of} records recounted, {rate} a second", HumanCount(records))
             });
         }
         Ok(())

@@ -3,7 +3,7 @@
 
 use crate::bar::Bar;
 use crate::monitor::{Look, Monitor, Phase};
-use indicatif::HumanCount;
+use indicatif::{HumanBytes, HumanCount};
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -82,7 +82,10 @@ impl Line {
                     reason = "a figure for people"
                 )]
                 let rate = HumanCount(look.per_second as u64);
-                let text = format!("{} {} left, {rate} records/s", HumanCount(left), self.unit);
+                let text = match self.unit {
+                    "bytes" => format!("{}, {rate} records/s", HumanBytes(left)),
+                    unit => format!("{} {unit}, {rate}/s", HumanCount(left)),
+                };
                 let all = self.bar.as_ref().map_or(left, |(_, all)| left.max(*all));
                 self.say(all - left, Some(all), text);
             }
