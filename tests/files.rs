@@ -103,7 +103,8 @@ fn exact_after_kills_with_any_number_of_workers() {
         let (mut random, mut kills) = (Random(seed), 0);
         loop {
             let workers = (1 + random.below(4)).to_string();
-            let more = ["--workers", &workers, "--max-records", "2000"];
+            // Few records an epoch: a fast machine shall not be done before it is killed.
+            let more = ["--workers", &workers, "--max-records", "300", "--epoch-ms", "50"];
             let mut running = Running::start(&mut run(folder.path(), &tables, &more));
             std::thread::sleep(Duration::from_millis(20 + random.below(200)));
             if let Some(status) = running.0.try_wait().unwrap() {
