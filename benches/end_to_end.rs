@@ -64,6 +64,9 @@ struct Arguments {
     /// Tweets per second beside the probes
     #[arg(long, default_value_t = 5000)]
     rate: u32,
+    /// Hashtags that the tables hold already when --freshness begins
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    hashtags: u64,
     /// What a child process does
     #[arg(long, hide = true)]
     mode: Option<read::Mode>,

@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 
 /// Probes before the measurement: the stream's start is behind them.
 const WARM_UP: usize = 30;
-/// A tweet that is not visible after this is a failure.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// A tweet that is not visible after this is a failure; restoring rows is part of it.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A process that does not outlive the measurement.
 struct Running(Child);
@@ -79,6 +79,10 @@ fn beside_stream(
     program.args(["run", "--require-location", "--topic", topic, "--brokers", brokers]);
     program.args(["--workers", &arguments.workers.to_string()]);
     program.env("TWEETFLOW_DATABASE", tables.url()).env("TWEETFLOW_LOG", "error");
+    if arguments.hashtags > 0 {
+        run_to_the_end(&program, tables.url())?;
+        fill(&mut tables, arguments.hashtags)?;
+    }
     let (started, cpu) = (Instant::now(), children_cpu()?);
     let program = Running::start(&mut program)?;
     let mut millis = probe(arguments.probes, brokers, topic, &mut tables)?;
@@ -92,12 +96,36 @@ fn beside_stream(
     };
     Ok(json!({
         "p50_ms": at(500), "p90_ms": at(900), "p99_ms": at(990), "max_ms": at(1000),
-        "probes": millis.len(),
+        "probes": millis.len(), "hashtags_before": arguments.hashtags,
         "tweets_per_second": crate::number::<f64>(&produced, "tweets_per_second")?,
         "commits": crate::number::<u64>(&summary, "commits")?,
         "rows": crate::number::<u64>(&summary, "rows")?,
         "cpu_cores": rounded(cpu, 1000.0),
     }))
+}
+
+/// Makes the tables, with what the topic holds so far.
+fn run_to_the_end(program: &Command, database: &str) -> Result<()> {
+    let mut first = Command::new(PROGRAM);
+    first.args(program.get_args()).arg("--until-end").env("TWEETFLOW_DATABASE", database);
+    let output = first.stdin(Stdio::null()).env("TWEETFLOW_LOG", "error").output()?;
+    if output.status.success() { Ok(()) } else { Err("the run before the fill failed".into()) }
+}
+
+/// Hashtags that were used a few times each, as if they had been counted long ago.
+fn fill(tables: &mut Database, hashtags: u64) -> Result<()> {
+    const ROWS: u64 = 100_000;
+    let digit = "(SELECT 0 d UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 \
+                  UNION SELECT 5 UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9)";
+    for first in (0..hashtags).step_by(usize::try_from(ROWS)?) {
+        let last = hashtags.min(first + ROWS);
+        tables.run(&format!(
+            "INSERT INTO hashtags (hashtag, uses) SELECT CONCAT('old', n), 1 + n % 5 FROM \
+             (SELECT {first} + a.d + 10*b.d + 100*c.d + 1000*d.d + 10000*e.d AS n \
+             FROM {digit} a, {digit} b, {digit} c, {digit} d, {digit} e) numbers WHERE n < {last}"
+        ))?;
+    }
+    Ok(())
 }
 
 /// The times of the probes in milliseconds.
