@@ -14,6 +14,7 @@ import yaml
 BUNDLE = Path(__file__).parent / "bundle"
 NAMESPACE = uuid.UUID("6f1f6a4e-6a55-5d0c-9b0e-7477656574f1")
 DATABASE = "MySQL_data"
+TABLE_ROWS = 1000
 
 
 def stable_id(kind, name):
@@ -118,8 +119,6 @@ def bars(chart, _dataset):
         "groupby": [],
         "row_limit": chart["limit"],
         "truncate_metric": True,
-        "x_axis_title": chart["x"],
-        "x_axis_title_margin": 30,
         "y_axis_format": ",d",
         "xAxisForceCategorical": True,
         "xAxisLabelRotation": 45,
@@ -203,17 +202,18 @@ def table(chart, dataset):
         "query_mode": "raw",
         "all_columns": columns,
         "order_by_cols": [json.dumps(pair) for pair in order],
-        "row_limit": chart["limit"],
+        # More than any dataset of a table has: rows that reach it get a warning.
+        "row_limit": TABLE_ROWS,
         "server_pagination": False,
         "show_cell_bars": True,
         "table_timestamp_format": "smart_date",
         "column_config": {
-            name: {"customColumnName": heading}
+            name: {"customColumnName": heading, "showCellBars": name in chart.get("bars", [])}
             | ({"d3NumberFormat": ",d"} if dataset["columns"][name] == "BIGINT" else {})
             for name, heading in chart["columns"].items()
         },
     }
-    query = {"columns": columns, "metrics": None, "orderby": order, "row_limit": chart["limit"]}
+    query = {"columns": columns, "metrics": None, "orderby": order, "row_limit": TABLE_ROWS}
     return "table", params, query
 
 
@@ -308,8 +308,6 @@ def position(dashboard, charts):
 def fitting(cells, charts):
     """The cells of a row that have something to show, as wide together as all of them were."""
     left = [dict(cell) for cell in cells if "text" in cell or cell["chart"] in charts]
-    if not any("chart" in cell for cell in left):
-        return []
     spare = sum(cell["width"] for cell in cells) - sum(cell["width"] for cell in left)
     for index, cell in enumerate(left):
         cell["width"] += spare // len(left) + (index < spare % len(left))

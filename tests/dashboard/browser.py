@@ -28,7 +28,7 @@ def open_browser(profile):
     for flag in (
         "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
         "--disable-background-networking", "--disable-component-update", "--disable-sync",
-        "--disable-dev-shm-usage", f"--user-data-dir={profile}", "--window-size=1500,1750",
+        "--disable-dev-shm-usage", f"--user-data-dir={profile}", "--window-size=1500,2330",
         # Nothing may leave this machine; the page asks for a counting pixel.
         "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     ):
@@ -62,19 +62,17 @@ def body(browser):
 
 
 def drawn(browser):
-    charts = browser.find_elements(By.CSS_SELECTOR, ".dashboard-component-chart-holder[data-test-viz-type], [data-test='chart-container']")
-    waiting = browser.find_elements(By.CSS_SELECTOR, "[data-test='loading-indicator']")
-    return len(charts) if charts and not waiting else 0
+    """How many charts show something: a canvas, a drawing, a table, a number."""
+    return browser.execute_script(
+        "return [...document.querySelectorAll('.slice_container')].filter("
+        "c => c.querySelector('canvas, svg text, td, .header-line')).length"
+    )
 
 
 def picture(browser, path, charts):
     wait(120, f"{charts} charts drawn", lambda: drawn(browser) >= charts)
+    # Bars and words grow into place.
     time.sleep(3)
-    height = browser.execute_script(
-        "return Math.max(...[...document.querySelectorAll('*')].map(e => e.scrollHeight).filter(h => h < 20000))"
-    )
-    browser.set_window_size(1500, height + 60)
-    time.sleep(4)
     text = body(browser)
     browser.save_screenshot(path)
     shown = [error for error in ERRORS if error in text]

@@ -40,13 +40,13 @@ EXPECTED = {
     ),
     "Trending": (
         ["rank", "hashtag", "uses_now", "uses_before", "score"],
-        "SELECT `rank`, hashtag, uses_now, uses_before, score FROM trending ORDER BY `rank` LIMIT 15",
+        "SELECT `rank`, hashtag, uses_now, uses_before, score FROM trending ORDER BY `rank` LIMIT 100",
         True,
     ),
     "Friends": (
         ["username", "nb_friends", "nb_followers", "user_id"],
         "SELECT username, nb_friends, nb_followers, CONCAT(user_id) FROM users WHERE nb_friends IS NOT NULL"
-        " ORDER BY nb_friends DESC, users.user_id LIMIT 15",
+        " ORDER BY nb_friends DESC, users.user_id LIMIT 100",
         True,
     ),
     "Friends histogram": (
@@ -57,7 +57,7 @@ EXPECTED = {
     ),
     "Hashtag pairs": (
         ["rank", "hashtag_a", "hashtag_b", "uses"],
-        "SELECT `rank`, hashtag_a, hashtag_b, uses FROM top_hashtag_pairs ORDER BY `rank` LIMIT 15",
+        "SELECT `rank`, hashtag_a, hashtag_b, uses FROM top_hashtag_pairs ORDER BY `rank` LIMIT 100",
         True,
     ),
     "As of": (
