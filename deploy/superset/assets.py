@@ -175,11 +175,13 @@ def x_axis(column):
 
 
 def words(chart, _dataset):
-    value, place = metric(chart["value"], "uses"), metric(chart["order"], "place")
+    # All rows: a word cloud of Superset's knows no order, and a limit would take any of them.
+    value = metric(chart["value"], "uses")
     params = {
         "series": chart["word"],
         "metric": value,
-        "row_limit": chart["limit"],
+        "row_limit": TABLE_ROWS,
+        "sort_by_metric": True,
         "rotation": "flat",
         "size_from": 12,
         "size_to": 60,
@@ -188,8 +190,8 @@ def words(chart, _dataset):
     query = {
         "columns": [chart["word"]],
         "metrics": [value],
-        "orderby": [[place, True]],
-        "row_limit": chart["limit"],
+        "orderby": [[value, False]],
+        "row_limit": TABLE_ROWS,
     }
     return "word_cloud", params, query
 
@@ -260,9 +262,6 @@ def dashboard_file(dashboard, charts):
             "stagger_refresh": False,
             "timed_refresh_immune_slices": [],
             "default_filters": "{}",
-            "color_scheme": "supersetColors",
-            "label_colors": {},
-            "shared_label_colors": [],
         },
         "uuid": stable_id("dashboard", dashboard["title"]),
         "version": "1.0.0",

@@ -1,18 +1,21 @@
 """The Tweeter dashboard in a headless Chromium: logs in, waits until every chart is drawn, takes a picture.
 
-usage: browser.py PICTURE.png            fails if a chart shows an error or is not drawn
+usage: browser.py PICTURE.png QUERIES.json   fails if a chart shows an error or is not drawn; keeps what
+                                         the charts have asked, for check.py
        browser.py --latency COMMAND      20 times: runs COMMAND (it adds uses of hashtags and returns when
                                          they are on their way), waits for the number on the screen to move
 
 Charts on a canvas have no text: look at the picture. Needs $SUPERSET_URL, $SUPERSET_ADMIN_PASSWORD.
 """
 
+import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 from selenium import webdriver
 from selenium.webdriver.common.by import By
@@ -33,6 +36,7 @@ def open_browser(profile):
         "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     ):
         options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
     return webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
 
 
@@ -67,6 +71,19 @@ def drawn(browser):
         "return [...document.querySelectorAll('.slice_container')].filter("
         "c => c.querySelector('canvas, svg text, td, .header-line')).length"
     )
+
+
+def queries(browser):
+    """What each chart has asked, by the chart's id."""
+    sent = {}
+    for entry in browser.get_log("performance"):
+        message = json.loads(entry["message"])["message"]
+        if message["method"] == "Network.requestWillBeSent":
+            request = message["params"]["request"]
+            if "/api/v1/chart/data" in request["url"] and request.get("postData"):
+                body = json.loads(request["postData"])
+                sent[body["form_data"]["slice_id"]] = body
+    return sent
 
 
 def picture(browser, path, charts):
@@ -112,7 +129,8 @@ def main():
             if sys.argv[1] == "--latency":
                 latency(browser, sys.argv[2])
             else:
-                picture(browser, sys.argv[1], int(os.environ.get("CHARTS", "1")))
+                picture(browser, sys.argv[1], int(os.environ["CHARTS"]))
+                Path(sys.argv[2]).write_text(json.dumps(queries(browser)))
         finally:
             browser.quit()
 

@@ -63,7 +63,9 @@ def fill(connection, more=0):
         "friends_histogram (bucket, users)": list(buckets.items()),
         "top_hashtag_pairs (`rank`, hashtag_a, hashtag_b, uses)":
             [(place, TAGS[place % 15], TAGS[place * 4 % 15], 90 - place // 2) for place in range(1, 31)],
-        "freshness (partition_id, records_behind, p50_ms, p99_ms)": [(index, index * 3, 40, 90) for index in range(4)],
+        "freshness (place, partition_id, as_of, commit_no, records_behind, p50_ms, p99_ms)":
+            [("all", None, newest, 4711, 18, 40, 90)]
+            + [(str(index), index, newest, 4711, index * 3, 40 + index, None) for index in range(12)],
         "legacy_hashtags (hashtag)": [(tag,) for index, tag in enumerate(TAGS) for _ in range(index // 2 + 1)],
         "legacy_users (username, nb_friends)": [(name, index * 10) for index, name in enumerate(NAMES * 3)],
     }
