@@ -27,7 +27,7 @@ def connect():
 
 
 def fill(connection, more=0):
-    """`more`: plain hashtags and users beside the awkward ones."""
+    """`more`: plain hashtags, and twice as many users, beside the awkward ones."""
     # Every third use count is shared: ties.
     hashtags = [(tag, 1000 - index // 3 * 7) for index, tag in enumerate(TAGS)]
     hashtags += [(f"tag{index}", index % 300 + 1) for index in range(80 + more)]
@@ -35,7 +35,7 @@ def fill(connection, more=0):
         (2**63 - 1 - index * 2, NAMES[index % len(NAMES)], [None, -1, 0, 249, 250, 8102][index % 6] if index > 30 else 90_000 - index // 2, index)
         for index in range(400)
     ]
-    users += [(index + 1, f"user {index}", index * 7919 % 9000, index) for index in range(more)]
+    users += [(index + 1, f"user {index}", index * 7919 % 9000, index) for index in range(2 * more)]
     ranked = sorted(hashtags, key=lambda row: (-row[1], row[0].encode()))[:100]
     ranked_users = sorted((row for row in users if row[2] is not None), key=lambda row: (-row[2], row[0]))[:100]
     buckets = {}
