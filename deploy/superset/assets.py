@@ -3,10 +3,15 @@
 Owns how a chart of the bundle becomes a chart of Superset: `params` is what a browser queries by,
 `query_context` what the API does, and both are made from the same lines here. Reads no database and
 knows no password. Ids are uuid5 of a fixed namespace and the name, so that a second import overwrites.
+
+usage: assets.py FILE.zip mysql://USER@HOST:PORT/DATABASE TABLE...    for a Superset that is there already;
+       with the charts of these tables
 """
 
 import json
+import sys
 import uuid
+import zipfile
 from pathlib import Path
 
 import yaml
@@ -311,3 +316,18 @@ def fitting(cells, charts):
     for index, cell in enumerate(left):
         cell["width"] += spare // len(left) + (index < spare % len(left))
     return left
+
+
+def write_zip(path, address, tables):
+    """One folder on top, which Superset takes off. It asks for the password at the import."""
+    user, place = address.removeprefix("mysql://").split("@")
+    uri = f"mysql+pymysql://{user}:XXXXXXXXXX@{place}?charset=utf8mb4"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in build(read_bundle(), uri, tables).items():
+            archive.writestr(f"tweeter/{name}", text)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 4 or not sys.argv[2].startswith("mysql://"):
+        sys.exit(__doc__)
+    write_zip(sys.argv[1], sys.argv[2], set(sys.argv[3:]))
