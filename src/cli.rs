@@ -9,6 +9,7 @@ mod dead_letters;
 mod demo;
 mod file;
 mod job;
+mod legacy;
 mod listen;
 mod run;
 mod status;
@@ -85,6 +86,9 @@ enum Command {
     /// Print the DDL of all tables and the least rights on them
     #[command(after_help = schema::EXAMPLES)]
     Schema(SchemaArgs),
+    /// Rename the old program's tables, whose names the job needs
+    #[command(after_help = legacy::EXAMPLES)]
+    Legacy(legacy::LegacyArgs),
     /// Print completions for a shell
     #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions {
@@ -137,6 +141,7 @@ pub fn main() -> ExitCode {
             Ok(text) => print(text.as_bytes()),
             Err(error) => fail(&error, error.exit_code()),
         },
+        Command::Legacy(args) => legacy::run(&args),
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "tweetflow", &mut text);

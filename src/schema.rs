@@ -1,4 +1,5 @@
-//! `tweetflow schema`: the tables as DDL and the least rights that `run` needs on them.
+//! `tweetflow schema`: the tables as DDL and the least rights that `run` needs on them, or the rights
+//! of an account that only reads them.
 //!
 //! Output is SQL for the server's own client. Names are not qualified: it is for the database that
 //! the client has selected. Nothing is sent to the server; with `--database` it is asked for its
@@ -13,7 +14,8 @@ use std::fmt::Write;
 /// Examples of `--help`.
 pub(crate) const EXAMPLES: &str = "Examples:\n  \
     tweetflow schema --server mysql --user tweetflow | mysql data\n  \
-    TWEETFLOW_DATABASE=mysql://user:secret@127.0.0.1:3306/data tweetflow schema --table-prefix a_";
+    TWEETFLOW_DATABASE=mysql://user:secret@127.0.0.1:3306/data tweetflow schema --table-prefix a_\n  \
+    tweetflow schema --server mysql --superset         # an account that only reads";
 
 /// Arguments of `schema`.
 #[derive(Args, Clone)]
@@ -36,6 +38,11 @@ pub struct SchemaArgs {
     /// Account that `run` connects as, NAME or NAME@HOST; it must exist
     #[arg(long, value_name = "NAME", default_value = "tweetflow", value_parser = account)]
     user: String,
+    /// Print instead the rights of an account that only reads, NAME or NAME@HOST [if given without
+    /// one: superset]
+    #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "superset",
+        value_parser = account)]
+    superset: Option<String>,
 }
 
 /// Why there is no schema.
@@ -70,7 +77,10 @@ pub fn run(args: &SchemaArgs) -> Result<String, SchemaError> {
         }
         format!("{} ({})", kind_text(server.kind), server.version)
     };
-    Ok(text(&server, &args.table_prefix, &args.user))
+    Ok(match &args.superset {
+        Some(reader) => reading(&server, &args.table_prefix, reader),
+        None => text(&server, &args.table_prefix, &args.user),
+    })
 }
 
 fn ask(url: &str) -> Result<Server, SchemaError> {
@@ -104,6 +114,24 @@ fn text(server: &str, prefix: &Prefix, account: &str) -> String {
     text
 }
 
+/// The rights of an account that only reads. The old program's tables may not be there, and a right
+/// on a table that is not there is refused: those stay comments.
+fn reading(server: &str, prefix: &Prefix, account: &str) -> String {
+    let mut text = format!(
+        "-- An account that reads the tables of tweetflow, for {server}.\n\
+         -- For the selected database, where the tables are, by an account that may grant rights.\n\
+         -- The account must exist: CREATE USER {account} IDENTIFIED BY '…'\n\n"
+    );
+    for shape in ddl::shapes(prefix, &pipeline::tables()) {
+        let _ = writeln!(text, "{};", shape.grant_select(account));
+    }
+    text.push_str("-- Where `tweetflow legacy` has renamed old tables:\n");
+    for table in ["legacy_hashtags", "legacy_users"] {
+        let _ = writeln!(text, "-- GRANT SELECT ON `{table}` TO {account};");
+    }
+    text
+}
+
 /// An account as SQL writes it, `'name'@'host'`, of `NAME` or `NAME@HOST`. What a quoted text would
 /// need an escape for is refused: escapes hang on the client's `sql_mode`.
 fn account(text: &str) -> Result<String, String> {
@@ -117,12 +145,18 @@ fn account(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{account, text};
+    use super::{account, reading, text};
 
     #[test]
     fn the_whole_text() {
         let prefix = "p_".parse().expect("it is a prefix");
         insta::assert_snapshot!(text("MySQL", &prefix, "'tweetflow'@'%'"));
+    }
+
+    #[test]
+    fn a_reader_may_only_read() {
+        let prefix = "p_".parse().expect("it is a prefix");
+        insta::assert_snapshot!(reading("MySQL", &prefix, "'superset'@'%'"));
     }
 
     #[test]

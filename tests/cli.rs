@@ -30,7 +30,8 @@ fn said(output: &Output) -> String {
 
 #[test]
 fn help() {
-    for command in ["", "run", "produce", "verify", "dead-letters", "schema", "completions", "man"]
+    for command in
+        ["", "run", "produce", "verify", "dead-letters", "schema", "legacy", "completions", "man"]
     {
         let arguments: Vec<_> = [command, "--help"].into_iter().filter(|a| !a.is_empty()).collect();
         let output = plain(&arguments).output().unwrap();

@@ -7,6 +7,7 @@ use crate::decode;
 use crate::error::RunError;
 use crate::produce::ProduceError;
 use crate::server::{About, ServerError};
+use crate::sink::mysql::MySqlSink;
 use crate::sink::{Database, Prefix};
 use crate::source::AnyTopic;
 use crate::source::files::{FilesConfig, FilesTopic};
@@ -109,6 +110,11 @@ impl DatabaseArgs {
     /// The database. Does not connect.
     pub(super) fn sink(&self) -> Result<Database, JobError> {
         Ok(Database::new(&self.database()?).map_err(RunError::from)?)
+    }
+
+    /// The same, where only a server will do. Does not connect.
+    pub(super) fn mysql(&self) -> Result<MySqlSink, JobError> {
+        Ok(MySqlSink::new(&self.database()?).map_err(RunError::from)?)
     }
 
     /// The database's URL, from its file where one is named.

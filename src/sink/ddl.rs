@@ -120,6 +120,11 @@ impl Shape {
         names.collect::<Vec<_>>().join(", ")
     }
 
+    /// The right to read it, for an account that is written as SQL wants it.
+    pub(crate) fn grant_select(&self, account: &str) -> String {
+        format!("GRANT SELECT ON `{}` TO {account}", self.name)
+    }
+
     /// The least rights on it, for an account that is written as SQL wants it.
     pub(crate) fn grant(&self, account: &str) -> String {
         format!("GRANT {} ON `{}` TO {account}", self.rights, self.name)

@@ -8,6 +8,7 @@
 //! The named lock only buys a friendly message to a second copy; nothing hangs on it.
 
 mod inspect;
+mod legacy;
 mod letters;
 mod schema;
 mod session;

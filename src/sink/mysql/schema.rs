@@ -49,7 +49,7 @@ pub(super) async fn check_empty(connection: &mut Conn, table: &str) -> Result<()
     Ok(())
 }
 
-fn foreign(table: &str, difference: &str, fix: &str) -> SinkError {
+pub(super) fn foreign(table: &str, difference: &str, fix: &str) -> SinkError {
     SinkError::Foreign {
         table: table.to_owned(),
         difference: difference.to_owned(),
