@@ -26,6 +26,12 @@ fn legacy(database: &str) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8(texts).unwrap())
 }
 
+fn make_old_tables(sql: &mut Sql) {
+    for statement in OLD {
+        sql.run(statement);
+    }
+}
+
 fn tables(sql: &mut Sql) -> Vec<String> {
     sql.rows(
         "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() \
@@ -36,7 +42,7 @@ fn tables(sql: &mut Sql) -> Vec<String> {
 fn the_old_tables_get_out_of_the_way(server: Server) {
     let database = server.fresh_database("legacy");
     let mut sql = Sql::connect(&database);
-    OLD.iter().for_each(|statement| sql.run(statement));
+    make_old_tables(&mut sql);
     let (code, said) = legacy(&database);
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(said, "renamed hashtags to legacy_hashtags\nrenamed users to legacy_users\n");
@@ -47,7 +53,7 @@ fn the_old_tables_get_out_of_the_way(server: Server) {
     let (code, said) = legacy(&database);
     assert!(code == Some(2) && said.contains("nothing is renamed"), "{said}");
     // The old program went on: what it has made again must not replace what was kept.
-    OLD.iter().for_each(|statement| sql.run(statement));
+    make_old_tables(&mut sql);
     let (code, said) = legacy(&database);
     assert!(code == Some(2) && said.contains("legacy_hashtags"), "{said}");
     assert_eq!(tables(&mut sql).len(), 4);

@@ -216,7 +216,7 @@ def table(chart, dataset):
         "table_timestamp_format": "smart_date",
         "column_config": {
             name: {"customColumnName": heading, "showCellBars": name in chart.get("bars", [])}
-            | ({"d3NumberFormat": ",d"} if dataset["columns"][name] == "BIGINT" else {})
+            | ({"d3NumberFormat": ",d"} if dataset["columns"].get(name) == "BIGINT" else {})
             for name, heading in chart["columns"].items()
         },
     }

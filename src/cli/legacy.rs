@@ -36,5 +36,6 @@ fn act(args: &LegacyArgs) -> Result<String, JobError> {
                 .to_owned(),
         ));
     }
-    Ok(renamed.iter().map(|table| format!("renamed {table} to legacy_{table}\n")).collect())
+    let lines = renamed.iter().map(|table| format!("renamed {table} to legacy_{table}\n"));
+    Ok(lines.collect::<Vec<_>>().concat())
 }
