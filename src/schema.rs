@@ -4,9 +4,10 @@
 //! the client has selected. Nothing is sent to the server; with `--database` it is asked for its
 //! version only.
 
-use crate::pipeline;
+use crate::cli::TablesArgs;
 use crate::sink::mysql::{Kind, MySqlSink, Server};
 use crate::sink::{Prefix, SinkError, ddl};
+use crate::tables::Tables;
 use clap::Args;
 use std::fmt::Write;
 
@@ -33,6 +34,8 @@ pub struct SchemaArgs {
     /// What stands before each table's name
     #[arg(long, env = "TWEETFLOW_TABLE_PREFIX", value_name = "PREFIX", default_value = "")]
     table_prefix: Prefix,
+    #[command(flatten)]
+    tables: TablesArgs,
     /// Account that `run` connects as, NAME or NAME@HOST; it must exist
     #[arg(long, value_name = "NAME", default_value = "tweetflow", value_parser = account)]
     user: String,
@@ -41,6 +44,9 @@ pub struct SchemaArgs {
 /// Why there is no schema.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
+    /// The tables do not fit together.
+    #[error("{0}")]
+    Tables(String),
     /// The server does not answer as it should.
     #[error(transparent)]
     Sink(#[from] SinkError),
@@ -53,6 +59,7 @@ impl SchemaError {
     /// 2 for arguments that could never have worked, else 1.
     pub fn exit_code(&self) -> u8 {
         match self {
+            SchemaError::Tables(_) => 2,
             SchemaError::Sink(error) if error.is_operators() => 2,
             SchemaError::Sink(_) | SchemaError::Runtime(_) => 1,
         }
@@ -61,6 +68,7 @@ impl SchemaError {
 
 /// The text that the command prints.
 pub fn run(args: &SchemaArgs) -> Result<String, SchemaError> {
+    let tables = args.tables.tables().map_err(SchemaError::Tables)?;
     let server = if let Some(kind) = args.server {
         kind_text(kind).to_owned()
     } else {
@@ -70,7 +78,7 @@ pub fn run(args: &SchemaArgs) -> Result<String, SchemaError> {
         }
         format!("{} ({})", kind_text(server.kind), server.version)
     };
-    Ok(text(&server, &args.table_prefix, &args.user))
+    Ok(text(&server, &args.table_prefix, &tables, &args.user))
 }
 
 fn ask(url: &str) -> Result<Server, SchemaError> {
@@ -87,13 +95,13 @@ fn kind_text(kind: Kind) -> &'static str {
 }
 
 /// One text for both kinds of server; only the heading tells them apart.
-fn text(server: &str, prefix: &Prefix, account: &str) -> String {
+fn text(server: &str, prefix: &Prefix, tables: &Tables, account: &str) -> String {
     let mut text = format!(
         "-- The tables of tweetflow and the least rights of {account} on them, for {server}.\n\
          -- For the selected database, by an account that may create tables and grant rights.\n\
          -- The account must exist: CREATE USER {account} IDENTIFIED BY '…'\n"
     );
-    let shapes = ddl::shapes(prefix, &pipeline::tables());
+    let shapes = ddl::shapes(prefix, &tables.all());
     for shape in &shapes {
         let _ = write!(text, "\n{};\n", shape.create());
     }
@@ -117,12 +125,13 @@ fn account(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{account, text};
+    use super::{Tables, account, text};
 
     #[test]
     fn the_whole_text() {
         let prefix = "p_".parse().expect("it is a prefix");
-        insta::assert_snapshot!(text("MySQL", &prefix, "'tweetflow'@'%'"));
+        let text = text("MySQL", &prefix, &Tables::every(), "'tweetflow'@'%'");
+        insta::assert_snapshot!(text);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use tweetflow::config::RunConfig;
 use tweetflow::pipeline::{self, Credit, Summary};
 use tweetflow::sink::memory::{Fault, Faults, MemorySink, Step, Store, Stored};
+use tweetflow::tables::Tables;
 
 fn topic(random: &mut Random, records: u64) -> Partitions {
     let mut partitions = vec![Vec::new(); 3];
@@ -66,7 +67,7 @@ fn within(limit: Duration, topic: &MemoryTopic, store: &Store, config: RunConfig
 }
 
 fn table<'a>(stored: &'a Stored, name: &str) -> impl Iterator<Item = &'a dataflows::Row> {
-    let tables = pipeline::tables();
+    let tables = Tables::default().all();
     let index = tables.iter().position(|table| table.name == name).expect("it is a table");
     stored.tables.get(index).into_iter().flat_map(|rows| rows.values())
 }

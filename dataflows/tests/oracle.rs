@@ -11,7 +11,9 @@
 
 use dataflows::latest::Version;
 use dataflows::tweet::{Kind, Tweet, User};
-use dataflows::{Change, Epoch, Event, Restored, Row, Shared, TableChange, Value};
+use dataflows::{
+    Change, Definition, Epoch, Event, Restored, Row, Shared, Switch, TableChange, Value,
+};
 use differential_dataflow::input::Input;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -42,14 +44,40 @@ impl Random {
 }
 
 /// Pairs that a database might fold into one key, if it did not compare byte by byte.
-const TAGS: &[&str] =
-    &["Rust", "rust", "Café", "Cafe\u{301}", "ひらがな", "ヒラガナ", "ABC", "ＡＢＣ", "🍣", "🍺"];
+const TAGS: &[&str] = &[
+    "Rust",
+    "rust",
+    "RUST",
+    "Café",
+    "Cafe\u{301}",
+    "ひらがな",
+    "ヒラガナ",
+    "ABC",
+    "ＡＢＣ",
+    "abc",
+    "🍣",
+    "🍺",
+];
+
+/// Friend counts on both sides of the histogram's bounds.
+const FRIENDS: &[i64] = &[-1, 0, 1, 249, 250, 9_999, 10_000, 2_000_000];
+
+/// A fold of its own: what the program hands in is tested there.
+fn fold(tag: &str) -> Box<str> {
+    let narrow = |c| match c {
+        'Ａ'..='Ｚ' => char::from_u32(c as u32 - 'Ａ' as u32 + 'a' as u32).expect("a letter"),
+        c => c,
+    };
+    tag.to_lowercase().chars().map(narrow).collect::<String>().into()
+}
 
 fn event(random: &mut Random, offset: u64) -> Event {
     if random.below(10) == 0 {
         return Event::Other(*random.pick(&[Kind::Delete, Kind::Filtered, Kind::Limit]));
     }
-    let tags = (0..random.below(4)).map(|_| Box::from(*random.pick(TAGS))).collect();
+    // Now and then more distinct ones than make pairs.
+    let most = *random.pick(&[4, 4, 4, 40]);
+    let tags = (0..random.below(most)).map(|_| Box::from(*random.pick(TAGS))).collect();
     // Few tweet ids and record times: two statements about a user often differ only in the
     // partition, the offset or the values, as in a topic that holds a tweet twice.
     let version = Version {
@@ -58,7 +86,7 @@ fn event(random: &mut Random, offset: u64) -> Event {
         partition: u32::try_from(random.below(3)).expect("small"),
         offset,
     };
-    let friends = random.below(5).checked_sub(1).map(|count| count.cast_signed() - 1);
+    let friends = (random.below(5) > 0).then(|| *random.pick(FRIENDS));
     let user = User {
         id: random.below(6),
         name: format!("name {}", random.below(3)).into(),
@@ -74,20 +102,25 @@ fn event(random: &mut Random, offset: u64) -> Event {
 
 /// The tables as plain loops over all events so far.
 mod model {
-    use super::{BTreeMap, Event, Row, Tables, Tweet, User, Value, Version};
+    use super::{BTreeMap, Definition, Event, Row, Tables, Tweet, User, Value, Version, fold};
+    use std::collections::BTreeSet;
 
     type Model = fn(&[Event]) -> Vec<Row>;
 
-    pub(super) fn tables(events: &[Event]) -> Tables {
-        // In the order of `dataflows::ALL`; a table without a model fails the test.
+    pub(super) fn tables(tables: &[Definition], events: &[Event]) -> Tables {
+        // A table without a model fails the test.
         let models: BTreeMap<&str, Model> = BTreeMap::from([
             ("hashtags", hashtags as Model),
             ("users", users),
             ("totals", totals),
             ("top_hashtags", top_hashtags),
             ("top_users", top_users),
+            ("friends_histogram", friends_histogram),
+            ("hashtags_folded", hashtags_folded),
+            ("hashtag_pairs", hashtag_pairs),
+            ("top_hashtag_pairs", top_hashtag_pairs),
         ]);
-        let tables = dataflows::ALL.iter().map(|definition| {
+        let tables = tables.iter().map(|definition| {
             let table = &definition.table;
             let model = models.get(table.name).expect("every table has a model");
             let rows = model(events).into_iter();
@@ -129,6 +162,67 @@ mod model {
         let row = |(n, row): (u64, Row)| -> Row {
             [Value::UInt(n)].into_iter().chain(row.iter().take(4).cloned()).collect()
         };
+        (1..=100).zip(rows).map(row).collect()
+    }
+
+    fn friends_histogram(events: &[Event]) -> Vec<Row> {
+        let mut buckets = BTreeMap::<u64, u64>::new();
+        for row in users(events) {
+            match row[2].as_i64() {
+                Some(friends @ 0..10_000) => {
+                    *buckets.entry(friends.cast_unsigned() / 250 * 250).or_default() += 1;
+                }
+                Some(10_000..) => *buckets.entry(10_000).or_default() += 1,
+                _ => {}
+            }
+        }
+        let rows = buckets.into_iter();
+        rows.map(|(bucket, users)| [Value::UInt(bucket), Value::UInt(users)].into()).collect()
+    }
+
+    fn hashtags_folded(events: &[Event]) -> Vec<Row> {
+        let mut folded = BTreeMap::<Box<str>, (u64, u64, Value)>::new();
+        // By bytes, so that of equal ones the first is kept.
+        for row in hashtags(events) {
+            let (Value::Text(tag), Value::UInt(uses)) = (&row[0], &row[1]) else {
+                panic!("{row:?}")
+            };
+            let (sum, most, shown) = folded.entry(fold(tag)).or_insert((0, 0, Value::Null));
+            *sum += uses;
+            if uses > most {
+                (*most, *shown) = (*uses, row[0].clone());
+            }
+        }
+        let rows = folded.into_iter();
+        rows.map(|(tag, (sum, _, shown))| [Value::Text(tag), Value::UInt(sum), shown].into())
+            .collect()
+    }
+
+    fn hashtag_pairs(events: &[Event]) -> Vec<Row> {
+        let mut pairs = BTreeMap::<(&str, &str), u64>::new();
+        for tweet in tweets(events) {
+            let mut seen = BTreeSet::new();
+            for tag in &tweet.hashtags {
+                if seen.len() < 10 && !seen.contains(&**tag) {
+                    for other in &seen {
+                        let pair = ((&**tag).min(*other), (&**tag).max(*other));
+                        *pairs.entry(pair).or_default() += 1;
+                    }
+                    seen.insert(&**tag);
+                }
+            }
+        }
+        let row = |((a, b), uses): ((&str, &str), u64)| -> Row {
+            [Value::Text(a.into()), Value::Text(b.into()), Value::UInt(uses)].into()
+        };
+        pairs.into_iter().map(row).collect()
+    }
+
+    fn top_hashtag_pairs(events: &[Event]) -> Vec<Row> {
+        let mut rows = hashtag_pairs(events);
+        // They are in the order of their keys already.
+        rows.sort_by_key(|row| std::cmp::Reverse(row[2].as_u64()));
+        let row = |(n, row): (u64, Row)| [Value::UInt(n)].into_iter().chain(row).collect();
         (1..=100).zip(rows).map(row).collect()
     }
 
@@ -175,10 +269,11 @@ mod model {
 type Feed = Vec<Vec<(Epoch, Event)>>;
 
 /// Runs the tables on `feed.len()` workers from `rows` on; returns all changes.
-fn run(feed: Feed, rows: &Tables, epochs: Epoch) -> Vec<TableChange> {
+fn run(tables: &[Definition], feed: Feed, rows: &Tables, epochs: Epoch) -> Vec<TableChange> {
     let workers = feed.len();
     let changes = Arc::new(Mutex::new(Vec::new()));
     let (sink, feed, rows) = (Arc::clone(&changes), Arc::new(feed), rows.clone());
+    let tables = tables.to_vec();
     let config =
         if workers == 1 { timely::Config::thread() } else { timely::Config::process(workers) };
     let guards = timely::execute(config, move |worker| {
@@ -186,7 +281,8 @@ fn run(feed: Feed, rows: &Tables, epochs: Epoch) -> Vec<TableChange> {
         let (mut events, mut restored, probe) = worker.dataflow::<Epoch, _, _>(|scope| {
             let (events_in, events) = scope.new_collection::<Event, isize>();
             let (restored_in, restored) = scope.new_collection::<Restored, isize>();
-            let tables = dataflows::build(&Shared::new(events), &Shared::new(restored));
+            let tables =
+                dataflows::build(&tables, fold, &Shared::new(events), &Shared::new(restored));
             let (probe, _) = tables
                 .inspect(move |change| sink.lock().expect("no panic").push(change.clone()))
                 .probe();
@@ -236,16 +332,16 @@ impl<D: differential_dataflow::Data> Advance
 }
 
 /// Applies the changes of one epoch; the same key never gets two rows in it.
-fn apply(tables: &mut Tables, changes: &mut [TableChange]) {
+fn apply(definitions: &[Definition], tables: &mut Tables, changes: &mut [TableChange]) {
     changes.sort();
     for pair in changes.windows(2) {
-        let width = dataflows::ALL[usize::from(pair[0].0)].table.key;
+        let width = definitions[usize::from(pair[0].0)].table.key;
         let same = pair[0].0 == pair[1].0 && pair[0].1.key(width) == pair[1].1.key(width);
         let both = matches!((&pair[0].1, &pair[1].1), (Change::Upsert(_), Change::Upsert(_)));
         assert!(!(same && both), "two rows of one key: {pair:?}");
     }
     for (table, change, _) in changes.iter() {
-        let width = dataflows::ALL[usize::from(*table)].table.key;
+        let width = definitions[usize::from(*table)].table.key;
         let rows = &mut tables[usize::from(*table)];
         match change {
             Change::Delete(key) => drop(rows.remove(&key[..])),
@@ -254,9 +350,25 @@ fn apply(tables: &mut Tables, changes: &mut [TableChange]) {
     }
 }
 
+/// All tables half of the time, else those that a job must have and some of the others.
+fn definitions(random: &mut Random) -> Vec<Definition> {
+    let everything = random.below(2) == 0;
+    let mut some = Vec::<Definition>::new();
+    for definition in dataflows::ALL {
+        let is_possible =
+            definition.needs.is_none_or(|needs| some.iter().any(|d| d.table.name == needs));
+        let is_chosen = everything || definition.switch == Switch::Always || random.below(2) == 0;
+        if is_possible && is_chosen {
+            some.push(*definition);
+        }
+    }
+    some
+}
+
 fn schedule(seed: u64) {
     let mut random = Random(seed);
-    let mut tables: Tables = dataflows::ALL.iter().map(|_| BTreeMap::new()).collect();
+    let definitions = definitions(&mut random);
+    let mut tables: Tables = definitions.iter().map(|_| BTreeMap::new()).collect();
     let mut all = Vec::new();
     let mut offset = 0;
     for run_number in 0..3 {
@@ -273,16 +385,16 @@ fn schedule(seed: u64) {
             feed[worker].push((epoch, event.clone()));
             by_epoch.entry(epoch).or_default().push(event);
         }
-        let changes = run(feed, &tables, epochs);
+        let changes = run(&definitions, feed, &tables, epochs);
         let at_restore = changes.iter().find(|(.., epoch)| *epoch == dataflows::RESTORED);
         assert_eq!(at_restore, None, "run {run_number} of seed {seed}: a restart writes a row");
         for epoch in 1..=epochs {
             all.append(&mut by_epoch.remove(&epoch).unwrap_or_default());
             let of_epoch = changes.iter().filter(|(.., at)| *at == epoch).cloned();
-            apply(&mut tables, &mut of_epoch.collect::<Vec<_>>());
+            apply(&definitions, &mut tables, &mut of_epoch.collect::<Vec<_>>());
             assert_eq!(
                 tables,
-                model::tables(&all),
+                model::tables(&definitions, &all),
                 "run {run_number}, epoch {epoch} of seed {seed} with {workers} workers"
             );
         }

@@ -16,6 +16,8 @@ pub(super) enum State {
     Count(u64),
     /// The row of the newest statement: the greatest version, then the greatest values.
     Newest(Stamp, Row),
+    /// Uses of all spellings, and the one that is used most, with its uses.
+    Spelt { uses: u64, most: u64, shown: Box<str> },
     /// Exactly this row.
     Row(Row),
     /// Some row: its values are not compared.
@@ -35,6 +37,15 @@ impl State {
                     (*stamp, *row) = (other, newer);
                 }
             }
+            (
+                State::Spelt { uses, most, shown },
+                State::Spelt { uses: more, most: other, shown: spelling },
+            ) => {
+                *uses += more;
+                if other > *most || (other == *most && spelling < *shown) {
+                    (*most, *shown) = (other, spelling);
+                }
+            }
             (state, other) => *state = other,
         }
     }
@@ -43,7 +54,7 @@ impl State {
     pub(super) fn row(&self) -> Option<&Row> {
         match self {
             State::Newest(_, row) | State::Row(row) => Some(row),
-            State::Count(_) | State::Present => None,
+            State::Count(_) | State::Spelt { .. } | State::Present => None,
         }
     }
 }
@@ -64,16 +75,33 @@ pub(super) const MODELS: &[Model] = &[
     Model { table: "hashtags", is_large: true, count: hashtags, state: counted },
     Model { table: "users", is_large: true, count: users, state: user },
     Model { table: "totals", is_large: false, count: totals, state: counted },
+    Model { table: "hashtag_pairs", is_large: true, count: pairs, state: counted },
 ];
 
 fn counted(row: &Row) -> Option<State> {
-    Some(State::Count(row.get(1)?.as_u64()?))
+    Some(State::Count(row.last()?.as_u64()?))
 }
 
 fn hashtags(event: &Event, add: &mut dyn FnMut(Row, State)) {
     let Event::Tweet(tweet) = event else { return };
     for tag in &tweet.hashtags {
         add([Value::Text(tag.clone())].into(), State::Count(1));
+    }
+}
+
+/// Each two of a tweet's first ten distinct hashtags.
+fn pairs(event: &Event, add: &mut dyn FnMut(Row, State)) {
+    let Event::Tweet(tweet) = event else { return };
+    let mut met = Vec::<&str>::new();
+    for tag in tweet.hashtags.iter().map(|tag| &**tag) {
+        if met.len() == 10 || met.contains(&tag) {
+            continue;
+        }
+        for other in &met {
+            let (a, b) = if tag < *other { (tag, *other) } else { (*other, tag) };
+            add([Value::Text(a.into()), Value::Text(b.into())].into(), State::Count(1));
+        }
+        met.push(tag);
     }
 }
 
@@ -114,13 +142,16 @@ fn user(row: &Row) -> Option<State> {
 #[cfg(test)]
 mod tests {
     use super::MODELS;
-    use crate::verify::ranked::RANKED;
+    use crate::verify::derived::derived;
+    use std::collections::BTreeSet;
 
     #[test]
     fn every_table_has_a_model() {
         let names = dataflows::ALL.iter().map(|definition| definition.table.name);
-        let ranked = RANKED.iter().map(|ranked| ranked.table);
-        assert!(names.eq(MODELS.iter().map(|model| model.table).chain(ranked)));
+        let derived = derived().map(|(table, _)| table);
+        let models = MODELS.iter().map(|model| model.table).chain(derived).collect::<Vec<_>>();
+        assert_eq!(models.len(), dataflows::ALL.len());
+        assert_eq!(names.collect::<BTreeSet<_>>(), models.into_iter().collect());
     }
 
     /// A recount by the code that it is to check would find nothing.
@@ -129,7 +160,7 @@ mod tests {
         let sources = [
             include_str!("model.rs"),
             include_str!("folder.rs"),
-            include_str!("ranked.rs"),
+            include_str!("derived.rs"),
             include_str!("recount.rs"),
             include_str!("topic.rs"),
             include_str!("compare.rs"),
