@@ -22,7 +22,7 @@ fn record(random: &mut Random, tweet: u64) -> String {
             let tags: Vec<_> = tags.iter().map(|tag| format!(r#"{{"text":"ヒt{tag}"}}"#)).collect();
             let (tags, user, friends) = (tags.join(","), random.below(5_000), random.below(900));
             format!(
-                r#"{{"id":{tweet},"entities":{{"hashtags":[{tags}]}},"user":{{"id":{user},"name":"n","friends_count":{friends}}}}}"#
+                r#"{{"id":{tweet},"created_at":"Mon Nov 23 09:00:00 +0000 2026","entities":{{"hashtags":[{tags}]}},"user":{{"id":{user},"name":"n","friends_count":{friends}}}}}"#
             )
         }
     }
