@@ -26,6 +26,8 @@ pub struct RunConfig {
     pub tables: Tables,
     /// What decides about a record beside its bytes.
     pub decode: decode::Settings,
+    /// What the operator said about the tables.
+    pub flows: dataflows::Settings,
     /// At least so long from one epoch to the next.
     pub epoch: Duration,
     /// How commits are spaced.
@@ -52,6 +54,7 @@ impl RunConfig {
             from: "earliest".to_owned(),
             tables: Tables::default(),
             decode: decode::Settings::default(),
+            flows: dataflows::Settings::default(),
             epoch: Duration::from_millis(5),
             pace: Pace { interval: Duration::ZERO, heartbeat: Duration::from_secs(10) },
             credit: Credit { records: 200_000, bytes: 1 << 30 },
@@ -78,11 +81,13 @@ impl RunConfig {
     fn fingerprint(&self, tables: &[dataflows::Table]) -> String {
         use std::fmt::Write;
         let mut text = format!(
-            "decoder={}{}require_location={} names={}",
+            "decoder={}{}require_location={} names={} minutes_span={} trend_minutes={}",
             decode::VERSION,
             self.place(),
             self.decode.require_location,
-            self.decode.names
+            self.decode.names,
+            self.flows.minutes_span,
+            self.flows.trend_minutes
         );
         for table in tables {
             let definition = xxhash_rust::xxh3::xxh3_64(table.definition().as_bytes());

@@ -39,6 +39,11 @@ impl Tables {
             Switch::Always => true,
             Switch::On => !is_named(without, table),
             Switch::Off => is_named(with, table),
+            Switch::Needed => {
+                let needs = |flow: &&Definition| flow.needs == Some(table);
+                let mut needing = dataflows::ALL.iter().filter(needs);
+                needing.any(|flow| flow.switch != Switch::On || !is_named(without, flow.table.name))
+            }
         };
         let flows = dataflows::ALL.iter().filter(|table| is_on(table.table.name, table.switch));
         let flows: Vec<_> = flows.copied().collect();
@@ -56,7 +61,8 @@ impl Tables {
 
     /// The names of the tables that can be switched.
     pub fn optional() -> impl Iterator<Item = &'static str> {
-        let flows = dataflows::ALL.iter().filter(|flow| flow.switch != Switch::Always);
+        let is_free = |flow: &&Definition| matches!(flow.switch, Switch::On | Switch::Off);
+        let flows = dataflows::ALL.iter().filter(is_free);
         flows.map(|flow| flow.table.name).chain([freshness::TABLE.name])
     }
 

@@ -15,6 +15,7 @@ mod compare;
 mod derived;
 mod folder;
 mod model;
+mod recent;
 mod recount;
 mod runs;
 mod topic;
@@ -176,12 +177,12 @@ impl Plan {
                 // It says when, not what.
                 return false;
             }
-            let mut made = derived().filter(|(_, of)| *of == table.name);
-            if derived().any(|(name, _)| name == table.name) {
-                // A sample of the rows has no ranking and no sums.
-                return is_named(table.name) && settings.sample >= 100.0;
-            }
-            is_named(table.name) || made.any(|(name, _)| is_named(name))
+            let is_needed = |(by, of): (&str, &str)| of == table.name && is_named(by);
+            // A sample of the rows has no ranking and no sums.
+            let is_derived =
+                derived().any(|(name, _)| name == table.name) || recent::TRENDING == table.name;
+            is_named(table.name) && (!is_derived || settings.sample >= 100.0)
+                || derived().chain(recent::NEEDS.iter().copied()).any(is_needed)
         };
         let looks = tables.iter().map(|table| (is_meant(table), is_large(table))).collect();
         let (sample, memory) = (settings.sample, settings.memory);
@@ -291,7 +292,8 @@ impl Check<'_> {
             }
             writeln!(out, "{}", compare::line(&plan.tables[usize::from(table)], key, &wrong))
         };
-        let recount = derived::with_derived(plan, recount.into_sorted());
+        let recount = recent::with_recent(plan, self.config.flows, recount.into_sorted());
+        let recount = derived::with_derived(plan, recount);
         compare::compare(stored.into_sorted(), recount, &mut each, &mut differ)
             .map_err(VerifyError::Temporary)?;
         Ok(summary)

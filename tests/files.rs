@@ -26,7 +26,7 @@ fn record(random: &mut Random, tweet: u64) -> String {
             let friends = random.below(900) * random.below(20);
             let (tags, user) = (tags.join(","), random.below(5_000));
             format!(
-                r#"{{"id":{tweet},"entities":{{"hashtags":[{tags}]}},"user":{{"id":{user},"name":"n","friends_count":{friends}}}}}"#
+                r#"{{"id":{tweet},"created_at":"Mon Nov 23 09:00:00 +0000 2026","entities":{{"hashtags":[{tags}]}},"user":{{"id":{user},"name":"n","friends_count":{friends}}}}}"#
             )
         }
     }

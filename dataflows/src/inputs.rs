@@ -2,14 +2,16 @@
 //!
 //! A sum is built when the first table asks for it, and once.
 
-use crate::{Definition, Events, Fold, Restored, Rows, Shared, Table};
-use crate::{hashtag_pairs, hashtags, users};
+use crate::{Definition, Events, Fold, Restored, Rows, Settings, Shared, Table};
+use crate::{floors, hashtag_pairs, hashtags, hashtags_by_minute, users};
 use std::cell::OnceCell;
 
 /// The events, the restored rows, and what is shared.
 pub struct Inputs<'scope> {
     /// What was read.
     pub events: Events<'scope>,
+    /// What the operator said.
+    pub settings: Settings,
     /// What hashtags fall together.
     pub fold: Fold,
     tables: Vec<Definition>,
@@ -17,18 +19,30 @@ pub struct Inputs<'scope> {
     hashtags: OnceCell<hashtags::Uses<'scope>>,
     users: OnceCell<users::Newest<'scope>>,
     pairs: OnceCell<hashtag_pairs::Uses<'scope>>,
+    newest: OnceCell<floors::Newest<'scope>>,
+    minutes: OnceCell<hashtags_by_minute::Uses<'scope>>,
 }
 
 impl<'scope> Inputs<'scope> {
     /// Nothing is built yet.
     pub fn new(
         tables: &[Definition],
-        fold: Fold,
+        (settings, fold): (Settings, Fold),
         events: Events<'scope>,
         rows: Shared<'scope, Restored>,
     ) -> Self {
-        let (hashtags, users, pairs) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
-        Inputs { events, fold, tables: tables.to_vec(), rows, hashtags, users, pairs }
+        Inputs {
+            events,
+            settings,
+            fold,
+            tables: tables.to_vec(),
+            rows,
+            hashtags: OnceCell::new(),
+            users: OnceCell::new(),
+            pairs: OnceCell::new(),
+            newest: OnceCell::new(),
+            minutes: OnceCell::new(),
+        }
     }
 
     /// The restored rows of a table of the job.
@@ -52,5 +66,15 @@ impl<'scope> Inputs<'scope> {
     /// Uses by pair of hashtags.
     pub fn pairs(&self) -> &hashtag_pairs::Uses<'scope> {
         self.pairs.get_or_init(|| hashtag_pairs::count(self))
+    }
+
+    /// The newest keys of what is forgotten by age.
+    pub fn newest(&self) -> &floors::Newest<'scope> {
+        self.newest.get_or_init(|| floors::newest(self))
+    }
+
+    /// Uses by minute and hashtag.
+    pub fn minutes(&self) -> &hashtags_by_minute::Uses<'scope> {
+        self.minutes.get_or_init(|| hashtags_by_minute::count(self))
     }
 }

@@ -5,7 +5,10 @@
 //! rows   ──► shared        └► top ──► changes ─┤
 //!                       users    ──► changes ─┤
 //!                          └► top ──► changes ─┤
-//!                       totals   ──► changes ─┘
+//!                       totals   ──► changes ─┤
+//!                       floors   ──► changes ─┤
+//!                          └► by minute ─► changes ─┤
+//!                                └► within ─► top ──┘
 //! ```
 //!
 //! Each table is one file: a declaration (`TABLE`) and a function (`build`) from the collection of
@@ -17,12 +20,15 @@
 
 pub mod changes;
 pub mod counted;
+pub mod floors;
 pub mod friends_histogram;
 pub mod hashtag_pairs;
 pub mod hashtags;
+pub mod hashtags_by_minute;
 pub mod hashtags_folded;
 mod inputs;
 pub mod latest;
+pub mod settings;
 pub mod shared;
 mod stash;
 pub mod table;
@@ -31,12 +37,15 @@ pub mod top_hashtag_pairs;
 pub mod top_hashtags;
 pub mod top_users;
 pub mod totals;
+pub mod trending;
 pub mod tweet;
 pub mod users;
 pub mod value;
+pub mod within;
 
 pub use changes::Changes;
 pub use inputs::Inputs;
+pub use settings::Settings;
 pub use shared::{Events, Rows, Shared};
 pub use table::Table;
 pub use tweet::Event;
@@ -75,6 +84,8 @@ pub enum Switch {
     On,
     /// Only if it is switched on.
     Off,
+    /// If a table that the job has needs it.
+    Needed,
 }
 
 /// A table and the function that maintains it.
@@ -113,8 +124,11 @@ pub const ALL: &[Definition] = &[
     definition!(hashtags, Always),
     definition!(users, Always),
     definition!(totals, Always),
+    definition!(floors, Needed),
+    definition!(hashtags_by_minute, On, needs floors),
     definition!(top_hashtags, On),
     definition!(top_users, On),
+    definition!(trending, On, needs hashtags_by_minute),
     definition!(friends_histogram, On),
     definition!(hashtags_folded, On),
     definition!(hashtag_pairs, Off),
@@ -127,12 +141,12 @@ pub type TableChange = (u8, Change, Epoch);
 /// The changes of `tables`, some of [`ALL`] in that order, numbered by their place among them.
 pub fn build<'scope>(
     tables: &[Definition],
-    fold: Fold,
+    (settings, fold): (Settings, Fold),
     events: &Events<'scope>,
     rows: &Shared<'scope, Restored>,
 ) -> StreamVec<'scope, Epoch, TableChange> {
     let scope = events.scope();
-    let inputs = Inputs::new(tables, fold, events.clone(), rows.clone());
+    let inputs = Inputs::new(tables, (settings, fold), events.clone(), rows.clone());
     let tables = (0_u8..).zip(tables).map(|(index, definition)| {
         let changes = (definition.build)(&inputs, &Rows::new(rows, index));
         numbered(index, changes)

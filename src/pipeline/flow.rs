@@ -123,7 +123,8 @@ pub(super) fn build(
         let letters = dead_letters::build(&config.topic, letters);
         let restored = Rows::new(&rows, tables.dropped());
         let dropped = overflow::build(&config.topic, dropped, &restored);
-        let changes = dataflows::build(tables.flows(), decode::fold, &events, &rows)
+        let functions = (config.flows, decode::fold as dataflows::Fold);
+        let changes = dataflows::build(tables.flows(), functions, &events, &rows)
             .concat(dataflows::numbered(tables.progress(), offsets))
             .concat(dataflows::numbered(tables.letters(), letters))
             .concat(dataflows::numbered(tables.dropped(), dropped));
