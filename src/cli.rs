@@ -15,6 +15,8 @@ mod run;
 mod status;
 mod verify;
 
+pub(crate) use job::TablesArgs;
+
 use crate::error::one_line;
 use crate::produce::{self, ProduceArgs};
 use crate::schema::{self, SchemaArgs};

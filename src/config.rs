@@ -3,8 +3,9 @@
 use crate::dead_letters::overflow::Room;
 use crate::decode;
 use crate::pipeline::Credit;
-use crate::sink::Prefix;
 use crate::sink::gather::Pace;
+use crate::sink::{Identity, Prefix};
+use crate::tables::Tables;
 use std::time::Duration;
 
 /// Everything that the pipeline needs to know; the topic and the sink are given beside it.
@@ -21,8 +22,12 @@ pub struct RunConfig {
     pub table_prefix: Prefix,
     /// Where the first start began to read, as text; part of the fingerprint.
     pub from: String,
+    /// Which tables there are; part of the fingerprint.
+    pub tables: Tables,
     /// What decides about a record beside its bytes.
     pub decode: decode::Settings,
+    /// What the operator said about the tables.
+    pub flows: dataflows::Settings,
     /// At least so long from one epoch to the next.
     pub epoch: Duration,
     /// How commits are spaced.
@@ -47,7 +52,9 @@ impl RunConfig {
             job: "tweetflow".to_owned(),
             table_prefix: Prefix::default(),
             from: "earliest".to_owned(),
+            tables: Tables::default(),
             decode: decode::Settings::default(),
+            flows: dataflows::Settings::default(),
             epoch: Duration::from_millis(5),
             pace: Pace { interval: Duration::ZERO, heartbeat: Duration::from_secs(10) },
             credit: Credit { records: 200_000, bytes: 1 << 30 },
@@ -62,15 +69,25 @@ impl RunConfig {
         format!(" topic={} from={} ", self.topic, self.from)
     }
 
+    /// The job and its tables, as a sink knows them.
+    pub fn identity(&self) -> Identity {
+        let tables = self.tables.all();
+        let fingerprint = self.fingerprint(&tables);
+        let (job, prefix) = (self.job.clone(), self.table_prefix.clone());
+        Identity { job, fingerprint, tables, prefix }
+    }
+
     /// What the rows mean, readable: a start with another one must not go on from them.
-    pub fn fingerprint(&self, tables: &[dataflows::Table]) -> String {
+    fn fingerprint(&self, tables: &[dataflows::Table]) -> String {
         use std::fmt::Write;
         let mut text = format!(
-            "decoder={}{}require_location={} names={}",
+            "decoder={}{}require_location={} names={} minutes_span={} trend_minutes={}",
             decode::VERSION,
             self.place(),
             self.decode.require_location,
-            self.decode.names
+            self.decode.names,
+            self.flows.minutes_span,
+            self.flows.trend_minutes
         );
         for table in tables {
             let definition = xxhash_rust::xxh3::xxh3_64(table.definition().as_bytes());

@@ -6,8 +6,9 @@
 //! |---|---|
 //! | [`source`] | the topic, and each worker's share of it |
 //! | [`decode`] | payload bytes to events; the only place that knows JSON |
-//! | [`progress`], [`dead_letters`] | the tables that belong to the pipeline itself |
+//! | [`progress`], [`dead_letters`], [`freshness`] | the tables that belong to the pipeline itself |
 //! | `dataflows` (a crate) | all other tables, pure functions of the tweets |
+//! | [`tables`] | which of all these a job has |
 //! | [`sink`] | changes to transactions to the database |
 //! | [`pipeline`] | one worker from poll to gather, and its loop |
 //! | [`produce`] | a file or synthetic tweets into a topic |
@@ -23,6 +24,7 @@ pub mod config;
 pub mod dead_letters;
 pub mod decode;
 pub mod error;
+pub mod freshness;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod monitor;
@@ -34,4 +36,5 @@ pub mod schema;
 pub mod server;
 pub mod sink;
 pub mod source;
+pub mod tables;
 pub mod verify;

@@ -5,10 +5,10 @@
 //! are those of committed transactions, on top of what the sink held at the start: tables of any
 //! sink, never the dataflow's own state. Invariant: whatever is seen together was committed together.
 
-use crate::dead_letters;
-use crate::pipeline::progress_table;
 use crate::progress::Stored;
 use crate::sink::{Position, Transaction};
+use crate::tables::Tables;
+use crate::{dead_letters, freshness};
 use dataflows::table::Panel;
 use dataflows::{Restored, Row, Table, Value};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
@@ -56,6 +56,8 @@ pub struct Monitor {
 #[derive(Debug, Default)]
 struct State {
     phase: Phase,
+    /// The numbers of `kafka_offsets` and of `dead_letters`.
+    own: (u8, u8),
     tables: Vec<Shown>,
     offsets: BTreeMap<u32, Stored>,
     /// Reason of each dead letter that stands.
@@ -63,12 +65,16 @@ struct State {
     ends: BTreeMap<u32, u64>,
     commits: Commits,
     /// Milliseconds from a record to its commit, with the moment of the commit.
-    freshness: VecDeque<(Instant, f64)>,
-    commit_ms: VecDeque<(Instant, f64)>,
+    freshness: Samples,
+    commit_ms: Samples,
     /// Records read so far, and records or bytes that are left, at some moments.
     speed: VecDeque<(Instant, u64, Option<u64>)>,
     trouble: Option<(Instant, Trouble)>,
 }
+
+/// Figures of the last minutes, each with its moment.
+#[derive(Debug, Default)]
+pub(crate) struct Samples(VecDeque<(Instant, f64)>);
 
 /// A table that is shown, with its rows by key.
 #[derive(Clone, Debug)]
@@ -207,9 +213,11 @@ impl Monitor {
     }
 
     /// The job's tables, before anything is read.
-    pub fn begin(&self, tables: &[Table]) {
-        let shown = |table: &Table| Shown { table: *table, rows: BTreeMap::new() };
-        self.lock().tables = tables.iter().map(shown).collect();
+    pub fn begin(&self, tables: &Tables) {
+        let shown = |table: Table| Shown { table, rows: BTreeMap::new() };
+        let mut state = self.lock();
+        state.own = (tables.progress(), tables.letters());
+        state.tables = tables.all().into_iter().map(shown).collect();
     }
 
     /// Rows that the tables held at the start.
@@ -251,20 +259,14 @@ impl Monitor {
                 state.upsert(index, row);
             }
         }
-        let (now, now_ms) = (Instant::now(), now_ms());
         let rows = transaction.rows() as u64;
         let commits = &mut state.commits;
         (commits.count, commits.rows) = (commits.count + 1, commits.rows + rows);
         (commits.last_rows, commits.last) = (rows, took);
         (commits.commit_no, commits.as_of) = (at.commit_no, transaction.as_of);
-        push(&mut state.commit_ms, now, took.as_secs_f64() * 1000.0);
-        let offsets = &transaction.tables[usize::from(progress_table())].upserts;
-        for last in offsets.iter().map(Stored::of).filter_map(|stored| stored.last) {
-            // Records without a timestamp count from when they were read.
-            let since = if last.ms > 0 { last.ms.cast_signed() } else { transaction.as_of / 1000 };
-            #[allow(clippy::cast_precision_loss, reason = "milliseconds for people")]
-            let age = now_ms.saturating_sub(since).max(0) as f64;
-            push(&mut state.freshness, now, age);
+        state.commit_ms.push(took.as_secs_f64() * 1000.0);
+        for (_, age) in freshness::ages(transaction, state.own.0) {
+            state.freshness.push(age);
         }
     }
 
@@ -323,8 +325,8 @@ impl Monitor {
             per_second,
             gaining,
             commits: state.commits,
-            commit_ms: percentiles(&mut state.commit_ms, now),
-            freshness_ms: percentiles(&mut state.freshness, now),
+            commit_ms: state.commit_ms.percentiles(WINDOW),
+            freshness_ms: state.freshness.percentiles(WINDOW),
             places: state.places(),
             letters: state.letters(),
             trouble: state.trouble(now),
@@ -337,15 +339,15 @@ impl State {
     /// Whether the rows of a table are looked at: those of small tables.
     fn is_kept(&self, index: u8) -> bool {
         let table = self.tables.get(usize::from(index)).map(|shown| &shown.table);
-        let own = [progress_table(), progress_table() + 1];
-        own.contains(&index) || table.is_some_and(|table| table.panel != Panel::None)
+        [self.own.0, self.own.1].contains(&index)
+            || table.is_some_and(|table| table.panel != Panel::None)
     }
 
     fn upsert(&mut self, index: usize, row: &Row) {
-        if index == usize::from(progress_table()) {
+        if index == usize::from(self.own.0) {
             let stored = Stored::of(row);
             self.offsets.insert(stored.partition, stored);
-        } else if index == usize::from(progress_table()) + 1 {
+        } else if index == usize::from(self.own.1) {
             let reason = row.get(4).and_then(Value::as_text).unwrap_or_default();
             dead_letters::place(row).map(|place| self.letters.insert(place, reason.into()));
         } else if let Some(Shown { table, rows }) = self.tables.get_mut(index) {
@@ -354,7 +356,7 @@ impl State {
     }
 
     fn delete(&mut self, index: usize, key: &Row) {
-        if index == usize::from(progress_table()) + 1 {
+        if index == usize::from(self.own.1) {
             dead_letters::place(key).map(|place| self.letters.remove(&place));
         } else if let Some(Shown { rows, .. }) = self.tables.get_mut(index) {
             rows.remove(key);
@@ -414,24 +416,28 @@ impl State {
     }
 }
 
-fn push(samples: &mut VecDeque<(Instant, f64)>, now: Instant, sample: f64) {
-    samples.push_back((now, sample));
-    if samples.len() > SAMPLES {
-        samples.pop_front();
+impl Samples {
+    /// Adds one, of now.
+    pub(crate) fn push(&mut self, sample: f64) {
+        self.0.push_back((Instant::now(), sample));
+        if self.0.len() > SAMPLES {
+            self.0.pop_front();
+        }
     }
-}
 
-fn percentiles(samples: &mut VecDeque<(Instant, f64)>, now: Instant) -> Option<Percentiles> {
-    while samples.front().is_some_and(|(at, _)| now - *at > WINDOW) {
-        samples.pop_front();
+    /// Of the samples that are not older than `window`, which is the same each time.
+    pub(crate) fn percentiles(&mut self, window: Duration) -> Option<Percentiles> {
+        while self.0.front().is_some_and(|(at, _)| at.elapsed() > window) {
+            self.0.pop_front();
+        }
+        let mut sorted: Vec<_> = self.0.iter().map(|(_, sample)| *sample).collect();
+        sorted.sort_unstable_by(f64::total_cmp);
+        let at = |percent: usize| sorted.get((sorted.len() * percent / 100).min(sorted.len() - 1));
+        if sorted.is_empty() {
+            return None;
+        }
+        Some(Percentiles { p50: *at(50)?, p99: *at(99)? })
     }
-    let mut sorted: Vec<_> = samples.iter().map(|(_, sample)| *sample).collect();
-    sorted.sort_unstable_by(f64::total_cmp);
-    let at = |percent: usize| sorted.get((sorted.len() * percent / 100).min(sorted.len() - 1));
-    if sorted.is_empty() {
-        return None;
-    }
-    Some(Percentiles { p50: *at(50)?, p99: *at(99)? })
 }
 
 /// Milliseconds since 1970, by this machine's clock.
@@ -442,14 +448,15 @@ pub fn now_ms() -> i64 {
 #[cfg(test)]
 mod tests {
     use super::{Monitor, Trouble, Value};
-    use crate::pipeline;
     use crate::sink::{Position, TableChanges, Transaction};
+    use crate::tables::Tables;
     use std::time::Duration;
 
     #[test]
     fn what_is_committed_is_seen() {
-        let (monitor, tables) = (Monitor::default(), pipeline::tables());
+        let (monitor, tables) = (Monitor::default(), Tables::default());
         monitor.begin(&tables);
+        let tables = tables.all();
         let index = tables.iter().position(|table| table.name == "totals").expect("listed");
         let row = |n: u64| [Value::Text("tweets".into()), Value::UInt(n)].into();
         for n in 1..4 {

@@ -33,13 +33,13 @@ use crate::dead_letters::DeadLetter;
 use crate::dead_letters::overflow::Taken;
 use crate::error::RunError;
 use crate::monitor::Monitor;
-use crate::progress::{self, Stored};
+use crate::progress::Stored;
 use crate::sink::committer::{self, Channels, Counters};
 use crate::sink::gather::Order;
-use crate::sink::{Identity, Sink, Transaction};
+use crate::sink::{Sink, Transaction};
 use crate::source::{Assignment, Found, SourceError, Topic};
 use crate::{dead_letters, sink::SinkError};
-use dataflows::{Restored, Table};
+use dataflows::Restored;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -47,19 +47,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use watcher::{Committed, Watcher};
 use worker::WorkerSummary;
-
-/// Every table of a job, in the order in which a transaction writes them: those of the crate
-/// `dataflows`, then the pipeline's own.
-pub fn tables() -> Vec<Table> {
-    let mut tables: Vec<_> = dataflows::ALL.iter().map(|definition| definition.table).collect();
-    tables.extend([progress::TABLE, dead_letters::TABLE, dead_letters::overflow::TABLE]);
-    tables
-}
-
-/// Place of `kafka_offsets` in [`tables`]; `dead_letters` and what it leaves out stand behind it.
-pub fn progress_table() -> u8 {
-    u8::try_from(dataflows::ALL.len()).expect("there are fewer than 255 tables")
-}
 
 impl<T> Shared<T> {
     fn is_ending(&self) -> bool {
@@ -151,11 +138,13 @@ pub fn run_watched<T: Topic, S: Sink>(
     monitor: &Arc<Monitor>,
 ) -> Result<Summary, RunError> {
     topic.check()?;
-    let tables = tables();
+    let tables = config.tables.clone();
     monitor.begin(&tables);
-    let fingerprint = config.fingerprint(&tables);
-    let (job, prefix) = (config.job.clone(), config.table_prefix.clone());
-    let identity = Identity { job, fingerprint, tables, prefix };
+    if tables.freshness().is_some() {
+        // Its rows say where the topic ends.
+        monitor.watch();
+    }
+    let identity = config.identity();
     let (offsets_in, offsets) = sync_channel(1);
     let (rows_in, rows) = sync_channel(4);
     let (requests_in, requests) = channel();
@@ -165,8 +154,8 @@ pub fn run_watched<T: Topic, S: Sink>(
         offsets: offsets_in,
         rows: rows_in,
         orders: orders_out,
-        committed: note_offsets(&durable),
-        letters: (progress_table() + 1, dead_letters::RETRY),
+        committed: note_offsets(&durable, tables.progress()),
+        letters: (tables.letters(), dead_letters::RETRY),
         marked: Box::new(move |row| {
             let letter = DeadLetter::of(&row);
             // A row that somebody else wrote has no record to try.
@@ -176,13 +165,12 @@ pub fn run_watched<T: Topic, S: Sink>(
         ended: ended.clone(),
     };
     let retry_for = config.retry_for;
-    let (committer, counters) =
-        committer::spawn(sink, identity, progress_table(), channels, retry_for)
-            .map_err(|source| RunError::System { doing: "starting the committer", source })?;
+    let (committer, counters) = committer::spawn(sink, identity, &tables, channels, retry_for)
+        .map_err(|source| RunError::System { doing: "starting the committer", source })?;
     let Ok(offsets) = offsets.recv() else {
         return Err(first_fault(None, committer));
     };
-    let (stored, taken) = read(&offsets);
+    let (stored, taken) = read(&offsets, tables.progress());
     let (news_in, news) = channel();
     let (assignments, watcher) = match begin(&topic, &stored, durable, (requests, news_in), monitor)
     {
@@ -221,10 +209,10 @@ pub fn run_watched<T: Topic, S: Sink>(
 
 /// What a start must know before it reads: how far each partition is counted, and the room that its
 /// dead letters take.
-fn read(rows: &[Restored]) -> (Vec<Stored>, Taken) {
+fn read(rows: &[Restored], progress_table: u8) -> (Vec<Stored>, Taken) {
     let (mut stored, mut taken) = (Vec::new(), Taken::default());
     for Restored { table, row } in rows {
-        if *table == progress_table() {
+        if *table == progress_table {
             stored.push(Stored::of(row));
         } else if let Some(letter) = DeadLetter::of(row) {
             taken.add(&letter);
@@ -241,10 +229,10 @@ fn with_letters(mut assignments: Vec<Assignment>, taken: &Taken) -> Vec<Assignme
 }
 
 /// Notes the offsets of each transaction that is committed.
-fn note_offsets(committed: &Committed) -> Box<dyn Fn(&Transaction) + Send> {
+fn note_offsets(committed: &Committed, progress_table: u8) -> Box<dyn Fn(&Transaction) + Send> {
     let committed = committed.clone();
     Box::new(move |transaction| {
-        let rows = transaction.tables[usize::from(progress_table())].upserts.iter();
+        let rows = transaction.tables[usize::from(progress_table)].upserts.iter();
         committed.note(rows.map(Stored::of));
     })
 }

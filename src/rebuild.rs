@@ -11,7 +11,6 @@
 use crate::config::RunConfig;
 use crate::error::RunError;
 use crate::pipeline::{self, Summary};
-use crate::sink::Identity;
 use crate::sink::mysql::MySqlSink;
 use crate::source::kafka::{KafkaConfig, KafkaTopic};
 use std::sync::Arc;
@@ -30,10 +29,7 @@ pub fn run(
     url: &str,
     stop: &Arc<AtomicBool>,
 ) -> Result<Summary, RunError> {
-    let tables = pipeline::tables();
-    let fingerprint = config.fingerprint(&tables);
-    let (job, prefix) = (config.job.clone(), config.table_prefix.clone());
-    let identity = Identity { job, fingerprint, tables, prefix };
+    let identity = config.identity();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let doing = "starting the rebuild";
     let runtime = runtime.map_err(|source| RunError::System { doing, source })?;

@@ -5,9 +5,10 @@
 //! the client has selected. Nothing is sent to the server; with `--database` it is asked for its
 //! version only.
 
-use crate::pipeline;
+use crate::cli::TablesArgs;
 use crate::sink::mysql::{Kind, MySqlSink, Server};
 use crate::sink::{Prefix, SinkError, ddl};
+use crate::tables::Tables;
 use clap::Args;
 use std::fmt::Write;
 
@@ -35,6 +36,8 @@ pub struct SchemaArgs {
     /// What stands before each table's name
     #[arg(long, env = "TWEETFLOW_TABLE_PREFIX", value_name = "PREFIX", default_value = "")]
     table_prefix: Prefix,
+    #[command(flatten)]
+    tables: TablesArgs,
     /// Account that `run` connects as, NAME or NAME@HOST; it must exist
     #[arg(long, value_name = "NAME", default_value = "tweetflow", value_parser = account)]
     user: String,
@@ -48,6 +51,9 @@ pub struct SchemaArgs {
 /// Why there is no schema.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
+    /// The tables do not fit together.
+    #[error("{0}")]
+    Tables(String),
     /// The server does not answer as it should.
     #[error(transparent)]
     Sink(#[from] SinkError),
@@ -60,6 +66,7 @@ impl SchemaError {
     /// 2 for arguments that could never have worked, else 1.
     pub fn exit_code(&self) -> u8 {
         match self {
+            SchemaError::Tables(_) => 2,
             SchemaError::Sink(error) if error.is_operators() => 2,
             SchemaError::Sink(_) | SchemaError::Runtime(_) => 1,
         }
@@ -68,6 +75,7 @@ impl SchemaError {
 
 /// The text that the command prints.
 pub fn run(args: &SchemaArgs) -> Result<String, SchemaError> {
+    let tables = args.tables.tables().map_err(SchemaError::Tables)?;
     let server = if let Some(kind) = args.server {
         kind_text(kind).to_owned()
     } else {
@@ -78,8 +86,8 @@ pub fn run(args: &SchemaArgs) -> Result<String, SchemaError> {
         format!("{} ({})", kind_text(server.kind), server.version)
     };
     Ok(match &args.superset {
-        Some(reader) => reading(&server, &args.table_prefix, reader),
-        None => text(&server, &args.table_prefix, &args.user),
+        Some(reader) => reading(&server, &args.table_prefix, &tables, reader),
+        None => text(&server, &args.table_prefix, &tables, &args.user),
     })
 }
 
@@ -97,13 +105,13 @@ fn kind_text(kind: Kind) -> &'static str {
 }
 
 /// One text for both kinds of server; only the heading tells them apart.
-fn text(server: &str, prefix: &Prefix, account: &str) -> String {
+fn text(server: &str, prefix: &Prefix, tables: &Tables, account: &str) -> String {
     let mut text = format!(
         "-- The tables of tweetflow and the least rights of {account} on them, for {server}.\n\
          -- For the selected database, by an account that may create tables and grant rights.\n\
          -- The account must exist: CREATE USER {account} IDENTIFIED BY '…'\n"
     );
-    let shapes = ddl::shapes(prefix, &pipeline::tables());
+    let shapes = ddl::shapes(prefix, &tables.all());
     for shape in &shapes {
         let _ = write!(text, "\n{};\n", shape.create());
     }
@@ -116,13 +124,13 @@ fn text(server: &str, prefix: &Prefix, account: &str) -> String {
 
 /// The rights of an account that only reads. The old program's tables may not be there, and a right
 /// on a table that is not there is refused: those stay comments.
-fn reading(server: &str, prefix: &Prefix, account: &str) -> String {
+fn reading(server: &str, prefix: &Prefix, tables: &Tables, account: &str) -> String {
     let mut text = format!(
         "-- An account that reads the tables of tweetflow, for {server}.\n\
          -- For the selected database, where the tables are, by an account that may grant rights.\n\
          -- The account must exist: CREATE USER {account} IDENTIFIED BY '…'\n\n"
     );
-    for shape in ddl::shapes(prefix, &pipeline::tables()) {
+    for shape in ddl::shapes(prefix, &tables.all()) {
         let _ = writeln!(text, "{};", shape.grant_select(account));
     }
     text.push_str("-- Where `tweetflow legacy` has renamed old tables:\n");
@@ -145,18 +153,20 @@ fn account(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{account, reading, text};
+    use super::{Tables, account, reading, text};
 
     #[test]
     fn the_whole_text() {
         let prefix = "p_".parse().expect("it is a prefix");
-        insta::assert_snapshot!(text("MySQL", &prefix, "'tweetflow'@'%'"));
+        let text = text("MySQL", &prefix, &Tables::every(), "'tweetflow'@'%'");
+        insta::assert_snapshot!(text);
     }
 
     #[test]
     fn a_reader_may_only_read() {
         let prefix = "p_".parse().expect("it is a prefix");
-        insta::assert_snapshot!(reading("MySQL", &prefix, "'superset'@'%'"));
+        let text = reading("MySQL", &prefix, &Tables::every(), "'superset'@'%'");
+        insta::assert_snapshot!(text);
     }
 
     #[test]

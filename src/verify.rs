@@ -12,9 +12,10 @@
 
 mod baseline;
 mod compare;
+mod derived;
 mod folder;
 mod model;
-mod ranked;
+mod recent;
 mod recount;
 mod runs;
 mod topic;
@@ -25,11 +26,12 @@ use crate::dead_letters::overflow::{self, Dropped};
 use crate::progress::{Last, Stored};
 use crate::sink::{Database, Identity, Sink, SinkError};
 use crate::source::{AnyTopic, SourceError};
-use crate::{dead_letters, pipeline, progress};
+use crate::tables::Tables;
+use crate::{dead_letters, freshness, progress};
 use dataflows::{Restored, Row, Table};
+use derived::derived;
 use indicatif::HumanCount;
 use model::{MODELS, State};
-use ranked::RANKED;
 use recount::{Places, Recount};
 use runs::{Key, Runs};
 use std::collections::BTreeMap;
@@ -154,6 +156,7 @@ pub struct Summary {
 /// Which keys are looked at.
 struct Plan {
     topic: String,
+    own: Tables,
     tables: Vec<Table>,
     /// By table: whether it is compared, and whether only a sample of it is.
     looks: Vec<(bool, bool)>,
@@ -162,33 +165,39 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(topic: &str, tables: Vec<Table>, settings: &Settings) -> Self {
+    fn new(topic: &str, own: Tables, settings: &Settings) -> Self {
+        let tables = own.all();
         let is_large =
             |table: &Table| MODELS.iter().any(|model| model.table == table.name && model.is_large);
         let is_named = |table: &str| {
             settings.tables.is_empty() || settings.tables.iter().any(|name| name == table)
         };
         let is_meant = |table: &Table| {
-            let mut rankings = RANKED.iter().filter(|ranked| ranked.of == table.name);
-            match RANKED.iter().find(|ranked| ranked.table == table.name) {
-                // A sample of the rows has no ranking.
-                Some(ranked) => is_named(ranked.table) && settings.sample >= 100.0,
-                None => is_named(table.name) || rankings.any(|ranked| is_named(ranked.table)),
+            if table.name == freshness::TABLE.name {
+                // It says when, not what.
+                return false;
             }
+            let is_needed = |(by, of): (&str, &str)| of == table.name && is_named(by);
+            // A sample of the rows has no ranking and no sums.
+            let is_derived =
+                derived().any(|(name, _)| name == table.name) || recent::TRENDING == table.name;
+            is_named(table.name) && (!is_derived || settings.sample >= 100.0)
+                || derived().chain(recent::NEEDS.iter().copied()).any(is_needed)
         };
         let looks = tables.iter().map(|table| (is_meant(table), is_large(table))).collect();
         let (sample, memory) = (settings.sample, settings.memory);
-        Plan { topic: topic.to_owned(), tables, looks, sample, memory }
+        Plan { topic: topic.to_owned(), own, tables, looks, sample, memory }
     }
 
-    fn index(&self, table: &str) -> u8 {
+    /// The number of a table, if the job has it.
+    fn index(&self, table: &str) -> Option<u8> {
         let index = self.tables.iter().position(|declared| declared.name == table);
-        index.and_then(|index| u8::try_from(index).ok()).expect("every model has its table")
+        index.and_then(|index| u8::try_from(index).ok())
     }
 
     /// Whether all rows of a table are looked at.
-    fn is_whole(&self, table: &str) -> bool {
-        let (is_meant, is_sampled) = self.looks[usize::from(self.index(table))];
+    fn is_whole(&self, table: u8) -> bool {
+        let (is_meant, is_sampled) = self.looks[usize::from(table)];
         is_meant && (!is_sampled || self.sample >= 100.0)
     }
 
@@ -225,11 +234,8 @@ impl Check<'_> {
     /// Checks the tables of the job against its topic; prints each difference to `out`.
     pub fn run(&self, out: &mut dyn Write) -> Result<Summary, VerifyError> {
         let Check { config, topic, settings, stop, .. } = *self;
-        let tables = pipeline::tables();
-        let fingerprint = config.fingerprint(&tables);
-        let (job, prefix) = (config.job.clone(), config.table_prefix.clone());
-        let identity = Identity { job, fingerprint, tables, prefix };
-        let plan = Plan::new(&config.topic, identity.tables.clone(), settings);
+        let identity = config.identity();
+        let plan = Plan::new(&config.topic, config.tables.clone(), settings);
         let snapshot = Snapshot::read(&plan, self.sink, &identity)?;
         let base = Base::read(&plan, settings, &identity)?;
         let mut recount = Recount::new(&plan, config.decode, &snapshot.letters, &snapshot.offsets);
@@ -286,7 +292,8 @@ impl Check<'_> {
             }
             writeln!(out, "{}", compare::line(&plan.tables[usize::from(table)], key, &wrong))
         };
-        let recount = ranked::with_rankings(plan, recount.into_sorted());
+        let recount = recent::with_recent(plan, self.config.flows, recount.into_sorted());
+        let recount = derived::with_derived(plan, recount);
         compare::compare(stored.into_sorted(), recount, &mut each, &mut differ)
             .map_err(VerifyError::Temporary)?;
         Ok(summary)

@@ -83,7 +83,7 @@ fn the_metrics_are_described() {
 
 #[test]
 fn the_tables_are_described() {
-    let sections = tweetflow::pipeline::tables().iter().map(section).collect::<String>();
+    let sections = tweetflow::tables::Tables::every().all().iter().map(section).collect::<String>();
     compare("docs/tables.md", &format!("{HEAD}{sections}"));
 }
 

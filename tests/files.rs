@@ -19,10 +19,17 @@ fn record(random: &mut Random, tweet: u64) -> String {
         1 => format!(r#"{{"delete":{{"status":{{"id":{tweet}}}}}}}"#),
         _ => {
             let tags = (0..random.below(3)).map(|_| random.below(4_000)).collect::<Vec<_>>();
-            let tags: Vec<_> = tags.iter().map(|tag| format!(r#"{{"text":"ヒt{tag}"}}"#)).collect();
-            let (tags, user, friends) = (tags.join(","), random.below(5_000), random.below(900));
+            // One hashtag in several spellings.
+            let t = ["t", "T", "ｔ"][usize::try_from(random.below(3)).unwrap()];
+            let tags: Vec<_> =
+                tags.iter().map(|tag| format!(r#"{{"text":"ヒ{t}{tag}"}}"#)).collect();
+            let friends = random.below(900) * random.below(20);
+            let (tags, user) = (tags.join(","), random.below(5_000));
+            // Five hours, of which the tables by time keep one; some tweets come late.
+            let minute = (tweet / 100).saturating_sub(random.below(4) * random.below(40));
+            let at = format!("{:02}:{:02}:59", minute / 60, minute % 60);
             format!(
-                r#"{{"id":{tweet},"entities":{{"hashtags":[{tags}]}},"user":{{"id":{user},"name":"n","friends_count":{friends}}}}}"#
+                r#"{{"id":{tweet},"created_at":"Mon Nov 23 {at} +0000 2026","entities":{{"hashtags":[{tags}]}},"user":{{"id":{user},"name":"n","friends_count":{friends}}}}}"#
             )
         }
     }
@@ -56,8 +63,12 @@ fn archive(folder: &Path, seed: u64) -> Recount {
 
 fn command(command: &str, folder: &Path, tables: &Path, more: &[&str]) -> Command {
     let files = folder.to_str().unwrap();
-    let arguments = [&[command, "--files", files], more].concat();
-    program(&arguments, &format!("sqlite:{}", tables.display()))
+    let spans = ["--minutes-span", "60", "--trend-minutes", "20"];
+    let arguments = [&[command, "--files", files], &spans[..], more].concat();
+    let mut command = program(&arguments, &format!("sqlite:{}", tables.display()));
+    // Every table that there is.
+    command.env("TWEETFLOW_WITH", "hashtag_pairs,top_hashtag_pairs");
+    command
 }
 
 fn run(folder: &Path, tables: &Path, more: &[&str]) -> Command {
@@ -111,11 +122,18 @@ fn exact_after_kills_with_any_number_of_workers() {
                 assert!(status.success(), "seed {seed}: {status}");
                 break;
             }
-            if kills < 12 {
-                kills += 1;
-                running.signal(Signal::SIGKILL);
+            if kills == 12 {
+                // A slow machine never ends in so short a time.
+                assert!(running.0.wait().unwrap().success());
+                break;
             }
-            assert!(running.0.wait().unwrap().code().is_none_or(|code| code == 0));
+            kills += 1;
+            running.signal(Signal::SIGKILL);
+            let code = running.0.wait().unwrap().code();
+            assert!(code.is_none_or(|code| code == 0), "seed {seed}: {code:?}");
+            if code.is_some() {
+                break;
+            }
         }
         assert_eq!(recount(&tables), expected, "seed {seed} after {kills} kills");
         assert!(kills > 2, "only {kills} kills");
@@ -152,14 +170,100 @@ fn verify_finds_what_was_changed_by_hand() {
             "UPDATE top_users SET `rank` = 100 WHERE `rank` = 101",
             "top_users rank=100: missing",
         ),
+        (
+            "UPDATE friends_histogram SET users = users + 1 WHERE bucket = 9750",
+            "UPDATE friends_histogram SET users = users - 1 WHERE bucket = 9750",
+            "friends_histogram bucket=9750: the table has users=",
+        ),
+        (
+            "UPDATE hashtags_folded SET shown_as = 'x' || shown_as WHERE hashtag = 'ヒt7'",
+            "UPDATE hashtags_folded SET shown_as = substr(shown_as, 2) WHERE hashtag = 'ヒt7'",
+            "hashtags_folded hashtag=\"ヒt7\": the table has shown_as=\"x",
+        ),
+        (
+            "UPDATE hashtag_pairs SET uses = uses + 5 \
+             WHERE (hashtag_a, hashtag_b) = \
+             (SELECT hashtag_a, hashtag_b FROM hashtag_pairs ORDER BY 1, 2 LIMIT 1)",
+            "UPDATE hashtag_pairs SET uses = uses - 5 \
+             WHERE (hashtag_a, hashtag_b) = \
+             (SELECT hashtag_a, hashtag_b FROM hashtag_pairs ORDER BY 1, 2 LIMIT 1)",
+            "hashtag_pairs hashtag_a=",
+        ),
+        (
+            "UPDATE top_hashtag_pairs SET uses = uses + 1 WHERE `rank` = 4",
+            "UPDATE top_hashtag_pairs SET uses = uses - 1 WHERE `rank` = 4",
+            "top_hashtag_pairs rank=4: the table has uses=",
+        ),
+        (
+            "UPDATE trending SET score = score + 1 WHERE `rank` = 3",
+            "UPDATE trending SET score = score - 1 WHERE `rank` = 3",
+            "trending rank=3: the table has score=",
+        ),
+        (
+            "UPDATE floors SET newest = newest + 1",
+            "UPDATE floors SET newest = newest - 1",
+            "floors name=\"minutes\": the table has newest=",
+        ),
+        (
+            // A minute that was forgotten.
+            "INSERT INTO hashtags_by_minute VALUES ('2026-11-23 00:01:00.000', 'x', 1)",
+            "DELETE FROM hashtags_by_minute WHERE hashtag = 'x'",
+            "hashtag=\"x\": surplus, the table has uses=1",
+        ),
     ] {
         assert_eq!(connection.execute(sql, []).unwrap(), 1);
         let (code, text) = output(command("verify", folder.path(), &tables, &[]));
         assert!(code == Some(1) && text.contains(line), "{sql}: {text}");
         connection.execute(back, []).unwrap();
     }
-    let (code, text) = output(command("verify", folder.path(), &tables, &["--table", "top_users"]));
+    for table in ["top_users", "trending", "hashtags_by_minute", "hashtags_folded"] {
+        let (code, text) = output(command("verify", folder.path(), &tables, &["--table", table]));
+        assert_eq!(code, Some(0), "{text}");
+    }
+    let (code, text) = output(command("verify", folder.path(), &tables, &["--sample", "10"]));
     assert_eq!(code, Some(0), "{text}");
+}
+
+/// What is switched off has no table; another set of tables is another job.
+#[test]
+fn tables_can_be_switched_off() {
+    let (folder, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let tables = place.path().join("tables.sqlite");
+    let expected = archive(folder.path(), 5);
+    let with = |mut command: Command, with: &str, without: &str| {
+        command.env("TWEETFLOW_WITH", with).env("TWEETFLOW_WITHOUT", without);
+        if with.is_empty() {
+            command.env_remove("TWEETFLOW_WITH");
+        }
+        output(command)
+    };
+    let optional = tweetflow::tables::Tables::optional();
+    let off = |name: &&str| !name.ends_with("hashtag_pairs");
+    let none = optional.filter(off).collect::<Vec<_>>().join(",");
+    let (code, text) = with(run(folder.path(), &tables, &[]), "", &none);
+    assert_eq!(code, Some(0), "{text}");
+    assert_eq!(recount(&tables), expected);
+    let connection = rusqlite::Connection::open(&tables).unwrap();
+    let sql = "SELECT group_concat(name, ' ') FROM (SELECT name FROM sqlite_schema \
+        WHERE type = 'table' ORDER BY name)";
+    let names: String = connection.query_row(sql, [], |row| row.get(0)).unwrap();
+    assert_eq!(
+        names,
+        "dead_letter_overflow dead_letters hashtags kafka_offsets totals tweetflow_commit users"
+    );
+    let verify = || command("verify", folder.path(), &tables, &[]);
+    let (code, text) = with(verify(), "", &none);
+    assert_eq!(code, Some(0), "{text}");
+    for command in [verify(), run(folder.path(), &tables, &[])] {
+        let (code, text) = with(command, "hashtag_pairs", &none);
+        let difference = "they differ in hashtag_pairs=";
+        assert!(code == Some(2) && text.contains(difference), "{code:?} {text}");
+    }
+    let (code, text) = with(run(folder.path(), &tables, &[]), "top_hashtag_pairs", &none);
+    assert!(code == Some(2) && text.contains("top_hashtag_pairs needs hashtag_pairs"), "{text}");
+    let one = command("verify", folder.path(), &tables, &["--table", "top_users"]);
+    let (code, text) = with(one, "", &none);
+    assert!(code == Some(2) && text.contains("the job has no such table"), "{text}");
 }
 
 /// A file that grows is followed, and read on after a clean stop.

@@ -8,11 +8,11 @@ mod common;
 use common::Server;
 use dataflows::{Restored, Row, Value};
 use std::sync::atomic::{AtomicBool, Ordering};
-use tweetflow::pipeline;
 use tweetflow::sink::memory::{Fault, MemorySink, Store};
 use tweetflow::sink::mysql::MySqlSink;
 use tweetflow::sink::sqlite::SqliteSink;
 use tweetflow::sink::{Identity, Position, Prefix, Sink, SinkError, TableChanges, Transaction};
+use tweetflow::tables::Tables;
 
 /// A place of tables to which several processes may be connected.
 trait Bed: Sync {
@@ -114,13 +114,13 @@ fn identity() -> Identity {
     Identity {
         job: "a job/with signs".to_owned(),
         fingerprint: "f=1".to_owned(),
-        tables: pipeline::tables(),
+        tables: Tables::every().all(),
         prefix: Prefix::default(),
     }
 }
 
 fn index(table: &str) -> u8 {
-    let index = pipeline::tables().iter().position(|declared| declared.name == table);
+    let index = Tables::every().all().iter().position(|declared| declared.name == table);
     u8::try_from(index.unwrap()).unwrap()
 }
 
@@ -148,7 +148,7 @@ fn letter(offset: u64, retry: u64) -> Row {
 
 /// Deletes and rows of tables by name; everything sorted.
 fn transaction(tables: Vec<(&str, Vec<Row>, Vec<Row>)>) -> Transaction {
-    let mut changes = vec![TableChanges::default(); pipeline::tables().len()];
+    let mut changes = vec![TableChanges::default(); Tables::every().all().len()];
     for (table, mut deletes, mut upserts) in tables {
         deletes.sort();
         upserts.sort();

@@ -33,7 +33,7 @@ where
     V: Clone + Eq + 'static,
 {
     let (name, width) = (table.name, table.key);
-    let skip_restored = table.restore == Restore::FromRows;
+    let skip_restored = matches!(table.restore, Restore::FromRows | Restore::FromOthers);
     counted.inner.unary(Pipeline, name, move |_, _| {
         move |input, output| {
             input.for_each(|capability, updates| {

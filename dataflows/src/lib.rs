@@ -5,7 +5,10 @@
 //! rows   ──► shared        └► top ──► changes ─┤
 //!                       users    ──► changes ─┤
 //!                          └► top ──► changes ─┤
-//!                       totals   ──► changes ─┘
+//!                       totals   ──► changes ─┤
+//!                       floors   ──► changes ─┤
+//!                          └► by minute ─► changes ─┤
+//!                                └► within ─► top ──┘
 //! ```
 //!
 //! Each table is one file: a declaration (`TABLE`) and a function (`build`) from the collection of
@@ -17,21 +20,32 @@
 
 pub mod changes;
 pub mod counted;
+pub mod floors;
+pub mod friends_histogram;
+pub mod hashtag_pairs;
 pub mod hashtags;
+pub mod hashtags_by_minute;
+pub mod hashtags_folded;
 mod inputs;
 pub mod latest;
+pub mod settings;
 pub mod shared;
+mod stash;
 pub mod table;
 pub mod top;
+pub mod top_hashtag_pairs;
 pub mod top_hashtags;
 pub mod top_users;
 pub mod totals;
+pub mod trending;
 pub mod tweet;
 pub mod users;
 pub mod value;
+pub mod within;
 
 pub use changes::Changes;
 pub use inputs::Inputs;
+pub use settings::Settings;
 pub use shared::{Events, Rows, Shared};
 pub use table::Table;
 pub use tweet::Event;
@@ -57,35 +71,83 @@ pub struct Restored {
     pub row: Row,
 }
 
+/// What hashtags fall together: those that it makes the same text of, which can be a key. A pure text
+/// rule, handed in by the program.
+pub type Fold = fn(&str) -> Box<str>;
+
+/// Whether a job has a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Switch {
+    /// Each job has it.
+    Always,
+    /// Unless it is switched off.
+    On,
+    /// Only if it is switched on.
+    Off,
+    /// If a table that the job has needs it.
+    Needed,
+}
+
 /// A table and the function that maintains it.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Definition {
     /// The declaration.
     pub table: Table,
     /// The rows as a function of the events.
     pub build: for<'a, 'scope> fn(&'a Inputs<'scope>, &'a Rows<'scope>) -> Changes<'scope>,
+    /// Whether a job has it.
+    pub switch: Switch,
+    /// The table from whose rows its state is restored, where not each job has that one.
+    pub needs: Option<&'static str>,
 }
 
-/// Every table, in the order in which a transaction writes them.
+macro_rules! definition {
+    ($name:ident, $switch:ident) => {
+        definition!($name, $switch, None)
+    };
+    ($name:ident, $switch:ident, needs $needs:ident) => {
+        definition!($name, $switch, Some($needs::TABLE.name))
+    };
+    ($name:ident, $switch:ident, $needs:expr) => {
+        Definition {
+            table: $name::TABLE,
+            build: $name::build,
+            switch: Switch::$switch,
+            needs: $needs,
+        }
+    };
+}
+
+/// Every table, in the order in which a transaction writes them. A job has some of them; what is not
+/// built costs nothing.
 pub const ALL: &[Definition] = &[
-    Definition { table: hashtags::TABLE, build: hashtags::build },
-    Definition { table: users::TABLE, build: users::build },
-    Definition { table: totals::TABLE, build: totals::build },
-    Definition { table: top_hashtags::TABLE, build: top_hashtags::build },
-    Definition { table: top_users::TABLE, build: top_users::build },
+    definition!(hashtags, Always),
+    definition!(users, Always),
+    definition!(totals, Always),
+    definition!(floors, Needed),
+    definition!(hashtags_by_minute, On, needs floors),
+    definition!(top_hashtags, On),
+    definition!(top_users, On),
+    definition!(trending, On, needs hashtags_by_minute),
+    definition!(friends_histogram, On),
+    definition!(hashtags_folded, On),
+    definition!(hashtag_pairs, Off),
+    definition!(top_hashtag_pairs, Off, needs hashtag_pairs),
 ];
 
 /// One change of one table at one epoch.
 pub type TableChange = (u8, Change, Epoch);
 
-/// The changes of all tables of [`ALL`], numbered by their place in it.
+/// The changes of `tables`, some of [`ALL`] in that order, numbered by their place among them.
 pub fn build<'scope>(
+    tables: &[Definition],
+    (settings, fold): (Settings, Fold),
     events: &Events<'scope>,
     rows: &Shared<'scope, Restored>,
 ) -> StreamVec<'scope, Epoch, TableChange> {
     let scope = events.scope();
-    let inputs = Inputs::new(events.clone(), rows.clone());
-    let tables = (0_u8..).zip(ALL).map(|(index, definition)| {
+    let inputs = Inputs::new(tables, (settings, fold), events.clone(), rows.clone());
+    let tables = (0_u8..).zip(tables).map(|(index, definition)| {
         let changes = (definition.build)(&inputs, &Rows::new(rows, index));
         numbered(index, changes)
     });

@@ -47,8 +47,18 @@ pub enum Restore {
     /// From another table's rows: what leaves at epoch 0 is the difference to this table's own
     /// rows, normally nothing.
     Derived,
+    /// From other tables' rows, which say all of it: what leaves at epoch 0 is dropped, because it is
+    /// in the database already, and the table's own rows are not read.
+    FromOthers,
     /// There is none: each row is written once and never looked at again.
     Stateless,
+}
+
+impl Restore {
+    /// Whether the table's own rows are read at the start.
+    pub fn reads_rows(self) -> bool {
+        matches!(self, Restore::FromRows | Restore::Derived)
+    }
 }
 
 /// How a table is shown to somebody who looks at the running job. Columns by their place.
@@ -60,8 +70,8 @@ pub enum Panel {
     Numbers,
     /// Each row a bar, in the order of the key.
     Bars {
-        /// The column that names the bar.
-        label: usize,
+        /// The columns that name the bar.
+        label: &'static [usize],
         /// The column that is its length.
         value: usize,
     },

@@ -20,6 +20,7 @@
 
 use crate::changes::Changes;
 use crate::counted::{Counted, Sums};
+use crate::stash::Stash;
 use crate::table::Table;
 use crate::{Change, Epoch, RESTORED, Row, Rows};
 use differential_dataflow::ExchangeData;
@@ -33,9 +34,9 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::generic::operator::Operator;
 use timely::dataflow::operators::vec::Map;
-use timely::dataflow::operators::{Capability, Concat};
 use timely::progress::Antichain;
 
 /// How many keys are looked at.
@@ -97,32 +98,10 @@ enum Item<K, R> {
     Row(Row),
 }
 
-/// Update triples.
-type Updates<D> = Vec<(D, Epoch, isize)>;
-
-/// Updates of epochs that may still get more, each with its capability.
-struct Stash<D>(BTreeMap<Epoch, (Capability<Epoch>, Updates<D>)>);
-
-impl<D> Stash<D> {
-    /// The updates of an epoch.
-    fn open(
-        &mut self,
-        epoch: Epoch,
-        capability: impl Fn(&Epoch) -> Capability<Epoch>,
-    ) -> &mut Updates<D> {
-        &mut self.0.entry(epoch).or_insert_with(|| (capability(&epoch), Vec::new())).1
-    }
-
-    /// The first epoch that is complete, with its updates; what goes stands before what comes.
-    fn next(&mut self, frontier: Option<Epoch>) -> Option<(Epoch, Capability<Epoch>, Updates<D>)> {
-        let entry = self.0.first_entry()?;
-        if frontier.is_some_and(|frontier| *entry.key() >= frontier) {
-            return None;
-        }
-        let (epoch, (capability, mut updates)) = entry.remove_entry();
-        updates.sort_by_key(|(.., difference)| *difference);
-        Some((epoch, capability, updates))
-    }
+/// What goes stands before what comes.
+fn in_order<D>(mut updates: Vec<(D, Epoch, isize)>) -> Vec<(D, Epoch, isize)> {
+    updates.sort_by_key(|(.., difference)| *difference);
+    updates
 }
 
 /// The best keys of one worker as a collection: as many as are shown of all workers.
@@ -138,8 +117,7 @@ where
     let mut trace = counted.trace.clone();
     let name = format!("{}: best of worker", ranking.table.name);
     counted.sums.clone().inner.unary_frontier(Pipeline, &name, move |_, _| {
-        let (mut best, mut stash) =
-            (Best::new(ranking.score, ranking.bounds), Stash(BTreeMap::new()));
+        let (mut best, mut stash) = (Best::new(ranking.score, ranking.bounds), Stash::default());
         let mut shown = Vec::new();
         move |(input, frontier), output| {
             let port = output.output_index();
@@ -157,7 +135,7 @@ where
             });
             let until = frontier.frontier().first().copied();
             while let Some((epoch, capability, updates)) = stash.next(until) {
-                for (entry, _, difference) in updates {
+                for (entry, _, difference) in in_order(updates) {
                     best.update(entry, difference);
                 }
                 if best.is_short() {
@@ -188,7 +166,7 @@ where
     // All that the workers show: forgetting one could not be undone here.
     let bounds = Bounds { kept: usize::MAX, ..ranking.bounds };
     items.unary_frontier(to_worker_0, ranking.table.name, move |_, _| {
-        let (mut best, mut stash) = (Best::new(ranking.score, bounds), Stash(BTreeMap::new()));
+        let (mut best, mut stash) = (Best::new(ranking.score, bounds), Stash::default());
         let mut rows = BTreeMap::<u64, Row>::new();
         move |(input, frontier), output| {
             let port = output.output_index();
@@ -200,7 +178,7 @@ where
             });
             let until = frontier.frontier().first().copied();
             while let Some((epoch, capability, items)) = stash.next(until) {
-                for (item, _, difference) in items {
+                for (item, _, difference) in in_order(items) {
                     match item {
                         Item::Entry(key, sum) => best.update((key, sum), difference),
                         Item::Row(row) => {

@@ -16,7 +16,7 @@ pub const TABLE: Table = Table {
     ],
     key: 1,
     restore: Restore::Derived,
-    panel: Panel::Bars { label: 1, value: 2 },
+    panel: Panel::Bars { label: &[1], value: 2 },
     version: 1,
 };
 

@@ -20,7 +20,7 @@ pub const TABLE: Table = Table {
     ],
     key: 1,
     restore: Restore::Derived,
-    panel: Panel::Bars { label: 2, value: 3 },
+    panel: Panel::Bars { label: &[2], value: 3 },
     version: 1,
 };
 

@@ -1,6 +1,7 @@
 //! `totals(name, records)`: what was read, by kind: tweets that count, tweets that the filter left
 //! out, users that pages list beside their tweets, and the stream's other messages.
 //!
+//! A tweet whose time is not its own adds one to `time_from_record` or `time_unknown` as well.
 //! Every record adds at least one here, or is a dead letter: nothing is unaccounted for. A page of
 //! the second API adds one for each of its tweets and users.
 //!
@@ -30,10 +31,12 @@ pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'s
     let read = inputs.events.extract("kinds of records", |batch, read| {
         // All updates of a batch fall on a handful of keys: add up before anything is sent.
         for (event, epoch, difference) in batch {
-            let (name, difference) = (event.kind().name(), *difference as i64);
-            match read.iter_mut().find(|(key, time, _)| *key == name && time == epoch) {
-                Some((.., sum)) => *sum += difference,
-                None => read.push((name, *epoch, difference)),
+            for kind in [event.kind()].into_iter().chain(event.remark()) {
+                let (name, difference) = (kind.name(), *difference as i64);
+                match read.iter_mut().find(|(key, time, _)| *key == name && time == epoch) {
+                    Some((.., sum)) => *sum += difference,
+                    None => read.push((name, *epoch, difference)),
+                }
             }
         }
     });

@@ -10,8 +10,10 @@
 //! The seed is printed; `ORACLE_SEED` runs one seed, `ORACLE_SCHEDULES` sets how many.
 
 use dataflows::latest::Version;
-use dataflows::tweet::{Kind, Tweet, User};
-use dataflows::{Change, Epoch, Event, Restored, Row, Shared, TableChange, Value};
+use dataflows::tweet::{Kind, Time, Tweet, User};
+use dataflows::{
+    Change, Definition, Epoch, Event, Restored, Row, Settings, Shared, Switch, TableChange, Value,
+};
 use differential_dataflow::input::Input;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -42,14 +44,40 @@ impl Random {
 }
 
 /// Pairs that a database might fold into one key, if it did not compare byte by byte.
-const TAGS: &[&str] =
-    &["Rust", "rust", "Café", "Cafe\u{301}", "ひらがな", "ヒラガナ", "ABC", "ＡＢＣ", "🍣", "🍺"];
+const TAGS: &[&str] = &[
+    "Rust",
+    "rust",
+    "RUST",
+    "Café",
+    "Cafe\u{301}",
+    "ひらがな",
+    "ヒラガナ",
+    "ABC",
+    "ＡＢＣ",
+    "abc",
+    "🍣",
+    "🍺",
+];
+
+/// Friend counts on both sides of the histogram's bounds.
+const FRIENDS: &[i64] = &[-1, 0, 1, 249, 250, 9_999, 10_000, 2_000_000];
+
+/// A fold of its own: what the program hands in is tested there.
+fn fold(tag: &str) -> Box<str> {
+    let narrow = |c| match c {
+        'Ａ'..='Ｚ' => char::from_u32(c as u32 - 'Ａ' as u32 + 'a' as u32).expect("a letter"),
+        c => c,
+    };
+    tag.to_lowercase().chars().map(narrow).collect::<String>().into()
+}
 
 fn event(random: &mut Random, offset: u64) -> Event {
     if random.below(10) == 0 {
         return Event::Other(*random.pick(&[Kind::Delete, Kind::Filtered, Kind::Limit]));
     }
-    let tags = (0..random.below(4)).map(|_| Box::from(*random.pick(TAGS))).collect();
+    // Now and then more distinct ones than make pairs.
+    let most = *random.pick(&[4, 4, 4, 40]);
+    let tags = (0..random.below(most)).map(|_| Box::from(*random.pick(TAGS))).collect();
     // Few tweet ids and record times: two statements about a user often differ only in the
     // partition, the offset or the values, as in a topic that holds a tweet twice.
     let version = Version {
@@ -58,39 +86,68 @@ fn event(random: &mut Random, offset: u64) -> Event {
         partition: u32::try_from(random.below(3)).expect("small"),
         offset,
     };
-    let friends = random.below(5).checked_sub(1).map(|count| count.cast_signed() - 1);
+    let friends = (random.below(5) > 0).then(|| *random.pick(FRIENDS));
     let user = User {
         id: random.below(6),
         name: format!("name {}", random.below(3)).into(),
         friends,
         followers: (random.below(3) > 0).then_some(7),
     };
+    let time = time(random, offset);
     match random.below(4) {
         0 => Event::User(version, user),
-        1 => Event::Tweet(Tweet { version, hashtags: tags, user: None }),
-        _ => Event::Tweet(Tweet { version, hashtags: tags, user: Some(user) }),
+        1 => Event::Tweet(Tweet { version, time, hashtags: tags, user: None }),
+        _ => Event::Tweet(Tweet { version, time, hashtags: tags, user: Some(user) }),
     }
+}
+
+/// Minutes that rise with the offsets, with late ones, early ones, leaps over every span, and none.
+fn time(random: &mut Random, offset: u64) -> Time {
+    let now = u32::try_from(100 + offset / 8).expect("small");
+    match random.below(40) {
+        0 => Time::Unknown,
+        1 => Time::Own(0),
+        2..6 => Time::Record(now),
+        6..12 => Time::Own(now - u32::try_from(random.below(20)).expect("small")),
+        12 => Time::Own(now + u32::try_from(random.below(12)).expect("small")),
+        _ => Time::Own(now - u32::try_from(random.below(3)).expect("small")),
+    }
+}
+
+/// Spans that a schedule crosses; the windows of trends may be longer than what is kept.
+fn settings(random: &mut Random) -> Settings {
+    let mut span = || u32::try_from(random.below(8)).expect("small");
+    Settings { minutes_span: span(), trend_minutes: 1 + span() / 2 }
 }
 
 /// The tables as plain loops over all events so far.
 mod model {
-    use super::{BTreeMap, Event, Row, Tables, Tweet, User, Value, Version};
+    use super::{BTreeMap, Definition, Event, Row, Settings, Tables, Time};
+    use super::{Tweet, User, Value, Version, fold};
+    use std::collections::BTreeSet;
 
-    type Model = fn(&[Event]) -> Vec<Row>;
+    type Model = fn(&[Event], Settings) -> Vec<Row>;
 
-    pub(super) fn tables(events: &[Event]) -> Tables {
-        // In the order of `dataflows::ALL`; a table without a model fails the test.
+    pub(super) fn tables(tables: &[Definition], events: &[Event], settings: Settings) -> Tables {
+        // A table without a model fails the test.
         let models: BTreeMap<&str, Model> = BTreeMap::from([
             ("hashtags", hashtags as Model),
             ("users", users),
             ("totals", totals),
+            ("floors", floors),
+            ("hashtags_by_minute", hashtags_by_minute),
             ("top_hashtags", top_hashtags),
             ("top_users", top_users),
+            ("trending", trending),
+            ("friends_histogram", friends_histogram),
+            ("hashtags_folded", hashtags_folded),
+            ("hashtag_pairs", hashtag_pairs),
+            ("top_hashtag_pairs", top_hashtag_pairs),
         ]);
-        let tables = dataflows::ALL.iter().map(|definition| {
+        let tables = tables.iter().map(|definition| {
             let table = &definition.table;
             let model = models.get(table.name).expect("every table has a model");
-            let rows = model(events).into_iter();
+            let rows = model(events, settings).into_iter();
             rows.map(|row| (row[..table.key].to_vec(), row)).collect()
         });
         tables.collect()
@@ -110,20 +167,20 @@ mod model {
         rows.map(|(key, count)| [Value::Text(key.into()), Value::UInt(count)].into()).collect()
     }
 
-    fn hashtags(events: &[Event]) -> Vec<Row> {
+    fn hashtags(events: &[Event], _: Settings) -> Vec<Row> {
         counts(tweets(events).flat_map(|tweet| tweet.hashtags.iter().map(|tag| &**tag)))
     }
 
     /// Sorts all of them.
-    fn top_hashtags(events: &[Event]) -> Vec<Row> {
-        let mut rows = hashtags(events);
+    fn top_hashtags(events: &[Event], settings: Settings) -> Vec<Row> {
+        let mut rows = hashtags(events, settings);
         rows.sort_by_key(|row| (std::cmp::Reverse(row[1].clone()), row[0].clone()));
         let ranked = (1..=100).zip(rows);
         ranked.map(|(n, row)| [Value::UInt(n), row[0].clone(), row[1].clone()].into()).collect()
     }
 
-    fn top_users(events: &[Event]) -> Vec<Row> {
-        let mut rows = users(events);
+    fn top_users(events: &[Event], settings: Settings) -> Vec<Row> {
+        let mut rows = users(events, settings);
         rows.retain(|row| row[2] != Value::Null);
         rows.sort_by_key(|row| (std::cmp::Reverse(row[2].as_i64()), row[0].clone()));
         let row = |(n, row): (u64, Row)| -> Row {
@@ -132,13 +189,135 @@ mod model {
         (1..=100).zip(rows).map(row).collect()
     }
 
-    fn totals(events: &[Event]) -> Vec<Row> {
-        counts(events.iter().map(|event| event.kind().name()))
+    fn friends_histogram(events: &[Event], settings: Settings) -> Vec<Row> {
+        let mut buckets = BTreeMap::<u64, u64>::new();
+        for row in users(events, settings) {
+            match row[2].as_i64() {
+                Some(friends @ 0..10_000) => {
+                    *buckets.entry(friends.cast_unsigned() / 250 * 250).or_default() += 1;
+                }
+                Some(10_000..) => *buckets.entry(10_000).or_default() += 1,
+                _ => {}
+            }
+        }
+        let rows = buckets.into_iter();
+        rows.map(|(bucket, users)| [Value::UInt(bucket), Value::UInt(users)].into()).collect()
+    }
+
+    fn hashtags_folded(events: &[Event], settings: Settings) -> Vec<Row> {
+        let mut folded = BTreeMap::<Box<str>, (u64, u64, Value)>::new();
+        // By bytes, so that of equal ones the first is kept.
+        for row in hashtags(events, settings) {
+            let (Value::Text(tag), Value::UInt(uses)) = (&row[0], &row[1]) else {
+                panic!("{row:?}")
+            };
+            let (sum, most, shown) = folded.entry(fold(tag)).or_insert((0, 0, Value::Null));
+            *sum += uses;
+            if uses > most {
+                (*most, *shown) = (*uses, row[0].clone());
+            }
+        }
+        let rows = folded.into_iter();
+        rows.map(|(tag, (sum, _, shown))| [Value::Text(tag), Value::UInt(sum), shown].into())
+            .collect()
+    }
+
+    fn hashtag_pairs(events: &[Event], _: Settings) -> Vec<Row> {
+        let mut pairs = BTreeMap::<(&str, &str), u64>::new();
+        for tweet in tweets(events) {
+            let mut seen = BTreeSet::new();
+            for tag in &tweet.hashtags {
+                if seen.len() < 10 && !seen.contains(&**tag) {
+                    for other in &seen {
+                        let pair = ((&**tag).min(*other), (&**tag).max(*other));
+                        *pairs.entry(pair).or_default() += 1;
+                    }
+                    seen.insert(&**tag);
+                }
+            }
+        }
+        let row = |((a, b), uses): ((&str, &str), u64)| -> Row {
+            [Value::Text(a.into()), Value::Text(b.into()), Value::UInt(uses)].into()
+        };
+        pairs.into_iter().map(row).collect()
+    }
+
+    fn top_hashtag_pairs(events: &[Event], settings: Settings) -> Vec<Row> {
+        let mut rows = hashtag_pairs(events, settings);
+        // They are in the order of their keys already.
+        rows.sort_by_key(|row| std::cmp::Reverse(row[2].as_u64()));
+        let row = |(n, row): (u64, Row)| [Value::UInt(n)].into_iter().chain(row).collect();
+        (1..=100).zip(rows).map(row).collect()
+    }
+
+    fn totals(events: &[Event], _: Settings) -> Vec<Row> {
+        let remarks = tweets(events).filter_map(|tweet| match tweet.time {
+            Time::Own(_) => None,
+            Time::Record(_) => Some("time_from_record"),
+            Time::Unknown => Some("time_unknown"),
+        });
+        counts(events.iter().map(|event| event.kind().name()).chain(remarks))
+    }
+
+    fn newest(events: &[Event]) -> Option<u32> {
+        tweets(events).filter_map(|tweet| tweet.time.minute()).max()
+    }
+
+    fn floors(events: &[Event], _: Settings) -> Vec<Row> {
+        let rows = newest(events).into_iter();
+        rows.map(|newest| [Value::Text("minutes".into()), Value::UInt(newest.into())].into())
+            .collect()
+    }
+
+    /// Uses by minute and hashtag, of the newest minute and so many before it.
+    fn uses_within(events: &[Event], minutes: u32) -> BTreeMap<(u32, &str), i64> {
+        let (newest, mut uses) = (newest(events).unwrap_or(0), BTreeMap::new());
+        for tweet in tweets(events) {
+            let Some(minute) = tweet.time.minute().filter(|it| newest - it <= minutes) else {
+                continue;
+            };
+            for tag in &tweet.hashtags {
+                *uses.entry((minute, &**tag)).or_default() += 1;
+            }
+        }
+        uses
+    }
+
+    fn hashtags_by_minute(events: &[Event], settings: Settings) -> Vec<Row> {
+        let uses = uses_within(events, settings.minutes_span).into_iter();
+        let row = |((minute, tag), uses): ((u32, &str), i64)| -> Row {
+            let minute = Value::Moment(i64::from(minute) * 60_000);
+            [minute, Value::Text(tag.into()), Value::UInt(uses.cast_unsigned())].into()
+        };
+        uses.map(row).collect()
+    }
+
+    fn trending(events: &[Event], settings: Settings) -> Vec<Row> {
+        let newest = newest(events).unwrap_or(0);
+        let mut trends = BTreeMap::<&str, (u64, u64)>::new();
+        // What is forgotten cannot have been used before.
+        let minutes = settings.minutes_span.min(2 * settings.trend_minutes - 1);
+        for ((minute, tag), uses) in uses_within(events, minutes) {
+            let (now, before) = trends.entry(tag).or_default();
+            let window = if newest - minute < settings.trend_minutes { now } else { before };
+            *window += uses.cast_unsigned();
+        }
+        trends.retain(|_, (now, before)| now > before);
+        let scored = trends.into_iter().map(|(tag, (now, before))| {
+            (std::cmp::Reverse(100 * (now - before).pow(2) / (now + before)), tag, now, before)
+        });
+        let mut scored: Vec<_> = scored.collect();
+        scored.sort();
+        let ranked = (1..=100).zip(scored).map(|(n, (score, tag, now, before))| -> Row {
+            let numbers = [now, before, score.0].map(Value::UInt);
+            [Value::UInt(n), Value::Text(tag.into())].into_iter().chain(numbers).collect()
+        });
+        ranked.collect()
     }
 
     /// By tweet id, then record time, partition, offset and the values, spelt out here a second
     /// time.
-    fn users(events: &[Event]) -> Vec<Row> {
+    fn users(events: &[Event], _: Settings) -> Vec<Row> {
         let mut newest = BTreeMap::<u64, (Version, &User)>::new();
         let rank = |(v, user): (Version, &User)| {
             let values = (user.name.clone(), user.friends, user.followers);
@@ -175,10 +354,17 @@ mod model {
 type Feed = Vec<Vec<(Epoch, Event)>>;
 
 /// Runs the tables on `feed.len()` workers from `rows` on; returns all changes.
-fn run(feed: Feed, rows: &Tables, epochs: Epoch) -> Vec<TableChange> {
+fn run(
+    tables: &[Definition],
+    settings: Settings,
+    feed: Feed,
+    rows: &Tables,
+    epochs: Epoch,
+) -> Vec<TableChange> {
     let workers = feed.len();
     let changes = Arc::new(Mutex::new(Vec::new()));
     let (sink, feed, rows) = (Arc::clone(&changes), Arc::new(feed), rows.clone());
+    let tables = tables.to_vec();
     let config =
         if workers == 1 { timely::Config::thread() } else { timely::Config::process(workers) };
     let guards = timely::execute(config, move |worker| {
@@ -186,7 +372,8 @@ fn run(feed: Feed, rows: &Tables, epochs: Epoch) -> Vec<TableChange> {
         let (mut events, mut restored, probe) = worker.dataflow::<Epoch, _, _>(|scope| {
             let (events_in, events) = scope.new_collection::<Event, isize>();
             let (restored_in, restored) = scope.new_collection::<Restored, isize>();
-            let tables = dataflows::build(&Shared::new(events), &Shared::new(restored));
+            let (events, restored) = (Shared::new(events), Shared::new(restored));
+            let tables = dataflows::build(&tables, (settings, fold), &events, &restored);
             let (probe, _) = tables
                 .inspect(move |change| sink.lock().expect("no panic").push(change.clone()))
                 .probe();
@@ -236,16 +423,16 @@ impl<D: differential_dataflow::Data> Advance
 }
 
 /// Applies the changes of one epoch; the same key never gets two rows in it.
-fn apply(tables: &mut Tables, changes: &mut [TableChange]) {
+fn apply(definitions: &[Definition], tables: &mut Tables, changes: &mut [TableChange]) {
     changes.sort();
     for pair in changes.windows(2) {
-        let width = dataflows::ALL[usize::from(pair[0].0)].table.key;
+        let width = definitions[usize::from(pair[0].0)].table.key;
         let same = pair[0].0 == pair[1].0 && pair[0].1.key(width) == pair[1].1.key(width);
         let both = matches!((&pair[0].1, &pair[1].1), (Change::Upsert(_), Change::Upsert(_)));
         assert!(!(same && both), "two rows of one key: {pair:?}");
     }
     for (table, change, _) in changes.iter() {
-        let width = dataflows::ALL[usize::from(*table)].table.key;
+        let width = definitions[usize::from(*table)].table.key;
         let rows = &mut tables[usize::from(*table)];
         match change {
             Change::Delete(key) => drop(rows.remove(&key[..])),
@@ -254,9 +441,25 @@ fn apply(tables: &mut Tables, changes: &mut [TableChange]) {
     }
 }
 
+/// All tables half of the time, else those that a job must have and some of the others.
+fn definitions(random: &mut Random) -> Vec<Definition> {
+    let everything = random.below(2) == 0;
+    let mut some = Vec::<Definition>::new();
+    for definition in dataflows::ALL {
+        let is_possible =
+            definition.needs.is_none_or(|needs| some.iter().any(|d| d.table.name == needs));
+        let is_chosen = everything || definition.switch == Switch::Always || random.below(2) == 0;
+        if is_possible && is_chosen {
+            some.push(*definition);
+        }
+    }
+    some
+}
+
 fn schedule(seed: u64) {
     let mut random = Random(seed);
-    let mut tables: Tables = dataflows::ALL.iter().map(|_| BTreeMap::new()).collect();
+    let (definitions, settings) = (definitions(&mut random), settings(&mut random));
+    let mut tables: Tables = definitions.iter().map(|_| BTreeMap::new()).collect();
     let mut all = Vec::new();
     let mut offset = 0;
     for run_number in 0..3 {
@@ -273,16 +476,16 @@ fn schedule(seed: u64) {
             feed[worker].push((epoch, event.clone()));
             by_epoch.entry(epoch).or_default().push(event);
         }
-        let changes = run(feed, &tables, epochs);
+        let changes = run(&definitions, settings, feed, &tables, epochs);
         let at_restore = changes.iter().find(|(.., epoch)| *epoch == dataflows::RESTORED);
         assert_eq!(at_restore, None, "run {run_number} of seed {seed}: a restart writes a row");
         for epoch in 1..=epochs {
             all.append(&mut by_epoch.remove(&epoch).unwrap_or_default());
             let of_epoch = changes.iter().filter(|(.., at)| *at == epoch).cloned();
-            apply(&mut tables, &mut of_epoch.collect::<Vec<_>>());
+            apply(&definitions, &mut tables, &mut of_epoch.collect::<Vec<_>>());
             assert_eq!(
                 tables,
-                model::tables(&all),
+                model::tables(&definitions, &all, settings),
                 "run {run_number}, epoch {epoch} of seed {seed} with {workers} workers"
             );
         }

@@ -12,7 +12,9 @@ use crate::sink::{Database, Prefix};
 use crate::source::AnyTopic;
 use crate::source::files::{FilesConfig, FilesTopic};
 use crate::source::kafka::{From, KafkaConfig, KafkaTopic};
+use crate::tables::Tables;
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -40,6 +42,27 @@ pub(super) struct DatabaseArgs {
     pub(super) table_prefix: Prefix,
 }
 
+/// Arguments that say which tables there are.
+#[derive(Args, Clone)]
+pub(crate) struct TablesArgs {
+    /// Tables to have that are off by default; with commas between, or repeated. It belongs to the
+    /// job: later starts, `verify` and `schema` must name the same
+    #[arg(long, env = "TWEETFLOW_WITH", value_name = "TABLE", value_delimiter = ',',
+        value_parser = PossibleValuesParser::new(Tables::optional()))]
+    with: Vec<String>,
+    /// Tables to do without, which then cost nothing; likewise
+    #[arg(long, env = "TWEETFLOW_WITHOUT", value_name = "TABLE", value_delimiter = ',',
+        value_parser = PossibleValuesParser::new(Tables::optional()))]
+    without: Vec<String>,
+}
+
+impl TablesArgs {
+    /// The tables, if they fit together.
+    pub(crate) fn tables(&self) -> Result<Tables, String> {
+        Tables::choose(&self.with, &self.without)
+    }
+}
+
 /// Arguments that name a job: its topic, its database, and what its rows mean.
 #[derive(Args)]
 pub(super) struct JobArgs {
@@ -55,6 +78,8 @@ pub(super) struct JobArgs {
     topic: String,
     #[command(flatten)]
     place: DatabaseArgs,
+    #[command(flatten)]
+    tables: TablesArgs,
     /// Name of the job: one set of tables has one job
     #[arg(long, env = "TWEETFLOW_JOB", default_value = "tweetflow")]
     job: String,
@@ -68,6 +93,14 @@ pub(super) struct JobArgs {
     /// What becomes of shown names
     #[arg(long, env = "TWEETFLOW_NAMES", value_enum, default_value_t)]
     names: decode::Names,
+    /// Minutes that hashtags_by_minute keeps before the newest, by the time of the tweets
+    #[arg(long, env = "TWEETFLOW_MINUTES_SPAN", value_name = "MINUTES", default_value_t = 1440,
+        value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    minutes_span: u32,
+    /// Minutes that trending compares with as many before them
+    #[arg(long, env = "TWEETFLOW_TREND_MINUTES", value_name = "MINUTES", default_value_t = 10,
+        value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    trend_minutes: u32,
     /// A setting of the Kafka client, NAME=VALUE; may be repeated. From the environment: one a line.
     /// Passwords only from the environment or a file
     #[arg(long = "kafka", env = "TWEETFLOW_KAFKA", hide_env_values = true, value_delimiter = '\n',
@@ -192,8 +225,9 @@ impl JobArgs {
     }
 
     /// What the rows mean, and where they are; the rest is at its default.
-    pub(super) fn config(&self) -> RunConfig {
+    pub(super) fn config(&self) -> Result<RunConfig, JobError> {
         let mut config = RunConfig::new(&self.topic);
+        config.tables = self.tables.tables().map_err(JobError::Argument)?;
         config.job.clone_from(&self.job);
         config.table_prefix = self.place.table_prefix.clone();
         config.from.clone_from(&self.from);
@@ -202,7 +236,11 @@ impl JobArgs {
         }
         config.decode =
             decode::Settings { require_location: self.require_location, names: self.names };
-        config
+        config.flows = dataflows::Settings {
+            minutes_span: self.minutes_span,
+            trend_minutes: self.trend_minutes,
+        };
+        Ok(config)
     }
 }
 

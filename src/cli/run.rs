@@ -85,6 +85,7 @@ pub(super) fn run(args: &RunArgs, stop: Arc<AtomicBool>) -> ExitCode {
 }
 
 fn follow(args: &RunArgs, stop: Arc<AtomicBool>) -> Result<Summary, JobError> {
+    let config = config(args)?;
     let (topic, sink) = (args.job.topic(args.until_end, args.accept_gap)?, args.job.sink()?);
     let monitor = Arc::<Monitor>::default();
     let server = args.listen.start(args.job.about(&sink), &monitor)?;
@@ -92,17 +93,17 @@ fn follow(args: &RunArgs, stop: Arc<AtomicBool>) -> Result<Summary, JobError> {
         tracing::info!("the live page: http://{}/", server.address());
     }
     let _status = StatusLine::start(&monitor, args.job.unit());
-    Ok(pipeline::run_watched(config(args), topic, sink, stop, &monitor)?)
+    Ok(pipeline::run_watched(config, topic, sink, stop, &monitor)?)
 }
 
 fn rebuild(args: &RunArgs, stop: &Arc<AtomicBool>) -> Result<Summary, JobError> {
     args.job.can_rebuild()?;
     let (kafka, database) = (args.job.kafka(true, args.accept_gap)?, args.job.database()?);
-    Ok(rebuild::run(config(args), kafka, &database, stop)?)
+    Ok(rebuild::run(config(args)?, kafka, &database, stop)?)
 }
 
-fn config(args: &RunArgs) -> RunConfig {
-    let mut config = args.job.config();
+fn config(args: &RunArgs) -> Result<RunConfig, JobError> {
+    let mut config = args.job.config()?;
     config.workers = usize::from(args.workers);
     config.epoch = Duration::from_millis(args.epoch_ms);
     config.pace.interval = Duration::from_millis(args.commit_interval_ms);
@@ -111,5 +112,5 @@ fn config(args: &RunArgs) -> RunConfig {
     config.dead_letters =
         Room { rows: args.dead_letter_rows, bytes: args.dead_letter_mb.saturating_mul(1 << 20) };
     config.retry_for = Duration::from_secs(args.retry_seconds);
-    config
+    Ok(config)
 }

@@ -1,7 +1,9 @@
 //! `tweetflow verify`: its arguments, and its answer as lines and an exit code.
 
 use super::job::{JobArgs, JobError};
-use crate::pipeline;
+use crate::config::RunConfig;
+use crate::freshness;
+use crate::tables::Tables;
 use crate::verify::{self, Check, Settings};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
@@ -40,7 +42,8 @@ pub(super) struct VerifyArgs {
 }
 
 fn names() -> PossibleValuesParser {
-    PossibleValuesParser::new(pipeline::tables().iter().map(|table| table.name))
+    let tables = Tables::every().all().into_iter().map(|table| table.name);
+    PossibleValuesParser::new(tables.filter(|name| *name != freshness::TABLE.name))
 }
 
 fn percent(text: &str) -> Result<f64, String> {
@@ -50,10 +53,26 @@ fn percent(text: &str) -> Result<f64, String> {
     }
 }
 
+impl VerifyArgs {
+    /// The job, which must have the tables that are named.
+    fn config(&self) -> Result<RunConfig, JobError> {
+        let config = self.job.config()?;
+        let all = config.tables.all();
+        let is_missing = |name: &&String| all.iter().all(|table| table.name != **name);
+        match self.tables.iter().find(is_missing) {
+            None => Ok(config),
+            Some(name) => {
+                Err(JobError::Argument(format!("--table {name}: the job has no such table")))
+            }
+        }
+    }
+}
+
 /// Runs the command to its end.
 pub(super) fn run(args: &VerifyArgs, stop: &AtomicBool) -> ExitCode {
-    let prepared = args.job.topic(false, false).and_then(|topic| Ok((topic, args.job.sink()?)));
-    let (topic, sink) = match prepared {
+    let prepared = args.job.topic(false, false);
+    let prepared = prepared.and_then(|topic| Ok((topic, args.job.sink()?, args.config()?)));
+    let (topic, sink, config) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => return super::fail(&error, JobError::exit_code(&error)),
     };
@@ -64,7 +83,6 @@ pub(super) fn run(args: &VerifyArgs, stop: &AtomicBool) -> ExitCode {
         memory: args.memory_mb << 20,
         baseline: args.baseline.clone(),
     };
-    let config = args.job.config();
     let check = Check { config: &config, topic: &topic, sink: &sink, settings: &settings, stop };
     let mut out = std::io::stdout().lock();
     match check.run(&mut out) {

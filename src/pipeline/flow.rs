@@ -6,7 +6,7 @@
 use crate::config::RunConfig;
 use crate::dead_letters::overflow::{self, Dropped, Room};
 use crate::dead_letters::{self, DeadLetter};
-use crate::pipeline::progress_table;
+use crate::decode;
 use crate::progress::{self, Progress};
 use crate::sink::gather::{self, Closings, Order, gather};
 use crate::source::Assignment;
@@ -117,18 +117,20 @@ pub(super) fn build(
 
         let events = Shared::new(events);
         let rows = Shared::new(rows);
-        let restored = Rows::new(&rows, progress_table());
+        let tables = &config.tables;
+        let restored = Rows::new(&rows, tables.progress());
         let offsets = progress::build(&config.topic, updates, &restored);
         let letters = dead_letters::build(&config.topic, letters);
-        let restored = Rows::new(&rows, progress_table() + 2);
+        let restored = Rows::new(&rows, tables.dropped());
         let dropped = overflow::build(&config.topic, dropped, &restored);
-        let changes = dataflows::build(&events, &rows)
-            .concat(dataflows::numbered(progress_table(), offsets))
-            .concat(dataflows::numbered(progress_table() + 1, letters))
-            .concat(dataflows::numbered(progress_table() + 2, dropped));
+        let functions = (config.flows, decode::fold as dataflows::Fold);
+        let changes = dataflows::build(tables.flows(), functions, &events, &rows)
+            .concat(dataflows::numbered(tables.progress(), offsets))
+            .concat(dataflows::numbered(tables.letters(), letters))
+            .concat(dataflows::numbered(tables.dropped(), dropped));
 
         let closings = Closings::default();
-        let widths = super::tables().iter().map(|table| table.key).collect();
+        let widths = tables.all().iter().map(|table| table.key).collect();
         let durable = gather(
             changes,
             widths,

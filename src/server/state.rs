@@ -172,8 +172,8 @@ fn round(number: f64) -> f64 {
 mod tests {
     use super::{About, status};
     use crate::monitor::{Monitor, Phase};
-    use crate::pipeline::{self, progress_table};
     use crate::sink::{Position, TableChanges, Transaction};
+    use crate::tables::Tables;
     use dataflows::{Row, Value};
     use std::collections::BTreeMap;
     use std::sync::Arc;
@@ -181,16 +181,16 @@ mod tests {
 
     /// A job that has counted partition 0 up to `next`.
     fn monitor(next: u64) -> Arc<Monitor> {
-        let (monitor, tables) = (Arc::<Monitor>::default(), pipeline::tables());
+        let (monitor, tables) = (Arc::<Monitor>::default(), Tables::default());
         monitor.begin(&tables);
         monitor.enter(Phase::Running);
-        let mut changes = vec![TableChanges::default(); tables.len()];
+        let mut changes = vec![TableChanges::default(); tables.all().len()];
         let mut row: Row = vec![Value::Null; 9].into();
         row[0] = Value::Text("t".into());
         for (column, number) in (1..).zip([0, 0, next]) {
             row[column] = Value::UInt(number);
         }
-        changes[usize::from(progress_table())].upserts = vec![row];
+        changes[usize::from(tables.progress())].upserts = vec![row];
         let at = Position { generation: 1, commit_no: 1 };
         let transaction = Transaction { as_of: 1, tables: changes };
         monitor.committed(&transaction, at, Duration::from_millis(1));

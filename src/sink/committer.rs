@@ -15,9 +15,10 @@ use super::gather::Order;
 use super::{Identity, Position, Sink, SinkError, TableChanges, Transaction};
 use crate::dead_letters;
 use crate::error::one_line;
+use crate::freshness::Freshness;
 use crate::monitor::Monitor;
+use crate::tables::Tables;
 use backon::BackoffBuilder;
-use dataflows::table::Restore;
 use dataflows::{Restored, Row};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -67,17 +68,19 @@ pub type Committing<S> = JoinHandle<Result<S, SinkError>>;
 pub fn spawn<S: Sink>(
     sink: S,
     identity: Identity,
-    progress_table: u8,
+    tables: &Tables,
     channels: Channels,
     retry_for: Duration,
 ) -> std::io::Result<(Committing<S>, Arc<Counters>)> {
     let counters = Arc::new(Counters::default());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (shared, monitor) = (Arc::clone(&counters), Arc::clone(&channels.monitor));
-    let committer = Committer { sink, counters: shared, monitor, retry_for };
+    let (progress, freshness) = (tables.progress(), tables.freshness());
+    let freshness = freshness.map(|table| (table, Freshness::default()));
+    let committer = Committer { sink, counters: shared, monitor, progress, freshness, retry_for };
     let thread = std::thread::Builder::new().name("committer".to_owned()).spawn(move || {
         let ended = Arc::clone(&channels.ended);
-        let result = runtime.block_on(committer.run(&identity, progress_table, channels));
+        let result = runtime.block_on(committer.run(&identity, channels));
         ended.store(true, Ordering::Relaxed);
         result
     })?;
@@ -124,23 +127,22 @@ struct Committer<S> {
     sink: S,
     counters: Arc<Counters>,
     monitor: Arc<Monitor>,
+    /// The table of offsets.
+    progress: u8,
+    /// The table of freshness, where there is one, and what its rows are made of.
+    freshness: Option<(u8, Freshness)>,
     /// How long a transaction is tried again before the process gives up.
     retry_for: Duration,
 }
 
 impl<S: Sink> Committer<S> {
-    async fn run(
-        mut self,
-        identity: &Identity,
-        progress_table: u8,
-        mut channels: Channels,
-    ) -> Result<S, SinkError> {
+    async fn run(mut self, identity: &Identity, mut channels: Channels) -> Result<S, SinkError> {
         let mut position = self.sink.claim(identity).await?;
         tracing::info!(position.generation, position.commit_no, "the tables are claimed");
-        self.restore(identity, progress_table, &channels).await?;
+        self.restore(identity, &channels).await?;
         let mut asked = Asked::default();
         loop {
-            let order = match tokio::time::timeout(MARKS, channels.orders.recv()).await {
+            let mut order = match tokio::time::timeout(MARKS, channels.orders.recv()).await {
                 Ok(Some(order)) => order,
                 Ok(None) => break,
                 Err(_late) => {
@@ -148,6 +150,11 @@ impl<S: Sink> Committer<S> {
                     continue;
                 }
             };
+            // What is told of freshness is no row that the run has changed.
+            let rows = order.transaction.rows();
+            if let Some((table, freshness)) = &mut self.freshness {
+                freshness.add(&mut order.transaction, *table, position, &self.monitor);
+            }
             let began = Instant::now();
             position = match self.settle(position, &order.transaction).await {
                 Ok(position) => position,
@@ -159,11 +166,13 @@ impl<S: Sink> Committer<S> {
                     return Err(error);
                 }
             };
-            let rows = order.transaction.rows();
             self.counters.commits.fetch_add(1, Ordering::Relaxed);
             self.counters.rows.fetch_add(rows as u64, Ordering::Relaxed);
             tracing::debug!(position.commit_no, rows, "committed");
             self.monitor.committed(&order.transaction, position, began.elapsed());
+            if let Some((_, freshness)) = &mut self.freshness {
+                freshness.committed(&order.transaction, self.progress);
+            }
             (channels.committed)(&order.transaction);
             asked.settle(&order.transaction.tables[usize::from(channels.letters.0)]);
             if asked.is_due() {
@@ -192,14 +201,9 @@ impl<S: Sink> Committer<S> {
 
     /// Reads what is stored, after the claim. A receiver that is gone means that the run has
     /// already failed elsewhere; the rest is then read for nobody and ends soon.
-    async fn restore(
-        &mut self,
-        identity: &Identity,
-        progress_table: u8,
-        channels: &Channels,
-    ) -> Result<(), SinkError> {
+    async fn restore(&mut self, identity: &Identity, channels: &Channels) -> Result<(), SinkError> {
         let mut offsets = Vec::new();
-        for table in [progress_table, channels.letters.0] {
+        for table in [self.progress, channels.letters.0] {
             let monitor = &self.monitor;
             let keep = &mut |mut rows: Vec<Restored>| {
                 monitor.restored(&rows);
@@ -209,7 +213,7 @@ impl<S: Sink> Committer<S> {
         }
         let _ = channels.offsets.send(offsets);
         for (index, table) in (0_u8..).zip(&identity.tables) {
-            if table.restore != Restore::Stateless {
+            if table.restore.reads_rows() {
                 let monitor = &self.monitor;
                 let send = &mut |rows: Vec<Restored>| {
                     monitor.restored(&rows);

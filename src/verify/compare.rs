@@ -63,6 +63,10 @@ pub(super) fn compare(
 pub(super) fn row(key: &Row, state: &State) -> Option<Row> {
     match state {
         State::Count(count) => Some(key.iter().cloned().chain([Value::UInt(*count)]).collect()),
+        State::Spelt { uses, shown, .. } => {
+            let values = [Value::UInt(*uses), Value::Text(shown.clone())];
+            Some(key.iter().cloned().chain(values).collect())
+        }
         State::Newest(_, row) | State::Row(row) => Some(row.clone()),
         State::Present => None,
     }

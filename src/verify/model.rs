@@ -5,7 +5,7 @@
 //! on to that. Whoever adds a table adds its model to [`MODELS`], or a test fails.
 
 use dataflows::latest::Version;
-use dataflows::tweet::User;
+use dataflows::tweet::{Time, User};
 use dataflows::{Event, Row, Value};
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +16,8 @@ pub(super) enum State {
     Count(u64),
     /// The row of the newest statement: the greatest version, then the greatest values.
     Newest(Stamp, Row),
+    /// Uses of all spellings, and the one that is used most, with its uses.
+    Spelt { uses: u64, most: u64, shown: Box<str> },
     /// Exactly this row.
     Row(Row),
     /// Some row: its values are not compared.
@@ -35,6 +37,15 @@ impl State {
                     (*stamp, *row) = (other, newer);
                 }
             }
+            (
+                State::Spelt { uses, most, shown },
+                State::Spelt { uses: more, most: other, shown: spelling },
+            ) => {
+                *uses += more;
+                if other > *most || (other == *most && spelling < *shown) {
+                    (*most, *shown) = (other, spelling);
+                }
+            }
             (state, other) => *state = other,
         }
     }
@@ -43,7 +54,7 @@ impl State {
     pub(super) fn row(&self) -> Option<&Row> {
         match self {
             State::Newest(_, row) | State::Row(row) => Some(row),
-            State::Count(_) | State::Present => None,
+            State::Count(_) | State::Spelt { .. } | State::Present => None,
         }
     }
 }
@@ -64,10 +75,13 @@ pub(super) const MODELS: &[Model] = &[
     Model { table: "hashtags", is_large: true, count: hashtags, state: counted },
     Model { table: "users", is_large: true, count: users, state: user },
     Model { table: "totals", is_large: false, count: totals, state: counted },
+    Model { table: "floors", is_large: false, count: floors, state: floor },
+    Model { table: "hashtags_by_minute", is_large: true, count: by_minute, state: counted },
+    Model { table: "hashtag_pairs", is_large: true, count: pairs, state: counted },
 ];
 
 fn counted(row: &Row) -> Option<State> {
-    Some(State::Count(row.get(1)?.as_u64()?))
+    Some(State::Count(row.last()?.as_u64()?))
 }
 
 fn hashtags(event: &Event, add: &mut dyn FnMut(Row, State)) {
@@ -77,8 +91,54 @@ fn hashtags(event: &Event, add: &mut dyn FnMut(Row, State)) {
     }
 }
 
+/// Each two of a tweet's first ten distinct hashtags.
+fn pairs(event: &Event, add: &mut dyn FnMut(Row, State)) {
+    let Event::Tweet(tweet) = event else { return };
+    let mut met = Vec::<&str>::new();
+    for tag in tweet.hashtags.iter().map(|tag| &**tag) {
+        if met.len() == 10 || met.contains(&tag) {
+            continue;
+        }
+        for other in &met {
+            let (a, b) = if tag < *other { (tag, *other) } else { (*other, tag) };
+            add([Value::Text(a.into()), Value::Text(b.into())].into(), State::Count(1));
+        }
+        met.push(tag);
+    }
+}
+
 fn totals(event: &Event, add: &mut dyn FnMut(Row, State)) {
     add([Value::Text(event.kind().name().into())].into(), State::Count(1));
+    let Event::Tweet(tweet) = event else { return };
+    let remark = match tweet.time {
+        Time::Own(_) => return,
+        Time::Record(_) => "time_from_record",
+        Time::Unknown => "time_unknown",
+    };
+    add([Value::Text(remark.into())].into(), State::Count(1));
+}
+
+fn floors(event: &Event, add: &mut dyn FnMut(Row, State)) {
+    let Event::Tweet(tweet) = event else { return };
+    if let Some(minute) = tweet.time.minute() {
+        let (name, newest) = (Value::Text("minutes".into()), u64::from(minute));
+        let row = [name.clone(), Value::UInt(newest)].into();
+        add([name].into(), State::Newest((newest, 0, 0, 0), row));
+    }
+}
+
+fn floor(row: &Row) -> Option<State> {
+    Some(State::Newest((row.get(1)?.as_u64()?, 0, 0, 0), row.clone()))
+}
+
+/// All of them, however old: see `recent`.
+fn by_minute(event: &Event, add: &mut dyn FnMut(Row, State)) {
+    let Event::Tweet(tweet) = event else { return };
+    let Some(minute) = tweet.time.minute() else { return };
+    let minute = Value::Moment(i64::from(minute) * 60_000);
+    for tag in &tweet.hashtags {
+        add([minute.clone(), Value::Text(tag.clone())].into(), State::Count(1));
+    }
 }
 
 fn users(event: &Event, add: &mut dyn FnMut(Row, State)) {
@@ -114,13 +174,17 @@ fn user(row: &Row) -> Option<State> {
 #[cfg(test)]
 mod tests {
     use super::MODELS;
-    use crate::verify::ranked::RANKED;
+    use crate::verify::derived::derived;
+    use crate::verify::recent::TRENDING;
+    use std::collections::BTreeSet;
 
     #[test]
     fn every_table_has_a_model() {
         let names = dataflows::ALL.iter().map(|definition| definition.table.name);
-        let ranked = RANKED.iter().map(|ranked| ranked.table);
-        assert!(names.eq(MODELS.iter().map(|model| model.table).chain(ranked)));
+        let derived = derived().map(|(table, _)| table).chain([TRENDING]);
+        let models = MODELS.iter().map(|model| model.table).chain(derived).collect::<Vec<_>>();
+        assert_eq!(models.len(), dataflows::ALL.len());
+        assert_eq!(names.collect::<BTreeSet<_>>(), models.into_iter().collect());
     }
 
     /// A recount by the code that it is to check would find nothing.
@@ -129,7 +193,8 @@ mod tests {
         let sources = [
             include_str!("model.rs"),
             include_str!("folder.rs"),
-            include_str!("ranked.rs"),
+            include_str!("derived.rs"),
+            include_str!("recent.rs"),
             include_str!("recount.rs"),
             include_str!("topic.rs"),
             include_str!("compare.rs"),

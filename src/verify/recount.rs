@@ -48,7 +48,8 @@ impl<'a> Recount<'a> {
         letters: &'a Places,
         offsets: &[Stored],
     ) -> Self {
-        let models = MODELS.iter().map(|model| (plan.index(model.table), model)).collect();
+        let number = |model: &'static Model| Some((plan.index(model.table)?, model));
+        let models = MODELS.iter().filter_map(number).collect();
         let (last, decoded) = (BTreeMap::new(), Vec::new());
         let anchor = |stored: &Stored| Some((stored.partition, stored.anchor?));
         Recount {
@@ -142,7 +143,7 @@ impl<'a> Recount<'a> {
     pub(super) fn letter(&mut self, partition: u32, offset: u64) -> Result<(), VerifyError> {
         let topic = Value::Text(self.plan.topic.as_str().into());
         let key = [topic, Value::UInt(u64::from(partition)), Value::UInt(offset)];
-        self.add((self.plan.index(crate::dead_letters::TABLE.name), key.into()), State::Present)
+        self.add((self.plan.own.letters(), key.into()), State::Present)
     }
 
     fn add(&mut self, key: Key, state: State) -> Result<(), VerifyError> {
@@ -159,12 +160,12 @@ impl<'a> Recount<'a> {
         starts: &[Range],
         before: &BTreeMap<u32, Last>,
     ) -> Result<Runs, VerifyError> {
-        let table = self.plan.index(overflow::TABLE.name);
+        let table = self.plan.own.dropped();
         for (partition, (range, records)) in std::mem::take(&mut self.dropped) {
             let row = Dropped { records, ..range }.row(&self.plan.topic, partition);
             self.add((table, row[..overflow::TABLE.key].into()), State::Row(row))?;
         }
-        let table = self.plan.index(crate::progress::TABLE.name);
+        let table = self.plan.own.progress();
         for range in starts {
             let last = self.last.get(&range.partition).or(before.get(&range.partition)).copied();
             let next = last.map_or(range.start, |last| last.offset + 1);

@@ -14,9 +14,9 @@ use dataflows::{Restored, Row, Value};
 use mysql_async::prelude::Queryable;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tweetflow::pipeline;
 use tweetflow::sink::mysql::MySqlSink;
 use tweetflow::sink::{Identity, Position, Prefix, Sink, SinkError, TableChanges, Transaction};
+use tweetflow::tables::Tables;
 
 on_both_servers! {
     every_commit_is_one_snapshot_of_rows_and_offsets,
@@ -26,7 +26,7 @@ on_both_servers! {
 }
 
 fn identity() -> Identity {
-    let tables = pipeline::tables();
+    let tables = Tables::every().all();
     Identity {
         job: "test".to_owned(),
         fingerprint: "f=1".to_owned(),
@@ -60,7 +60,7 @@ fn transaction(mut hashtags: Vec<Row>, next_offset: u64) -> Transaction {
     ]);
     let mut tables = vec![TableChanges::default(); identity().tables.len()];
     tables[0].upserts = hashtags;
-    tables[usize::from(pipeline::progress_table())].upserts = vec![offset];
+    tables[usize::from(Tables::every().progress())].upserts = vec![offset];
     Transaction { as_of: 1_700_000_000_000_000, tables }
 }
 

@@ -5,9 +5,9 @@ use crate::common::{Random, Server, Sql};
 use crate::{block_on, hashtag, identity, on_both_servers, snapshot, transaction};
 use dataflows::{Row, Value};
 use std::collections::BTreeSet;
-use tweetflow::pipeline;
 use tweetflow::sink::mysql::MySqlSink;
 use tweetflow::sink::{Sink, TableChanges, Transaction};
+use tweetflow::tables::Tables;
 
 on_both_servers! {
     keys_are_compared_byte_by_byte,
@@ -187,7 +187,7 @@ fn naughty_strings_come_back_byte_by_byte(server: Server) {
     let letters: Vec<_> = (0..).zip(&strings).map(letter).collect();
     let mut tables = vec![TableChanges::default(); identity().tables.len()];
     for (table, rows) in
-        [(0, &tags), (1, &users), (usize::from(pipeline::progress_table()) + 1, &letters)]
+        [(0, &tags), (1, &users), (usize::from(Tables::every().letters()), &letters)]
     {
         tables[table].upserts.clone_from(rows);
     }

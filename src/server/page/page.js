@@ -133,9 +133,10 @@ const panels = {
     const other = table.columns.map((column, index) => ({ name: column.name, index }))
       .filter(({ name, index }) => index > table.value && !name.endsWith("_id"));
     bars(list, rows.map((row) => ({
-      key: row.slice(1, table.value).join("\u0000"),
-      rank: String(row[0]),
-      label: String(row[table.label] ?? ""),
+      // A ranking's key is the rank, what stands there is what the bar is of.
+      key: row.slice(table.label.includes(0) ? 0 : 1, table.value).join("\u0000"),
+      rank: table.label.includes(0) ? "" : String(row[0]),
+      label: table.label.map((index) => row[index] ?? "").join(" + "),
       value: row[table.value],
       more: other.filter(({ index }) => row[index] !== null)
         .map(({ name, index }) => `${shown(row[index])} ${name.replace(/^nb_/, "")}`).join(", "),

@@ -15,7 +15,9 @@
 use super::{COMMIT_TABLE, MySqlSink, first, hexadecimal, lost_or_refused, run, schema};
 use crate::progress;
 use crate::sink::committer::back_off;
+use crate::sink::ddl::Shape;
 use crate::sink::{Identity, Prefix, SinkError, ddl};
+use crate::tables::Tables;
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use std::collections::BTreeMap;
@@ -43,15 +45,23 @@ impl MySqlSink {
         let mut connection = self.connect().await?;
         run(&mut connection, DOING, LOCK_WAIT).await?;
         if meaning(&mut connection, &prefix.replaced(), job).await?.is_some() {
-            drop_all(&mut connection, identity, &prefix.replaced()).await?;
+            drop_all(&mut connection, &prefix.replaced()).await?;
         }
         let twins = meaning(&mut connection, &prefix.twin(), job).await?;
         if twins.is_some_and(|fingerprint| fingerprint != identity.fingerprint) {
             tracing::warn!("twins of a rebuild with other settings are dropped");
-            drop_all(&mut connection, identity, &prefix.twin()).await?;
+            drop_all(&mut connection, &prefix.twin()).await?;
         }
         let commits = prefix.table(COMMIT_TABLE);
-        let counted = if let Some(fingerprint) = meaning(&mut connection, prefix, job).await? {
+        let stored = meaning(&mut connection, prefix, job).await?;
+        // A table that the job did not have is somebody else's if it holds rows.
+        let known = stored.as_deref().map(tables_of).unwrap_or_default();
+        let mut added = ddl::shapes(&Prefix::default(), &identity.tables);
+        added.retain(|shape| known.iter().all(|known| known.name != shape.name));
+        for name in existing(&mut connection, &added, prefix).await? {
+            schema::check_empty(&mut connection, &prefix.table(&name)).await?;
+        }
+        let counted = if let Some(fingerprint) = stored {
             let others =
                 format!("SELECT job FROM `{commits}` WHERE job <> {} LIMIT 1", hexadecimal(job));
             if let Some(other) = first::<String>(&mut connection, DOING, others).await? {
@@ -67,9 +77,6 @@ impl MySqlSink {
             let starts: Vec<(u32, u64)> = starts.map_err(|error| lost_or_refused(DOING, error))?;
             Some(Counted { fingerprint, starts: starts.into_iter().collect() })
         } else {
-            for name in existing(&mut connection, identity, prefix).await? {
-                schema::check_empty(&mut connection, &prefix.table(name)).await?;
-            }
             None
         };
         let _ = connection.disconnect().await;
@@ -136,7 +143,7 @@ impl MySqlSink {
             return Err(SinkError::Gone("the twins have vanished"));
         }
         if meaning(&mut connection, &prefix.replaced(), job).await?.is_some() {
-            drop_all(&mut connection, identity, &prefix.replaced()).await?;
+            drop_all(&mut connection, &prefix.replaced()).await?;
         }
         let _ = connection.disconnect().await;
         Ok(())
@@ -170,42 +177,50 @@ async fn raise(connection: &mut Conn, prefix: &Prefix, job: &str) -> Result<u64,
     Ok(first(connection, DOING, sql).await?.unwrap_or_default())
 }
 
-/// The declared names of the tables that exist under `prefix`.
+/// The names of those tables that exist under `prefix`.
 async fn existing(
     connection: &mut Conn,
-    identity: &Identity,
+    tables: &[Shape],
     prefix: &Prefix,
-) -> Result<Vec<&'static str>, SinkError> {
+) -> Result<Vec<String>, SinkError> {
     let mut existing = Vec::new();
-    let declared = identity.tables.iter().map(|table| table.name);
-    for name in declared.chain([COMMIT_TABLE]) {
+    for Shape { name, .. } in tables {
         if schema::exists(connection, &prefix.table(name)).await? {
-            existing.push(name);
+            existing.push(name.clone());
         }
     }
     Ok(existing)
 }
 
+/// The tables of a job by its fingerprint, which may not be those that it is to have.
+fn tables_of(fingerprint: &str) -> Vec<Shape> {
+    let is_named = |name: &str| fingerprint.contains(&format!(" {name}="));
+    let mut tables = Tables::every().all();
+    tables.retain(|table| is_named(table.name));
+    ddl::shapes(&Prefix::default(), &tables)
+}
+
 async fn rename(connection: &mut Conn, identity: &Identity) -> Result<(), SinkError> {
     let prefix = &identity.prefix;
     let mut renames = Vec::new();
-    let mut add = |names: Vec<&str>, from: &Prefix, to: &Prefix| {
-        let one = |name: &str| format!("`{}` TO `{}`", from.table(name), to.table(name));
-        renames.extend(names.into_iter().map(one));
+    let mut add = |names: Vec<String>, from: &Prefix, to: &Prefix| {
+        let one = |name: &String| format!("`{}` TO `{}`", from.table(name), to.table(name));
+        renames.extend(names.iter().map(one));
     };
-    add(existing(connection, identity, prefix).await?, prefix, &prefix.replaced());
     let twins = ddl::shapes(&Prefix::default(), &identity.tables);
-    add(twins.iter().map(|shape| shape.name.as_str()).collect(), &prefix.twin(), prefix);
+    // Also those that are switched off now, whose rows would grow old.
+    let stored = meaning(connection, prefix, &identity.job).await?;
+    let mut old = stored.as_deref().map(tables_of).unwrap_or_default();
+    let added = twins.iter().filter(|twin| old.iter().all(|old| old.name != twin.name));
+    old.extend(added.cloned().collect::<Vec<_>>());
+    add(existing(connection, &old, prefix).await?, prefix, &prefix.replaced());
+    add(twins.into_iter().map(|shape| shape.name).collect(), &prefix.twin(), prefix);
     run(connection, DOING, format!("RENAME TABLE {}", renames.join(", "))).await
 }
 
 /// Drops the tables under `prefix`, the one that says whose they are last.
-async fn drop_all(
-    connection: &mut Conn,
-    identity: &Identity,
-    prefix: &Prefix,
-) -> Result<(), SinkError> {
-    for shape in ddl::shapes(prefix, &identity.tables) {
+async fn drop_all(connection: &mut Conn, prefix: &Prefix) -> Result<(), SinkError> {
+    for shape in ddl::shapes(prefix, &Tables::every().all()) {
         run(connection, DOING, format!("DROP TABLE IF EXISTS `{}`", shape.name)).await?;
     }
     Ok(())

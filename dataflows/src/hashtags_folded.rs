@@ -1,0 +1,148 @@
+//! `hashtags_folded(hashtag, uses, shown_as)`: hashtags that differ only in how they are written, as
+//! one: `#Rust` and `#rust` add up.
+//!
+//! What falls together is the fold's word ([`crate::Fold`]), a pure text rule that is handed in, so
+//! that this crate knows no Unicode tables. It is applied to the sums of `hashtags` and not to tweets:
+//! once for each hashtag that a batch changes, and to restored rows by the same line of code. Shown is
+//! the most used spelling; of equally used ones the first by bytes.
+//!
+//! State: each spelling with its uses, by folded hashtag; an operator of its own, because `reduce`
+//! would keep the same twice. A sum that changes is a difference here, in any order within an epoch.
+//!
+//! Restore: a function of `hashtags`, which is restored from its rows; its own rows are not read.
+
+use crate::changes::Changes;
+use crate::stash::Stash;
+use crate::table::{Column, Kind, Panel, Restore, Table};
+use crate::{Change, Epoch, Fold, Inputs, RESTORED, Row, Rows, Value};
+use differential_dataflow::hashable::Hashable;
+use serde::{Deserialize, Serialize};
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use timely::dataflow::StreamVec;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::generic::operator::Operator;
+
+/// The declaration.
+pub const TABLE: Table = Table {
+    name: "hashtags_folded",
+    comment: "hashtags that differ only in how they are written, as one",
+    columns: &[
+        Column::new("hashtag", Kind::Text(255), "folded: small letters, one form of each sign"),
+        Column::new("uses", Kind::Unsigned, "uses of all its spellings"),
+        Column::new("shown_as", Kind::Text(255), "the most used spelling; ties by bytes"),
+    ],
+    key: 1,
+    restore: Restore::FromOthers,
+    panel: Panel::None,
+    version: 1,
+};
+
+/// The rows as a function of the hashtags' uses.
+pub fn build<'scope>(inputs: &Inputs<'scope>, _rows: &Rows<'scope>) -> Changes<'scope> {
+    let folded = folded(inputs);
+    let by_hashtag =
+        Exchange::new(|(difference, _): &(Difference, Epoch)| difference.hashtag.hashed());
+    folded.unary_frontier(by_hashtag, TABLE.name, move |_, _| {
+        let (mut spellings, mut stash) = (Spellings::default(), Stash::default());
+        move |(input, frontier), output| {
+            let port = output.output_index();
+            input.for_each(|capability, differences| {
+                for (difference, epoch) in differences.drain(..) {
+                    stash.open(epoch, |epoch| capability.delayed(epoch, port)).push(difference);
+                }
+            });
+            let until = frontier.frontier().first().copied();
+            while let Some((epoch, capability, differences)) = stash.next(until) {
+                let changed = spellings.add(differences);
+                if epoch == RESTORED {
+                    continue;
+                }
+                let mut session = output.session(&capability);
+                for hashtag in changed {
+                    session.give((spellings.change(hashtag), epoch));
+                }
+            }
+        }
+    })
+}
+
+/// How many more or fewer uses a spelling has.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Difference {
+    hashtag: Box<str>,
+    /// `None`: it is the folded form itself, as for most hashtags.
+    spelling: Option<Box<str>>,
+    uses: i64,
+}
+
+/// The differences of the hashtags' sums, folded where they arise.
+fn folded<'scope>(inputs: &Inputs<'scope>) -> StreamVec<'scope, Epoch, (Difference, Epoch)> {
+    let fold: Fold = inputs.fold;
+    inputs.hashtags().sums.clone().inner.unary(Pipeline, "fold", move |_, _| {
+        move |input, output| {
+            input.for_each(|capability, updates| {
+                let mut session = output.session(&capability);
+                // The old sum and the new one mostly stand beside each other.
+                let mut last: Option<(Box<str>, Epoch, i64)> = None;
+                let give = |(tag, epoch, uses): (Box<str>, Epoch, i64)| {
+                    let hashtag = fold(&tag);
+                    let spelling = (hashtag != tag).then_some(tag);
+                    (uses != 0).then_some((Difference { hashtag, spelling, uses }, epoch))
+                };
+                for ((tag, uses), epoch, difference) in updates.drain(..) {
+                    let uses = uses * difference as i64;
+                    match &mut last {
+                        Some(last) if last.0 == tag && last.1 == epoch => last.2 += uses,
+                        _ => {
+                            let passed = last.replace((tag, epoch, uses));
+                            session.give_iterator(passed.and_then(give).into_iter());
+                        }
+                    }
+                }
+                session.give_iterator(last.and_then(give).into_iter());
+            });
+        }
+    })
+}
+
+/// Each spelling and its uses, by folded hashtag.
+#[derive(Default)]
+struct Spellings(HashMap<Box<str>, Vec<(Option<Box<str>>, i64)>>);
+
+impl Spellings {
+    /// Returns the hashtags that may have other rows now, each once.
+    fn add(&mut self, differences: Vec<Difference>) -> Vec<Box<str>> {
+        let mut changed = Vec::with_capacity(differences.len());
+        for Difference { hashtag, spelling, uses } in differences {
+            let held = self.0.entry(hashtag.clone()).or_default();
+            match held.iter_mut().find(|(held, _)| *held == spelling) {
+                Some((_, sum)) => *sum += uses,
+                None => held.push((spelling, uses)),
+            }
+            changed.push(hashtag);
+        }
+        changed.sort_unstable();
+        changed.dedup();
+        changed
+    }
+
+    /// The row that a hashtag has, or that it has none. Spellings without a use are forgotten.
+    fn change(&mut self, hashtag: Box<str>) -> Change {
+        let held = self.0.entry(hashtag.clone()).or_default();
+        held.retain(|(_, uses)| *uses != 0);
+        let rank = |(spelling, uses): &&(Option<Box<str>>, i64)| {
+            let bytes = spelling.clone().unwrap_or_else(|| hashtag.clone());
+            (*uses, Reverse(bytes))
+        };
+        let sum: i64 = held.iter().map(|(_, uses)| uses).sum();
+        let Some((shown, _)) = held.iter().max_by_key(rank) else {
+            self.0.remove(&hashtag);
+            return Change::Delete([Value::Text(hashtag)].into());
+        };
+        let shown = shown.clone().unwrap_or_else(|| hashtag.clone());
+        let sum = u64::try_from(sum).expect("a hashtag is not used less than zero times");
+        let row: Row = [Value::Text(hashtag), Value::UInt(sum), Value::Text(shown)].into();
+        Change::Upsert(row)
+    }
+}
