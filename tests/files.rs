@@ -40,9 +40,13 @@ fn archive(folder: &Path, seed: u64) -> Recount {
     let (mut random, mut expected) = (Random(seed), Recount::default());
     let mut partitions = [const { String::new() }; 3];
     for tweet in 0..RECORDS {
-        let record = record(&mut random, tweet);
-        expected.add(record.as_bytes(), false);
+        let mut record = record(&mut random, tweet);
         let partition = &mut partitions[usize::try_from(random.below(3)).unwrap()];
+        if partition.is_empty() {
+            // What a file begins with says whether it is one of tweets.
+            record = record.replace("no json", "{}");
+        }
+        expected.add(record.as_bytes(), false);
         partition.push_str(&record);
         partition.push_str(if random.below(50) == 0 { "\r\n\n" } else { "\n" });
     }
@@ -266,6 +270,12 @@ fn tables_can_be_switched_off() {
     assert!(code == Some(2) && text.contains("the job has no such table"), "{text}");
 }
 
+/// The file is there before its tables are.
+fn has_tables(path: &Path) -> bool {
+    let look = || rusqlite::Connection::open(path)?.prepare("SELECT 1 FROM users").map(drop);
+    path.exists() && look().is_ok()
+}
+
 /// A file that grows is followed, and read on after a clean stop.
 #[test]
 fn a_folder_is_followed_as_it_grows() {
@@ -287,7 +297,7 @@ fn a_folder_is_followed_as_it_grows() {
             writeln!(file, "{}", &record[5.min(record.len())..]).unwrap();
         }
         let deadline = Instant::now() + Duration::from_secs(20);
-        while !tables.exists() || recount(&tables) != expected {
+        while !has_tables(&tables) || recount(&tables) != expected {
             assert!(Instant::now() < deadline, "round {round} is not counted");
             std::thread::sleep(Duration::from_millis(20));
         }

@@ -3,7 +3,7 @@
 //! Of each tweet its first [`TAGS`] distinct hashtags make pairs, the less one by bytes first: at most
 //! 45. Spellings are different hashtags, as in `hashtags`.
 //!
-//! Off by default: there are many more pairs than hashtags, and each costs memory (about 200 bytes)
+//! Off by default: there are many more pairs than hashtags, and each costs memory (about 150 bytes)
 //! and a row.
 //!
 //! Restore: `uses` of a row is the difference that all its tweets add up to.
