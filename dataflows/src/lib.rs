@@ -20,6 +20,7 @@ pub mod counted;
 pub mod hashtags;
 mod inputs;
 pub mod latest;
+pub mod ledger;
 pub mod shared;
 pub mod table;
 pub mod top;

@@ -1,0 +1,326 @@
+//! The proof of the ledger: random crashes against a plain sequential model that forgets nothing.
+//!
+//! A schedule has a few partitions of posts, duplicates and deletes, and a few runs. Each run reads
+//! on from the offsets that the last one committed, on another number of workers, with floors that
+//! rise as they like, and is cut off somewhere. What it committed is added up and compared with the
+//! model after every epoch. What it catches: an effect that depends on order or worker, a floor that
+//! does not survive, a replay that reads too little or counts; the mutants below prove that it does.
+//!
+//! A run depends on the runs before it only by offsets and floor, and these are known beforehand. So
+//! all runs of all schedules with the same number of workers share one set of threads.
+//!
+//! `LEDGER_SCHEDULES` sets how many schedules, `LEDGER_SEED` the first seed.
+
+use dataflows::Epoch;
+use dataflows::ledger::{Act, Effect, Replay, ledger};
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use timely::dataflow::operators::vec::Input;
+use timely::dataflow::operators::{Inspect, Probe};
+
+/// A content is one letter; what an effect of it adds up to is a table.
+type Content = u8;
+type Table = BTreeMap<Effect<Content>, isize>;
+/// A thing that enters on a worker.
+type Entering<T> = Vec<(usize, T)>;
+
+/// A small generator of its own (`SplitMix64`).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    fn index(&mut self, bound: usize) -> usize {
+        usize::try_from(self.below(bound as u64)).expect("it is an index")
+    }
+}
+
+/// A rule that is broken on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mutant {
+    None,
+    /// A restart reads from one offset too late on.
+    ReplayFromOneLater,
+    /// A restart begins with no floor.
+    FloorNotStored,
+    /// What is read again counts again.
+    ReplayCounted,
+    /// A restart remembers the last epochs instead of the newest ids.
+    ForgottenByEpoch,
+}
+
+/// What the ledger does, spelt out: all acts so far, none forgotten.
+#[derive(Default)]
+struct Model {
+    floor: u64,
+    /// By id: the posts, and whether there was a delete.
+    known: BTreeMap<u64, (Vec<Content>, bool)>,
+    /// Posts below the floor.
+    late: Vec<Content>,
+}
+
+impl Model {
+    fn act(&mut self, id: u64, act: &Act<Content>) {
+        match act {
+            Act::Post(content) if id < self.floor => self.late.push(*content),
+            Act::Post(content) => self.known.entry(id).or_default().0.push(*content),
+            Act::Delete if id < self.floor => (),
+            Act::Delete => self.known.entry(id).or_default().1 = true,
+        }
+    }
+
+    fn table(&self) -> Table {
+        let mut table = Table::new();
+        let mut add = |effect, count| *table.entry(effect).or_default() += count;
+        self.late.iter().for_each(|content| add(Effect::Counts(*content), 1));
+        for (posts, is_deleted) in self.known.values() {
+            let Some(greatest) = posts.iter().max() else { continue };
+            add(if *is_deleted { Effect::Deleted } else { Effect::Counts(*greatest) }, 1);
+            add(Effect::Duplicate, posts.len().cast_signed() - 1);
+        }
+        table.retain(|_, count| *count != 0);
+        table
+    }
+}
+
+/// One run: what enters on which worker, and what the tables must be after each committed epoch.
+struct Run {
+    seed: u64,
+    workers: usize,
+    floor: u64,
+    replay: Entering<(u64, Act<Content>)>,
+    epochs: Vec<Entering<(u64, Act<Content>)>>,
+    floors: Vec<Entering<u64>>,
+    expected: Vec<Table>,
+}
+
+/// The runs of one schedule.
+fn plan(seed: u64, mutant: Mutant) -> Vec<Run> {
+    let mut random = Random(seed);
+    let partitions: Vec<Vec<(u64, Act<Content>)>> = (0..1 + random.below(3))
+        .map(|_| {
+            let acts = (0..random.below(40)).map(|offset| {
+                let id = offset / 2 + random.below(8);
+                let content = u8::try_from(random.below(3)).expect("small");
+                (id, if random.below(4) == 0 { Act::Delete } else { Act::Post(content) })
+            });
+            acts.collect()
+        })
+        .collect();
+    let width = 1 + random.below(3);
+    let mut model = Model::default();
+    // What is committed: by partition where to replay from and where to go on; and by the mutant's
+    // rule where the last epochs began.
+    let mut stored: Vec<(u64, u64)> = vec![(0, 0); partitions.len()];
+    let runs = (0..3).map(|_| {
+        let workers = 1 + random.index(3);
+        let mut replays = vec![Replay::new(width); partitions.len()];
+        let mut next: Vec<u64> = stored.iter().map(|(_, next)| *next).collect();
+        let mut replay = Vec::new();
+        for (partition, (from, next)) in stored.iter().enumerate() {
+            for offset in *from..*next {
+                let (id, act) =
+                    partitions[partition][usize::try_from(offset).expect("small")].clone();
+                replays[partition].note(offset, id);
+                replay.push((random.index(workers), (id, act)));
+            }
+        }
+        shuffle(&mut random, &mut replay);
+        let floor = if mutant == Mutant::FloorNotStored { 0 } else { model.floor };
+        let count = 1 + random.index(6);
+        let committed = random.index(count + 1);
+        let mut run = Run {
+            seed,
+            workers,
+            floor,
+            replay,
+            epochs: Vec::new(),
+            floors: Vec::new(),
+            expected: Vec::new(),
+        };
+        let mut starts = Vec::new();
+        let mut greatest = model.floor;
+        for epoch in 1..=count {
+            starts.push(next.clone());
+            let mut acts = Vec::new();
+            for (partition, next) in next.iter_mut().enumerate() {
+                let end = (*next + random.below(9)).min(partitions[partition].len() as u64);
+                for offset in *next..end {
+                    let (id, act) =
+                        partitions[partition][usize::try_from(offset).expect("small")].clone();
+                    greatest = greatest.max(id);
+                    if epoch <= committed {
+                        replays[partition].note(offset, id);
+                        model.act(id, &act);
+                    }
+                    acts.push((random.index(workers), (id, act)));
+                }
+                *next = end;
+            }
+            shuffle(&mut random, &mut acts);
+            // Some are no news, some pass all ids that were seen.
+            let floors: Entering<u64> = (0..random.below(3))
+                .map(|_| (random.index(workers), (greatest + 2).saturating_sub(random.below(9))))
+                .collect();
+            if epoch <= committed {
+                model.floor = floors.iter().map(|(_, floor)| *floor).fold(model.floor, u64::max);
+                run.expected.push(model.table());
+                stored = next.iter().map(|next| (0, *next)).collect();
+                for (partition, (from, next)) in stored.iter_mut().enumerate() {
+                    *from = replays[partition].from(model.floor, *next);
+                    if mutant == Mutant::ReplayFromOneLater {
+                        *from = (*from + 1).min(*next);
+                    }
+                    if mutant == Mutant::ForgottenByEpoch {
+                        *from = starts[epoch.saturating_sub(2)][partition];
+                    }
+                }
+            }
+            run.epochs.push(acts);
+            run.floors.push(floors);
+        }
+        if mutant == Mutant::ReplayCounted {
+            let again = std::mem::take(&mut run.replay);
+            run.epochs[0].extend(again);
+        }
+        run
+    });
+    runs.collect()
+}
+
+fn shuffle<T>(random: &mut Random, all: &mut [T]) {
+    for last in (1..all.len()).rev() {
+        all.swap(last, random.index(last + 1));
+    }
+}
+
+/// What left the ledger in each run, by epoch.
+type Outputs = BTreeMap<usize, Vec<(Effect<Content>, Epoch, isize)>>;
+
+/// All runs that have this number of workers.
+fn execute(runs: &Arc<Vec<Run>>, workers: usize) -> Outputs {
+    let outputs = Arc::new(Mutex::new(Outputs::new()));
+    let (sink, runs) = (Arc::clone(&outputs), Arc::clone(runs));
+    let config = match workers {
+        1 => timely::Config::thread(),
+        _ => timely::Config::process(workers),
+    };
+    let guards = timely::execute(config, move |worker| {
+        for (number, run) in runs.iter().enumerate().filter(|(_, run)| run.workers == workers) {
+            let effects = execute_one(worker, run);
+            sink.lock().expect("no panic").entry(number).or_default().extend(effects);
+        }
+    });
+    for result in guards.expect("timely starts").join() {
+        result.expect("no worker panics");
+    }
+    Arc::try_unwrap(outputs).expect("workers are gone").into_inner().expect("no panic")
+}
+
+/// One worker's part of one run.
+fn execute_one(
+    worker: &mut timely::worker::Worker,
+    run: &Run,
+) -> Vec<(Effect<Content>, Epoch, isize)> {
+    let index = worker.index();
+    let effects = Rc::new(std::cell::RefCell::new(Vec::new()));
+    let seen = Rc::clone(&effects);
+    let (mut acts, mut floors, probe) = worker.dataflow::<Epoch, _, _>(|scope| {
+        let (acts_in, acts) = scope.new_input();
+        let (floors_in, floors) = scope.new_input();
+        let counted = ledger(acts, floors, Rc::new(Cell::default()));
+        let (probe, _) =
+            counted.inner.inspect(move |effect| seen.borrow_mut().push(effect.clone())).probe();
+        (acts_in, floors_in, probe)
+    });
+    for (_, (id, act)) in run.replay.iter().filter(|(at, _)| *at == index) {
+        acts.send((*id, act.clone(), 0));
+    }
+    if index == 0 {
+        floors.send((run.floor, 0));
+    }
+    for (epoch, (entering, raised)) in (1..).zip(run.epochs.iter().zip(&run.floors)) {
+        acts.advance_to(epoch);
+        floors.advance_to(epoch);
+        for (_, (id, act)) in entering.iter().filter(|(at, _)| *at == index) {
+            acts.send((*id, act.clone(), epoch));
+        }
+        for (_, floor) in raised.iter().filter(|(at, _)| *at == index) {
+            floors.send((*floor, epoch));
+        }
+        if epoch % 2 == 0 {
+            worker.step();
+        }
+    }
+    drop((acts, floors));
+    while !probe.done() {
+        worker.step_or_park(None);
+    }
+    effects.take()
+}
+
+/// Runs schedules; the first difference.
+fn check(seeds: std::ops::Range<u64>, mutant: Mutant) -> Result<(), String> {
+    let runs: Arc<Vec<Run>> = Arc::new(seeds.flat_map(|seed| plan(seed, mutant)).collect());
+    let mut outputs: Outputs = (1..=3).flat_map(|workers| execute(&runs, workers)).collect();
+    let mut table = Table::new();
+    for (number, run) in runs.iter().enumerate() {
+        if number == 0 || runs[number - 1].seed != run.seed {
+            table.clear();
+        }
+        let mut effects = outputs.remove(&number).unwrap_or_default();
+        effects.sort_by_key(|(_, epoch, _)| *epoch);
+        let mut effects = effects.into_iter().peekable();
+        for (epoch, expected) in (1..).zip(&run.expected) {
+            while let Some((effect, _, difference)) = effects.next_if(|(_, at, _)| *at <= epoch) {
+                *table.entry(effect).or_default() += difference;
+            }
+            table.retain(|_, count| *count != 0);
+            if table != *expected {
+                let Run { seed, workers, .. } = run;
+                return Err(format!(
+                    "seed {seed}, run {number}, epoch {epoch}, {workers} workers: {table:?} is not \
+                     {expected:?}"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+#[test]
+fn what_counts_equals_the_model_at_every_epoch_across_crashes() {
+    let first = number("LEDGER_SEED").unwrap_or(0);
+    let schedules = number("LEDGER_SCHEDULES").unwrap_or(10_000);
+    for batch in (first..first + schedules).step_by(1_000) {
+        let seeds = batch..(first + schedules).min(batch + 1_000);
+        if let Err(difference) = check(seeds, Mutant::None) {
+            panic!("{difference}");
+        }
+    }
+}
+
+#[test]
+fn each_mutant_is_found_within_a_hundred_schedules() {
+    use Mutant::{FloorNotStored, ForgottenByEpoch, ReplayCounted, ReplayFromOneLater};
+    for mutant in [ReplayFromOneLater, FloorNotStored, ReplayCounted, ForgottenByEpoch] {
+        let difference = check(0..100, mutant).expect_err(&format!("{mutant:?} goes unseen"));
+        println!("{mutant:?}: {difference}");
+    }
+}
