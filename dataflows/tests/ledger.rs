@@ -13,12 +13,14 @@
 
 use dataflows::Epoch;
 use dataflows::ledger::{Act, Effect, Replay, ledger};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
+use timely::dataflow::ProbeHandle;
 use timely::dataflow::operators::vec::Input;
 use timely::dataflow::operators::{Inspect, Probe};
+use timely::worker::Worker;
 
 /// A content is one letter; what an effect of it adds up to is a table.
 type Content = u8;
@@ -96,6 +98,7 @@ impl Model {
 }
 
 /// One run: what enters on which worker, and what the tables must be after each committed epoch.
+#[derive(Default)]
 struct Run {
     seed: u64,
     workers: usize,
@@ -106,104 +109,132 @@ struct Run {
     expected: Vec<Table>,
 }
 
+/// One schedule while it is made.
+struct Schedule {
+    random: Random,
+    mutant: Mutant,
+    partitions: Vec<Vec<(u64, Act<Content>)>>,
+    model: Model,
+    /// By partition the offset to read again from, and the one to go on from.
+    stored: Vec<(u64, u64)>,
+    /// Offsets that a chunk spans.
+    width: u64,
+}
+
 /// The runs of one schedule.
 fn plan(seed: u64, mutant: Mutant) -> Vec<Run> {
     let mut random = Random(seed);
-    let partitions: Vec<Vec<(u64, Act<Content>)>> = (0..1 + random.below(3))
-        .map(|_| {
-            let acts = (0..random.below(40)).map(|offset| {
-                let id = offset / 2 + random.below(8);
-                let content = u8::try_from(random.below(3)).expect("small");
-                (id, if random.below(4) == 0 { Act::Delete } else { Act::Post(content) })
-            });
-            acts.collect()
-        })
-        .collect();
+    let partitions: Vec<_> = (0..1 + random.below(3)).map(|_| partition(&mut random)).collect();
+    let stored = vec![(0, 0); partitions.len()];
     let width = 1 + random.below(3);
-    let mut model = Model::default();
-    // What is committed: by partition where to replay from and where to go on; and by the mutant's
-    // rule where the last epochs began.
-    let mut stored: Vec<(u64, u64)> = vec![(0, 0); partitions.len()];
-    let runs = (0..3).map(|_| {
-        let workers = 1 + random.index(3);
-        let mut replays = vec![Replay::new(width); partitions.len()];
-        let mut next: Vec<u64> = stored.iter().map(|(_, next)| *next).collect();
-        let mut replay = Vec::new();
-        for (partition, (from, next)) in stored.iter().enumerate() {
-            for offset in *from..*next {
-                let (id, act) =
-                    partitions[partition][usize::try_from(offset).expect("small")].clone();
-                replays[partition].note(offset, id);
-                replay.push((random.index(workers), (id, act)));
-            }
-        }
-        shuffle(&mut random, &mut replay);
-        let floor = if mutant == Mutant::FloorNotStored { 0 } else { model.floor };
-        let count = 1 + random.index(6);
-        let committed = random.index(count + 1);
-        let mut run = Run {
-            seed,
-            workers,
-            floor,
-            replay,
-            epochs: Vec::new(),
-            floors: Vec::new(),
-            expected: Vec::new(),
-        };
-        let mut starts = Vec::new();
-        let mut greatest = model.floor;
-        for epoch in 1..=count {
-            starts.push(next.clone());
-            let mut acts = Vec::new();
-            for (partition, next) in next.iter_mut().enumerate() {
-                let end = (*next + random.below(9)).min(partitions[partition].len() as u64);
-                for offset in *next..end {
-                    let (id, act) =
-                        partitions[partition][usize::try_from(offset).expect("small")].clone();
-                    greatest = greatest.max(id);
-                    if epoch <= committed {
-                        replays[partition].note(offset, id);
-                        model.act(id, &act);
-                    }
-                    acts.push((random.index(workers), (id, act)));
-                }
-                *next = end;
-            }
-            shuffle(&mut random, &mut acts);
-            // Some are no news, some pass all ids that were seen.
-            let floors: Entering<u64> = (0..random.below(3))
-                .map(|_| (random.index(workers), (greatest + 2).saturating_sub(random.below(9))))
-                .collect();
-            if epoch <= committed {
-                model.floor = floors.iter().map(|(_, floor)| *floor).fold(model.floor, u64::max);
-                run.expected.push(model.table());
-                stored = next.iter().map(|next| (0, *next)).collect();
-                for (partition, (from, next)) in stored.iter_mut().enumerate() {
-                    *from = replays[partition].from(model.floor, *next);
-                    if mutant == Mutant::ReplayFromOneLater {
-                        *from = (*from + 1).min(*next);
-                    }
-                    if mutant == Mutant::ForgottenByEpoch {
-                        *from = starts[epoch.saturating_sub(2)][partition];
-                    }
-                }
-            }
-            run.epochs.push(acts);
-            run.floors.push(floors);
-        }
-        if mutant == Mutant::ReplayCounted {
-            let again = std::mem::take(&mut run.replay);
-            run.epochs[0].extend(again);
-        }
-        run
-    });
-    runs.collect()
+    let model = Model::default();
+    let mut schedule = Schedule { random, mutant, partitions, model, stored, width };
+    (0..3).map(|_| Run { seed, ..schedule.run() }).collect()
 }
 
-fn shuffle<T>(random: &mut Random, all: &mut [T]) {
-    for last in (1..all.len()).rev() {
-        all.swap(last, random.index(last + 1));
+/// Acts whose ids rise, more or less.
+fn partition(random: &mut Random) -> Vec<(u64, Act<Content>)> {
+    let acts = (0..random.below(40)).map(|offset| {
+        let id = offset / 2 + random.below(8);
+        let content = u8::try_from(random.below(3)).expect("small");
+        (id, if random.below(4) == 0 { Act::Delete } else { Act::Post(content) })
+    });
+    acts.collect()
+}
+
+impl Schedule {
+    /// The next run: it reads on from what is stored, and stores what it commits.
+    fn run(&mut self) -> Run {
+        let mut chunks = vec![Replay::new(self.width); self.partitions.len()];
+        let workers = 1 + self.random.index(3);
+        let floor = if self.mutant == Mutant::FloorNotStored { 0 } else { self.model.floor };
+        let replay = self.replay(workers, &mut chunks);
+        let mut run = Run { workers, floor, replay, ..Run::default() };
+        let count = 1 + self.random.index(6);
+        let committed = self.random.index(count + 1);
+        let mut next: Vec<u64> = self.stored.iter().map(|(_, next)| *next).collect();
+        let mut before_last = next.clone();
+        for epoch in 0..count {
+            let start = next.clone();
+            let read = self.read(&mut next);
+            // Some are no news, some pass all ids that were seen.
+            let newest = read.iter().map(|(_, _, (id, _))| *id).fold(self.model.floor, u64::max);
+            let floors: Entering<u64> = (0..self.random.below(3))
+                .map(|_| {
+                    let floor = (newest + 2).saturating_sub(self.random.below(9));
+                    (self.random.index(workers), floor)
+                })
+                .collect();
+            if epoch < committed {
+                for (partition, offset, (id, act)) in &read {
+                    chunks[*partition].note(*offset, *id);
+                    self.model.act(*id, act);
+                }
+                let raised = floors.iter().map(|(_, floor)| *floor);
+                self.model.floor = raised.fold(self.model.floor, u64::max);
+                run.expected.push(self.model.table());
+                self.commit(&next, &mut chunks, &before_last);
+            }
+            before_last = start;
+            run.epochs.push(self.entering(workers, read));
+            run.floors.push(floors);
+        }
+        if self.mutant == Mutant::ReplayCounted {
+            run.epochs[0].append(&mut run.replay);
+        }
+        run
     }
+
+    /// Reads a few records of each partition: partition, offset and act.
+    fn read(&mut self, next: &mut [u64]) -> Vec<(usize, u64, (u64, Act<Content>))> {
+        let mut read = Vec::new();
+        for (partition, next) in next.iter_mut().enumerate() {
+            let acts = self.partitions[partition].iter().skip(small(*next));
+            let acts = acts.take(self.random.index(9)).cloned();
+            read.extend((*next..).zip(acts).map(|(offset, act)| (partition, offset, act)));
+            *next += read.iter().filter(|(at, ..)| *at == partition).count() as u64;
+        }
+        read
+    }
+
+    /// What was committed and must be remembered.
+    fn replay(&mut self, workers: usize, chunks: &mut [Replay]) -> Entering<(u64, Act<Content>)> {
+        let mut read = Vec::new();
+        for (partition, (from, next)) in self.stored.iter().enumerate() {
+            let acts = &self.partitions[partition][small(*from)..small(*next)];
+            for (offset, (id, act)) in (*from..).zip(acts) {
+                chunks[partition].note(offset, *id);
+                read.push((partition, offset, (*id, act.clone())));
+            }
+        }
+        self.entering(workers, read)
+    }
+
+    /// In any order, on any worker.
+    fn entering<T>(&mut self, workers: usize, read: Vec<(usize, u64, T)>) -> Entering<T> {
+        let mut entering: Vec<_> =
+            read.into_iter().map(|(.., act)| (self.random.index(workers), act)).collect();
+        for last in (1..entering.len()).rev() {
+            entering.swap(last, self.random.index(last + 1));
+        }
+        entering
+    }
+
+    fn commit(&mut self, next: &[u64], chunks: &mut [Replay], before_last: &[u64]) {
+        for (partition, next) in next.iter().enumerate() {
+            let from = chunks[partition].from(self.model.floor, *next);
+            let from = match self.mutant {
+                Mutant::ReplayFromOneLater => (from + 1).min(*next),
+                Mutant::ForgottenByEpoch => before_last[partition],
+                _ => from,
+            };
+            self.stored[partition] = (from, *next);
+        }
+    }
+}
+
+fn small(offset: u64) -> usize {
+    usize::try_from(offset).expect("it is small")
 }
 
 /// What left the ledger in each run, by epoch.
@@ -218,9 +249,17 @@ fn execute(runs: &Arc<Vec<Run>>, workers: usize) -> Outputs {
         _ => timely::Config::process(workers),
     };
     let guards = timely::execute(config, move |worker| {
-        for (number, run) in runs.iter().enumerate().filter(|(_, run)| run.workers == workers) {
-            let effects = execute_one(worker, run);
-            sink.lock().expect("no panic").entry(number).or_default().extend(effects);
+        let mine: Vec<_> = (0..).zip(&*runs).filter(|(_, run)| run.workers == workers).collect();
+        // Many at once: threads that wait for each other are what takes time here.
+        for mine in mine.chunks(64) {
+            let begun: Vec<_> = mine.iter().map(|(_, run)| begin(worker, run)).collect();
+            for ((number, _), (probe, effects)) in mine.iter().zip(begun) {
+                while !probe.done() {
+                    worker.step_or_park(None);
+                }
+                let mut outputs = sink.lock().expect("no panic");
+                outputs.entry(*number).or_default().extend(effects.take());
+            }
         }
     });
     for result in guards.expect("timely starts").join() {
@@ -229,13 +268,13 @@ fn execute(runs: &Arc<Vec<Run>>, workers: usize) -> Outputs {
     Arc::try_unwrap(outputs).expect("workers are gone").into_inner().expect("no panic")
 }
 
-/// One worker's part of one run.
-fn execute_one(
-    worker: &mut timely::worker::Worker,
-    run: &Run,
-) -> Vec<(Effect<Content>, Epoch, isize)> {
+/// Where the effects of a run arrive.
+type Arriving = Rc<RefCell<Vec<(Effect<Content>, Epoch, isize)>>>;
+
+/// Feeds one worker's part of one run; it is complete when the probe is.
+fn begin(worker: &mut Worker, run: &Run) -> (ProbeHandle<Epoch>, Arriving) {
     let index = worker.index();
-    let effects = Rc::new(std::cell::RefCell::new(Vec::new()));
+    let effects = Arriving::default();
     let seen = Rc::clone(&effects);
     let (mut acts, mut floors, probe) = worker.dataflow::<Epoch, _, _>(|scope| {
         let (acts_in, acts) = scope.new_input();
@@ -264,11 +303,7 @@ fn execute_one(
             worker.step();
         }
     }
-    drop((acts, floors));
-    while !probe.done() {
-        worker.step_or_park(None);
-    }
-    effects.take()
+    (probe, effects)
 }
 
 /// Runs schedules; the first difference.
