@@ -96,6 +96,13 @@ pub enum Event {
     Tweet(Tweet),
     /// A user as a page lists it beside its tweets.
     User(Version, User),
+    /// A tweet was deleted. It may come before the tweet.
+    Delete {
+        /// Which.
+        tweet_id: u64,
+        /// How that was said: a notice, or a tombstone under the tweet's id.
+        kind: Kind,
+    },
     /// Whatever else was understood.
     Other(Kind),
 }
@@ -106,7 +113,7 @@ impl Event {
         match self {
             Event::Tweet(_) => Kind::Tweet,
             Event::User(..) => Kind::User,
-            Event::Other(kind) => *kind,
+            Event::Delete { kind, .. } | Event::Other(kind) => *kind,
         }
     }
 }
