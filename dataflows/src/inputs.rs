@@ -2,6 +2,7 @@
 //!
 //! A sum is built when the first table asks for it, and once.
 
+use crate::posts::{Ledger, Posts};
 use crate::{ALL, Events, Restored, Rows, Shared, Table, hashtags, users};
 use std::cell::OnceCell;
 
@@ -9,6 +10,8 @@ use std::cell::OnceCell;
 pub struct Inputs<'scope> {
     /// What was read.
     pub events: Events<'scope>,
+    /// What of it counts.
+    pub posts: Posts<'scope>,
     rows: Shared<'scope, Restored>,
     hashtags: OnceCell<hashtags::Uses<'scope>>,
     users: OnceCell<users::Newest<'scope>>,
@@ -16,8 +19,13 @@ pub struct Inputs<'scope> {
 
 impl<'scope> Inputs<'scope> {
     /// Nothing is built yet.
-    pub fn new(events: Events<'scope>, rows: Shared<'scope, Restored>) -> Self {
-        Inputs { events, rows, hashtags: OnceCell::new(), users: OnceCell::new() }
+    pub fn new(
+        events: Events<'scope>,
+        rows: Shared<'scope, Restored>,
+        ledger: Option<Ledger<'scope>>,
+    ) -> Self {
+        let posts = Posts::new(&events, ledger);
+        Inputs { events, posts, rows, hashtags: OnceCell::new(), users: OnceCell::new() }
     }
 
     /// The restored rows of a table of [`ALL`].

@@ -30,7 +30,6 @@ use serde::{Deserialize, Serialize};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::operator::Operator;
@@ -71,27 +70,29 @@ pub struct Figures {
     pub late_deletes: u64,
 }
 
-/// Acts by tweet id, each with its epoch.
-pub type Acts<'scope, C> = StreamVec<'scope, Epoch, (u64, Act<C>, Epoch)>;
+/// Acts by tweet id; they come and never go.
+pub type Acts<'scope, C> = VecCollection<'scope, Epoch, (u64, Act<C>), isize>;
 
-/// Floors; of several the greatest holds. Whichever workers they enter on, all see them.
-pub type Floors<'scope> = StreamVec<'scope, Epoch, (u64, Epoch)>;
+/// Floors; the greatest holds. Whichever workers they enter on, all see them.
+pub type Floors<'scope> = VecCollection<'scope, Epoch, u64, isize>;
 
-/// What counts, as a function of acts and floors. `figures` is kept up to date.
+/// What each tweet adds up to, as a function of acts and floors. `figures` is kept up to date.
 pub fn ledger<'scope, C: ExchangeData>(
     acts: Acts<'scope, C>,
     floors: Floors<'scope>,
     figures: Rc<Cell<Figures>>,
-) -> VecCollection<'scope, Epoch, Effect<C>, isize> {
-    let by_id = Exchange::new(|(id, ..): &(u64, Act<C>, Epoch)| spread(*id));
-    let effects = acts.binary_frontier(floors.broadcast(), by_id, Pipeline, "ledger", |_, _| {
+) -> VecCollection<'scope, Epoch, (u64, Effect<C>), isize> {
+    let by_id = Exchange::new(|((id, _), ..): &((u64, Act<C>), Epoch, isize)| spread(*id));
+    let (acts, floors) = (acts.inner, floors.inner.broadcast());
+    let effects = acts.binary_frontier(floors, by_id, Pipeline, "ledger", |_, _| {
         let mut memory = Memory::default();
         let mut acts = BTreeMap::<Epoch, (Capability<Epoch>, Vec<(u64, Act<C>)>)>::new();
         let mut floors = BTreeMap::<Epoch, u64>::new();
         move |(acts_in, acts_frontier), (floors_in, floors_frontier), output| {
             let port = output.output_index();
             acts_in.for_each(|capability, batch| {
-                for (id, act, epoch) in batch.drain(..) {
+                for ((id, act), epoch, difference) in batch.drain(..) {
+                    debug_assert_eq!(difference, 1, "what was read stays read");
                     if epoch == RESTORED {
                         memory.act(id, act, |_, _| ());
                     } else {
@@ -101,7 +102,7 @@ pub fn ledger<'scope, C: ExchangeData>(
                 }
             });
             floors_in.for_each(|_, batch| {
-                for (floor, epoch) in batch.drain(..) {
+                for (floor, epoch, _) in batch.drain(..) {
                     let held = floors.entry(epoch).or_default();
                     *held = floor.max(*held);
                 }
@@ -114,7 +115,7 @@ pub fn ledger<'scope, C: ExchangeData>(
                 let mut session = output.session(&capability);
                 for (id, act) in batch {
                     memory.act(id, act, |effect, difference| {
-                        session.give((effect, epoch, difference));
+                        session.give(((id, effect), epoch, difference));
                     });
                 }
             }

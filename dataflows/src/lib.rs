@@ -1,11 +1,11 @@
 //! The tables of tweetflow as pure functions of the tweets.
 //!
 //! ```text
-//! events ──► shared ──► hashtags ──► changes ─┬──► (table, change) of every epoch
-//! rows   ──► shared        └► top ──► changes ─┤
-//!                       users    ──► changes ─┤
-//!                          └► top ──► changes ─┤
-//!                       totals   ──► changes ─┘
+//! events ──► shared ──► posts ──► hashtags ──► changes ─┬──► (table, change) of every epoch
+//! rows   ──► shared       │          └► top ──► changes ─┤
+//!               │         └─────► totals   ──► changes ─┤
+//!               └───────────────► users    ──► changes ─┤
+//!                                    └► top ──► changes ─┘
 //! ```
 //!
 //! Each table is one file: a declaration (`TABLE`) and a function (`build`) from the collection of
@@ -21,6 +21,7 @@ pub mod hashtags;
 mod inputs;
 pub mod latest;
 pub mod ledger;
+pub mod posts;
 pub mod shared;
 pub mod table;
 pub mod top;
@@ -33,6 +34,7 @@ pub mod value;
 
 pub use changes::Changes;
 pub use inputs::Inputs;
+pub use posts::Ledger;
 pub use shared::{Events, Rows, Shared};
 pub use table::Table;
 pub use tweet::Event;
@@ -79,13 +81,15 @@ pub const ALL: &[Definition] = &[
 /// One change of one table at one epoch.
 pub type TableChange = (u8, Change, Epoch);
 
-/// The changes of all tables of [`ALL`], numbered by their place in it.
+/// The changes of all tables of [`ALL`], numbered by their place in it. Without a ledger each tweet
+/// counts as often as it was read, and deletes are only counted.
 pub fn build<'scope>(
     events: &Events<'scope>,
     rows: &Shared<'scope, Restored>,
+    ledger: Option<Ledger<'scope>>,
 ) -> StreamVec<'scope, Epoch, TableChange> {
     let scope = events.scope();
-    let inputs = Inputs::new(events.clone(), rows.clone());
+    let inputs = Inputs::new(events.clone(), rows.clone(), ledger);
     let tables = (0_u8..).zip(ALL).map(|(index, definition)| {
         let changes = (definition.build)(&inputs, &Rows::new(rows, index));
         numbered(index, changes)

@@ -2,13 +2,16 @@
 //! out, users that pages list beside their tweets, and the stream's other messages.
 //!
 //! Every record adds at least one here, or is a dead letter: nothing is unaccounted for. A page of
-//! the second API adds one for each of its tweets and users.
+//! the second API adds one for each of its tweets and users. With a ledger the tweets that were read
+//! are told apart: those that count, those that were deleted, and what stood in the topic again.
 //!
 //! Restore: a row's number is the difference that its records add up to.
 
 use crate::changes::{Changes, changes};
+use crate::ledger::Effect;
+use crate::posts::Posts;
 use crate::table::{Column, Kind, Panel, Restore, Table};
-use crate::{Inputs, Rows, Value};
+use crate::{Epoch, Inputs, Rows, Value, tweet};
 use differential_dataflow::operators::CountTotal;
 
 /// The declaration.
@@ -27,16 +30,27 @@ pub const TABLE: Table = Table {
 
 /// The rows as a function of the events.
 pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'scope> {
-    let read = inputs.events.extract("kinds of records", |batch, read| {
-        // All updates of a batch fall on a handful of keys: add up before anything is sent.
+    let is_kept = matches!(inputs.posts, Posts::Kept(_));
+    let mut read = inputs.events.extract("kinds of records", move |batch, read| {
         for (event, epoch, difference) in batch {
-            let (name, difference) = (event.kind().name(), *difference as i64);
-            match read.iter_mut().find(|(key, time, _)| *key == name && time == epoch) {
-                Some((.., sum)) => *sum += difference,
-                None => read.push((name, *epoch, difference)),
+            let kind = event.kind();
+            if kind != tweet::Kind::Tweet || !is_kept {
+                add(read, kind.name(), *epoch, *difference);
             }
         }
     });
+    if let Posts::Kept(effects) = &inputs.posts {
+        read = read.concat(effects.extract("kinds of posts", |batch, read| {
+            for ((_, effect), epoch, difference) in batch {
+                let name = match effect {
+                    Effect::Counts(_) => tweet::Kind::Tweet.name(),
+                    Effect::Deleted => "deleted",
+                    Effect::Duplicate => "duplicates",
+                };
+                add(read, name, *epoch, *difference);
+            }
+        }));
+    }
     let restored = rows.restore(|row| match &row[..] {
         [Value::Text(name), Value::UInt(records)] => {
             Some((String::from(&**name), i64::try_from(*records).ok()?))
@@ -48,4 +62,13 @@ pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'s
         let records = u64::try_from(*records).expect("no kind is read less than zero times");
         [Value::Text(name.as_str().into()), Value::UInt(records)].into()
     })
+}
+
+/// All updates of a batch fall on a handful of keys: they are added up before anything is sent.
+fn add(read: &mut Vec<(&'static str, Epoch, i64)>, name: &'static str, at: Epoch, count: isize) {
+    let count = count as i64;
+    match read.iter_mut().find(|(key, time, _)| *key == name && *time == at) {
+        Some((.., sum)) => *sum += count,
+        None => read.push((name, at, count)),
+    }
 }

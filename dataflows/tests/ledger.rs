@@ -13,12 +13,12 @@
 
 use dataflows::Epoch;
 use dataflows::ledger::{Act, Effect, Replay, ledger};
+use differential_dataflow::input::Input;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use timely::dataflow::ProbeHandle;
-use timely::dataflow::operators::vec::Input;
 use timely::dataflow::operators::{Inspect, Probe};
 use timely::worker::Worker;
 
@@ -277,29 +277,34 @@ fn begin(worker: &mut Worker, run: &Run) -> (ProbeHandle<Epoch>, Arriving) {
     let effects = Arriving::default();
     let seen = Rc::clone(&effects);
     let (mut acts, mut floors, probe) = worker.dataflow::<Epoch, _, _>(|scope| {
-        let (acts_in, acts) = scope.new_input();
-        let (floors_in, floors) = scope.new_input();
+        let (acts_in, acts) = scope.new_collection();
+        let (floors_in, floors) = scope.new_collection();
         let counted = ledger(acts, floors, Rc::new(Cell::default()));
-        let (probe, _) =
-            counted.inner.inspect(move |effect| seen.borrow_mut().push(effect.clone())).probe();
+        let (probe, _) = counted
+            .map(|(_, effect)| effect)
+            .inner
+            .inspect(move |effect| seen.borrow_mut().push(effect.clone()))
+            .probe();
         (acts_in, floors_in, probe)
     });
     for (_, (id, act)) in run.replay.iter().filter(|(at, _)| *at == index) {
-        acts.send((*id, act.clone(), 0));
+        acts.insert((*id, act.clone()));
     }
     if index == 0 {
-        floors.send((run.floor, 0));
+        floors.insert(run.floor);
     }
     for (epoch, (entering, raised)) in (1..).zip(run.epochs.iter().zip(&run.floors)) {
         acts.advance_to(epoch);
         floors.advance_to(epoch);
         for (_, (id, act)) in entering.iter().filter(|(at, _)| *at == index) {
-            acts.send((*id, act.clone(), epoch));
+            acts.insert((*id, act.clone()));
         }
         for (_, floor) in raised.iter().filter(|(at, _)| *at == index) {
-            floors.send((*floor, epoch));
+            floors.insert(*floor);
         }
         if epoch % 2 == 0 {
+            acts.flush();
+            floors.flush();
             worker.step();
         }
     }

@@ -7,13 +7,18 @@
 //! than what it was made from. What it cannot catch: anything about databases; see the program's
 //! `tests/crash.rs`.
 //!
+//! Every other schedule has a ledger, without a floor and with all events read again at a restart: how
+//! the ledger forgets and crashes is proved in `tests/ledger.rs`.
+//!
 //! The seed is printed; `ORACLE_SEED` runs one seed, `ORACLE_SCHEDULES` sets how many.
 
 use dataflows::latest::Version;
+use dataflows::posts::Ledger;
 use dataflows::tweet::{Kind, Tweet, User};
 use dataflows::{Change, Epoch, Event, Restored, Row, Shared, TableChange, Value};
 use differential_dataflow::input::Input;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use timely::dataflow::operators::{Inspect, Probe};
 
@@ -45,7 +50,12 @@ impl Random {
 const TAGS: &[&str] =
     &["Rust", "rust", "Café", "Cafe\u{301}", "ひらがな", "ヒラガナ", "ABC", "ＡＢＣ", "🍣", "🍺"];
 
-fn event(random: &mut Random, offset: u64) -> Event {
+/// `ids`: how many tweets there are.
+fn event(random: &mut Random, offset: u64, ids: u64) -> Event {
+    if random.below(10) == 0 {
+        let kind = *random.pick(&[Kind::Delete, Kind::Tombstone]);
+        return Event::Delete { tweet_id: random.below(ids), kind };
+    }
     if random.below(10) == 0 {
         return Event::Other(*random.pick(&[Kind::Delete, Kind::Filtered, Kind::Limit]));
     }
@@ -53,7 +63,7 @@ fn event(random: &mut Random, offset: u64) -> Event {
     // Few tweet ids and record times: two statements about a user often differ only in the
     // partition, the offset or the values, as in a topic that holds a tweet twice.
     let version = Version {
-        tweet_id: random.below(4),
+        tweet_id: random.below(ids),
         record_ms: random.below(2),
         partition: u32::try_from(random.below(3)).expect("small"),
         offset,
@@ -78,7 +88,53 @@ mod model {
 
     type Model = fn(&[Event]) -> Vec<Row>;
 
-    pub(super) fn tables(events: &[Event]) -> Tables {
+    /// With a ledger, some tables are what they are without one for fewer events, and the totals
+    /// tell how many are fewer.
+    pub(super) fn tables(events: &[Event], has_ledger: bool) -> Tables {
+        let mut tables = plain(events);
+        if has_ledger {
+            let (counted, deleted, duplicates) = kept(events);
+            let fewer = plain(&counted);
+            for (table, rows) in fewer.into_iter().enumerate() {
+                if !dataflows::ALL[table].table.name.contains("users") {
+                    tables[table] = rows;
+                }
+            }
+            let at = dataflows::ALL.iter().position(|it| it.table.name == "totals");
+            for (name, count) in [("deleted", deleted), ("duplicates", duplicates)] {
+                let row: Row = [Value::Text(name.into()), Value::UInt(count)].into();
+                if count > 0 {
+                    tables[at.expect("it is listed")].insert(row[..1].to_vec(), row);
+                }
+            }
+        }
+        tables
+    }
+
+    /// The events that count, and how many tweets are deleted or there again.
+    fn kept(events: &[Event]) -> (Vec<Event>, u64, u64) {
+        let mut posts = BTreeMap::<u64, Vec<&Tweet>>::new();
+        for tweet in tweets(events) {
+            posts.entry(tweet.version.tweet_id).or_default().push(tweet);
+        }
+        let is_tweet = |event: &&Event| matches!(event, Event::Tweet(_));
+        let mut counted: Vec<_> = events.iter().filter(|event| !is_tweet(event)).cloned().collect();
+        let (mut deleted, mut duplicates) = (0, 0);
+        for (id, posts) in posts {
+            duplicates += posts.len() as u64 - 1;
+            let is_this =
+                |event: &Event| matches!(event, Event::Delete { tweet_id, .. } if *tweet_id == id);
+            if events.iter().any(is_this) {
+                deleted += 1;
+                continue;
+            }
+            let greatest = posts.into_iter().max_by_key(|tweet| &tweet.hashtags);
+            counted.extend(greatest.cloned().map(Event::Tweet));
+        }
+        (counted, deleted, duplicates)
+    }
+
+    fn plain(events: &[Event]) -> Tables {
         // In the order of `dataflows::ALL`; a table without a model fails the test.
         let models: BTreeMap<&str, Model> = BTreeMap::from([
             ("hashtags", hashtags as Model),
@@ -99,7 +155,7 @@ mod model {
     fn tweets(events: &[Event]) -> impl Iterator<Item = &Tweet> {
         events.iter().filter_map(|event| match event {
             Event::Tweet(tweet) => Some(tweet),
-            Event::User(..) | Event::Other(_) => None,
+            Event::User(..) | Event::Delete { .. } | Event::Other(_) => None,
         })
     }
 
@@ -147,7 +203,7 @@ mod model {
         let statements = events.iter().filter_map(|event| match event {
             Event::Tweet(tweet) => Some((tweet.version, tweet.user.as_ref()?)),
             Event::User(version, user) => Some((*version, user)),
-            Event::Other(_) => None,
+            Event::Delete { .. } | Event::Other(_) => None,
         });
         for statement in statements {
             let held = newest.entry(statement.1.id).or_insert(statement);
@@ -174,8 +230,14 @@ mod model {
 /// What each worker is fed: events by epoch.
 type Feed = Vec<Vec<(Epoch, Event)>>;
 
-/// Runs the tables on `feed.len()` workers from `rows` on; returns all changes.
-fn run(feed: Feed, rows: &Tables, epochs: Epoch) -> Vec<TableChange> {
+/// Runs the tables on `feed.len()` workers from `rows` on; returns all changes. `before`: with a
+/// ledger, what was counted before.
+fn run(
+    feed: Feed,
+    rows: &Tables,
+    epochs: Epoch,
+    before: Option<Arc<Vec<Event>>>,
+) -> Vec<TableChange> {
     let workers = feed.len();
     let changes = Arc::new(Mutex::new(Vec::new()));
     let (sink, feed, rows) = (Arc::clone(&changes), Arc::new(feed), rows.clone());
@@ -183,15 +245,21 @@ fn run(feed: Feed, rows: &Tables, epochs: Epoch) -> Vec<TableChange> {
         if workers == 1 { timely::Config::thread() } else { timely::Config::process(workers) };
     let guards = timely::execute(config, move |worker| {
         let (index, sink) = (worker.index(), Arc::clone(&sink));
-        let (mut events, mut restored, probe) = worker.dataflow::<Epoch, _, _>(|scope| {
-            let (events_in, events) = scope.new_collection::<Event, isize>();
-            let (restored_in, restored) = scope.new_collection::<Restored, isize>();
-            let tables = dataflows::build(&Shared::new(events), &Shared::new(restored));
-            let (probe, _) = tables
-                .inspect(move |change| sink.lock().expect("no panic").push(change.clone()))
-                .probe();
-            (events_in, restored_in, probe)
-        });
+        let (mut events, mut restored, mut replayed, floors, probe) = worker
+            .dataflow::<Epoch, _, _>(|scope| {
+                let (events_in, events) = scope.new_collection::<Event, isize>();
+                let (restored_in, restored) = scope.new_collection::<Restored, isize>();
+                let (replayed_in, replayed) = scope.new_collection::<Event, isize>();
+                let (floors_in, floors) = scope.new_collection::<u64, isize>();
+                let replayed = Shared::new(replayed);
+                let ledger = Ledger { replayed, floors, figures: Rc::default() };
+                let ledger = before.is_some().then_some(ledger);
+                let tables = dataflows::build(&Shared::new(events), &Shared::new(restored), ledger);
+                let (probe, _) = tables
+                    .inspect(move |change| sink.lock().expect("no panic").push(change.clone()))
+                    .probe();
+                (events_in, restored_in, replayed_in, floors_in, probe)
+            });
         if index == 0 {
             for (table, rows) in (0_u8..).zip(&rows) {
                 for row in rows.values() {
@@ -199,6 +267,10 @@ fn run(feed: Feed, rows: &Tables, epochs: Epoch) -> Vec<TableChange> {
                 }
             }
         }
+        for event in before.iter().flat_map(|before| before.iter().skip(index).step_by(workers)) {
+            replayed.insert(event.clone());
+        }
+        drop((replayed, floors));
         for epoch in 1..=epochs {
             for input in [&mut events as &mut dyn Advance, &mut restored] {
                 input.to(epoch);
@@ -259,6 +331,8 @@ fn schedule(seed: u64) {
     let mut tables: Tables = dataflows::ALL.iter().map(|_| BTreeMap::new()).collect();
     let mut all = Vec::new();
     let mut offset = 0;
+    let has_ledger = seed % 2 == 1;
+    let ids = if has_ledger { 60 } else { 4 };
     for run_number in 0..3 {
         let workers = 1 + random.below(4);
         let epochs = 1 + random.below(8);
@@ -267,13 +341,14 @@ fn schedule(seed: u64) {
         for _ in 0..random.below(60) {
             let epoch = 1 + random.below(epochs);
             // One record may hold several events.
-            let event = event(&mut random, offset);
+            let event = event(&mut random, offset, ids);
             offset += random.below(2);
             let worker = usize::try_from(random.below(workers)).expect("small");
             feed[worker].push((epoch, event.clone()));
             by_epoch.entry(epoch).or_default().push(event);
         }
-        let changes = run(feed, &tables, epochs);
+        let before = has_ledger.then(|| Arc::new(all.clone()));
+        let changes = run(feed, &tables, epochs, before);
         let at_restore = changes.iter().find(|(.., epoch)| *epoch == dataflows::RESTORED);
         assert_eq!(at_restore, None, "run {run_number} of seed {seed}: a restart writes a row");
         for epoch in 1..=epochs {
@@ -282,7 +357,7 @@ fn schedule(seed: u64) {
             apply(&mut tables, &mut of_epoch.collect::<Vec<_>>());
             assert_eq!(
                 tables,
-                model::tables(&all),
+                model::tables(&all, has_ledger),
                 "run {run_number}, epoch {epoch} of seed {seed} with {workers} workers"
             );
         }
