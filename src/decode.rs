@@ -85,7 +85,7 @@ pub fn decode(
     let before = events.len();
     let result = match payload {
         None => {
-            events.push(delete::event(Kind::Tombstone, delete::of_key(key)));
+            events.push(delete::event(Kind::Tombstone, version, delete::of_key(key)));
             Ok(())
         }
         Some(bytes) => value(bytes, version, settings, events),
@@ -108,13 +108,13 @@ fn value(
     match message.form() {
         v1::Form::Tweet => events.push(v1::tweet(&message, bytes, version, settings)?),
         v1::Form::Notice(Kind::Delete) => {
-            events.push(delete::event(Kind::Delete, delete::of_notice(bytes)));
+            events.push(delete::event(Kind::Delete, version, delete::of_notice(bytes)));
         }
         v1::Form::Notice(kind) => events.push(Event::Other(kind)),
         v1::Form::Page => {
             v2::page(json::parse(bytes)?, version, settings, events)?;
             if let Some(event @ Event::Other(Kind::Delete)) = events.last_mut() {
-                *event = delete::event(Kind::Delete, delete::of_notice(bytes));
+                *event = delete::event(Kind::Delete, version, delete::of_notice(bytes));
             }
         }
         v1::Form::Flat => v2::flat(json::parse(bytes)?, version, settings, events)?,

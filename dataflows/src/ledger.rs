@@ -18,10 +18,12 @@
 //! counted before, in any order. They make the memory what it was, and nothing leaves: it stands in
 //! the rows. Their order does not matter, so they are not held back until the epoch is complete.
 //!
-//! It does not know where the floor comes from, nor what a content is for.
+//! It does not know where the floor comes from ([`Policy`] does), nor what a content is for.
 
+mod floor;
 mod replay;
 
+pub use floor::{Policy, is_ahead, written_ms};
 pub use replay::Replay;
 
 use crate::{Epoch, RESTORED};
@@ -41,6 +43,9 @@ use timely::progress::frontier::MutableAntichain;
 pub enum Act<C> {
     /// It was posted.
     Post(C),
+    /// It was posted, and its id says nothing about its age: it counts and is not remembered, as if
+    /// it were below the floor.
+    Ageless(C),
     /// It was deleted.
     Delete,
 }
@@ -94,7 +99,7 @@ pub fn ledger<'scope, C: ExchangeData>(
                 for ((id, act), epoch, difference) in batch.drain(..) {
                     debug_assert_eq!(difference, 1, "what was read stays read");
                     if epoch == RESTORED {
-                        memory.act(id, act, |_, _| ());
+                        memory.recall(id, act);
                     } else {
                         let open = || (capability.delayed(&epoch, port), Vec::new());
                         acts.entry(epoch).or_insert_with(open).1.push((id, act));
@@ -169,19 +174,20 @@ impl<C> Default for Memory<C> {
 }
 
 impl<C: Clone + Ord> Memory<C> {
-    fn act(&mut self, id: u64, act: Act<C>, emit: impl FnMut(Effect<C>, isize)) {
+    fn act(&mut self, id: u64, act: Act<C>, mut emit: impl FnMut(Effect<C>, isize)) {
         match act {
-            Act::Post(content) => self.post(id, content, emit),
-            Act::Delete => self.delete(id, emit),
+            Act::Post(content) if id >= self.floor => self.post(id, content, emit),
+            Act::Post(content) | Act::Ageless(content) => {
+                self.late_posts += 1;
+                emit(Effect::Counts(content), 1);
+            }
+            Act::Delete if id >= self.floor => self.delete(id, emit),
+            Act::Delete => self.late_deletes += 1,
         }
     }
 
     fn post(&mut self, id: u64, content: C, mut emit: impl FnMut(Effect<C>, isize)) {
         use std::collections::btree_map::Entry;
-        if id < self.floor {
-            self.late_posts += 1;
-            return emit(Effect::Counts(content), 1);
-        }
         match self.entries.entry(id) {
             Entry::Vacant(entry) => {
                 emit(Effect::Counts(content.clone()), 1);
@@ -204,10 +210,6 @@ impl<C: Clone + Ord> Memory<C> {
     }
 
     fn delete(&mut self, id: u64, mut emit: impl FnMut(Effect<C>, isize)) {
-        if id < self.floor {
-            self.late_deletes += 1;
-            return;
-        }
         let state = self.entries.entry(id).or_insert(State::Deleted { was_posted: false });
         if matches!(state, State::Posted(_)) {
             let deleted = State::Deleted { was_posted: true };
@@ -215,6 +217,15 @@ impl<C: Clone + Ord> Memory<C> {
                 emit(Effect::Counts(content), -1);
             }
             emit(Effect::Deleted, 1);
+        }
+    }
+
+    /// An act that stands in the rows already.
+    fn recall(&mut self, id: u64, act: Act<C>) {
+        match act {
+            Act::Post(content) => self.post(id, content, |_, _| ()),
+            Act::Ageless(_) => (),
+            Act::Delete => self.delete(id, |_, _| ()),
         }
     }
 

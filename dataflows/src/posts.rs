@@ -5,7 +5,8 @@
 //! as come. Tables of the newest statement (`users`) do not look here: what a tweet said of its
 //! author stays true when the tweet is deleted.
 
-use crate::ledger::{Act, Acts, Effect, Figures, Floors, ledger};
+use crate::ledger::{Act, Acts, Effect, Figures, Floors, is_ahead, ledger};
+use crate::tweet::Tweet;
 use crate::{Epoch, Event, Events, Shared};
 use differential_dataflow::VecCollection;
 use differential_dataflow::difference::Semigroup;
@@ -116,14 +117,19 @@ impl<'scope> Posts<'scope> {
 fn acts<'scope>(events: &Events<'scope>) -> Acts<'scope, Content> {
     events.extract("acts on tweets", |batch, acts| {
         acts.extend(batch.iter().filter_map(|(event, epoch, difference)| {
-            let act = match event {
-                Event::Tweet(tweet) => {
-                    (tweet.version.tweet_id, Act::Post(content(&tweet.hashtags)))
+            let (version, act) = match event {
+                Event::Tweet(Tweet { version, hashtags, .. }) => {
+                    let content = content(hashtags);
+                    let is_ahead = is_ahead(version.tweet_id, version.record_ms);
+                    (version, if is_ahead { Act::Ageless(content) } else { Act::Post(content) })
                 }
-                Event::Delete { tweet_id, .. } => (*tweet_id, Act::Delete),
+                Event::Delete { version, .. } if is_ahead(version.tweet_id, version.record_ms) => {
+                    return None;
+                }
+                Event::Delete { version, .. } => (version, Act::Delete),
                 Event::User(..) | Event::Other(_) => return None,
             };
-            Some((act, *epoch, *difference))
+            Some(((version.tweet_id, act), *epoch, *difference))
         }));
     })
 }

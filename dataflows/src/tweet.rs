@@ -98,8 +98,8 @@ pub enum Event {
     User(Version, User),
     /// A tweet was deleted. It may come before the tweet.
     Delete {
-        /// Which.
-        tweet_id: u64,
+        /// Which, and the place of the record that says so.
+        version: Version,
         /// How that was said: a notice, or a tombstone under the tweet's id.
         kind: Kind,
     },

@@ -77,6 +77,7 @@ impl Model {
     fn act(&mut self, id: u64, act: &Act<Content>) {
         match act {
             Act::Post(content) if id < self.floor => self.late.push(*content),
+            Act::Ageless(content) => self.late.push(*content),
             Act::Post(content) => self.known.entry(id).or_default().0.push(*content),
             Act::Delete if id < self.floor => (),
             Act::Delete => self.known.entry(id).or_default().1 = true,
@@ -137,7 +138,12 @@ fn partition(random: &mut Random) -> Vec<(u64, Act<Content>)> {
     let acts = (0..random.below(40)).map(|offset| {
         let id = offset / 2 + random.below(8);
         let content = u8::try_from(random.below(3)).expect("small");
-        (id, if random.below(4) == 0 { Act::Delete } else { Act::Post(content) })
+        let act = match random.below(20) {
+            0..5 => Act::Delete,
+            5 => Act::Ageless(content),
+            _ => Act::Post(content),
+        };
+        (id, act)
     });
     acts.collect()
 }

@@ -54,7 +54,8 @@ const TAGS: &[&str] =
 fn event(random: &mut Random, offset: u64, ids: u64) -> Event {
     if random.below(10) == 0 {
         let kind = *random.pick(&[Kind::Delete, Kind::Tombstone]);
-        return Event::Delete { tweet_id: random.below(ids), kind };
+        let version = Version { tweet_id: random.below(ids), offset, ..Version::default() };
+        return Event::Delete { version, kind };
     }
     if random.below(10) == 0 {
         return Event::Other(*random.pick(&[Kind::Delete, Kind::Filtered, Kind::Limit]));
@@ -64,7 +65,8 @@ fn event(random: &mut Random, offset: u64, ids: u64) -> Event {
     // partition, the offset or the values, as in a topic that holds a tweet twice.
     let version = Version {
         tweet_id: random.below(ids),
-        record_ms: random.below(2),
+        // After whatever the ids say: an id that is ahead of its record would not be remembered.
+        record_ms: 2_000_000_000_000 + random.below(2),
         partition: u32::try_from(random.below(3)).expect("small"),
         offset,
     };
@@ -122,8 +124,7 @@ mod model {
         let (mut deleted, mut duplicates) = (0, 0);
         for (id, posts) in posts {
             duplicates += posts.len() as u64 - 1;
-            let is_this =
-                |event: &Event| matches!(event, Event::Delete { tweet_id, .. } if *tweet_id == id);
+            let is_this = |event: &Event| matches!(event, Event::Delete { version, .. } if version.tweet_id == id);
             if events.iter().any(is_this) {
                 deleted += 1;
                 continue;

@@ -15,6 +15,7 @@
 use super::json::{self, Id, Object, Text};
 use super::v1;
 use dataflows::Event;
+use dataflows::latest::Version;
 use dataflows::tweet::Kind;
 
 #[derive(serde::Deserialize)]
@@ -58,8 +59,9 @@ struct Tweet<'a> {
 }
 
 /// A delete of this tweet; without one, only a message of that kind.
-pub(super) fn event(kind: Kind, tweet_id: Option<u64>) -> Event {
-    tweet_id.map_or(Event::Other(kind), |tweet_id| Event::Delete { tweet_id, kind })
+pub(super) fn event(kind: Kind, version: Version, tweet_id: Option<u64>) -> Event {
+    let delete = |tweet_id| Event::Delete { version: Version { tweet_id, ..version }, kind };
+    tweet_id.map_or(Event::Other(kind), delete)
 }
 
 /// The tweet that a delete notice is about.

@@ -41,8 +41,9 @@ fn golden_with(json: &str, settings: Settings) -> String {
                 assert_eq!(Version { tweet_id: 0, ..version }, PLACE);
                 write!(lines, "user {} as of {}", shown(&user), version.tweet_id).unwrap();
             }
-            Event::Delete { tweet_id, kind } => {
-                write!(lines, "{} {tweet_id}", kind.name()).unwrap();
+            Event::Delete { version, kind } => {
+                assert_eq!(Version { tweet_id: 0, ..version }, PLACE);
+                write!(lines, "{} {}", kind.name(), version.tweet_id).unwrap();
             }
             Event::Other(kind) => lines.push_str(kind.name()),
         }
@@ -226,7 +227,8 @@ fn a_delete_says_which_tweet() {
         (r#"{"data":{"tweet_delete":{"tweet":{"id":"1"}}}}"#, 1),
     ] {
         let events = decoded(json).map_err(|fault| fault.to_string());
-        assert_eq!(events, Ok(vec![Event::Delete { tweet_id, kind: Kind::Delete }]), "{json}");
+        let version = Version { tweet_id, ..PLACE };
+        assert_eq!(events, Ok(vec![Event::Delete { version, kind: Kind::Delete }]), "{json}");
     }
     // Which one is not said: counted as before, and nothing is deleted.
     for json in [
@@ -244,7 +246,8 @@ fn a_delete_says_which_tweet() {
         assert!(decode(key.map(str::as_bytes), None, PLACE, LOCATED, &mut events).is_ok());
         events
     };
-    let deleted = Event::Delete { tweet_id: 20, kind: Kind::Tombstone };
+    let version = Version { tweet_id: 20, ..PLACE };
+    let deleted = Event::Delete { version, kind: Kind::Tombstone };
     assert_eq!(tombstone(Some("20")), [deleted]);
     for key in [None, Some(""), Some("twenty"), Some("-20")] {
         assert_eq!(tombstone(key), [Event::Other(Kind::Tombstone)]);

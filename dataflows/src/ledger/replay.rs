@@ -5,7 +5,8 @@
 //! floor. So whatever is left out below [`Replay::from`] is below the floor; what is read again
 //! needlessly is forgotten again.
 //!
-//! Invariant: the offset never falls, as the floor does not.
+//! Invariant: the offset never falls, as the floor does not. An id that is ahead of its record
+//! ([`super::is_ahead`]) must be kept from here: it would hold the offset for ever.
 
 use std::collections::VecDeque;
 
