@@ -23,6 +23,8 @@ pub struct RunConfig {
     pub from: String,
     /// What decides about a record beside its bytes.
     pub decode: decode::Settings,
+    /// What the operator said about the tables.
+    pub tables: dataflows::Settings,
     /// At least so long from one epoch to the next.
     pub epoch: Duration,
     /// How commits are spaced.
@@ -48,6 +50,7 @@ impl RunConfig {
             table_prefix: Prefix::default(),
             from: "earliest".to_owned(),
             decode: decode::Settings::default(),
+            tables: dataflows::Settings::default(),
             epoch: Duration::from_millis(5),
             pace: Pace { interval: Duration::ZERO, heartbeat: Duration::from_secs(10) },
             credit: Credit { records: 200_000, bytes: 1 << 30 },
@@ -66,11 +69,13 @@ impl RunConfig {
     pub fn fingerprint(&self, tables: &[dataflows::Table]) -> String {
         use std::fmt::Write;
         let mut text = format!(
-            "decoder={}{}require_location={} names={}",
+            "decoder={}{}require_location={} names={} minutes_span={} trend_minutes={}",
             decode::VERSION,
             self.place(),
             self.decode.require_location,
-            self.decode.names
+            self.decode.names,
+            self.tables.minutes_span,
+            self.tables.trend_minutes
         );
         for table in tables {
             let definition = xxhash_rust::xxh3::xxh3_64(table.definition().as_bytes());

@@ -15,6 +15,7 @@ mod compare;
 mod folder;
 mod model;
 mod ranked;
+mod recent;
 mod recount;
 mod runs;
 mod topic;
@@ -169,12 +170,13 @@ impl Plan {
             settings.tables.is_empty() || settings.tables.iter().any(|name| name == table)
         };
         let is_meant = |table: &Table| {
-            let mut rankings = RANKED.iter().filter(|ranked| ranked.of == table.name);
-            match RANKED.iter().find(|ranked| ranked.table == table.name) {
-                // A sample of the rows has no ranking.
-                Some(ranked) => is_named(ranked.table) && settings.sample >= 100.0,
-                None => is_named(table.name) || rankings.any(|ranked| is_named(ranked.table)),
-            }
+            let rankings = RANKED.iter().map(|ranked| (ranked.table, ranked.of));
+            let is_needed = |(by, of): (&str, &str)| of == table.name && is_named(by);
+            // A sample of the rows has no ranking.
+            let is_ranking = RANKED.iter().any(|ranked| ranked.table == table.name)
+                || recent::TRENDING == table.name;
+            is_named(table.name) && (!is_ranking || settings.sample >= 100.0)
+                || rankings.chain(recent::NEEDS.iter().copied()).any(is_needed)
         };
         let looks = tables.iter().map(|table| (is_meant(table), is_large(table))).collect();
         let (sample, memory) = (settings.sample, settings.memory);
@@ -286,7 +288,8 @@ impl Check<'_> {
             }
             writeln!(out, "{}", compare::line(&plan.tables[usize::from(table)], key, &wrong))
         };
-        let recount = ranked::with_rankings(plan, recount.into_sorted());
+        let recount = recent::with_recent(plan, self.config.tables, recount.into_sorted());
+        let recount = ranked::with_rankings(plan, recount);
         compare::compare(stored.into_sorted(), recount, &mut each, &mut differ)
             .map_err(VerifyError::Temporary)?;
         Ok(summary)

@@ -9,6 +9,7 @@ mod common;
 
 use common::{MemoryTopic, Partitions, Random, Recount};
 use dataflows::Value;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -45,6 +46,7 @@ fn config(workers: u64, credit: u64) -> RunConfig {
     config.workers = usize::try_from(workers).unwrap();
     config.credit = Credit { records: credit, bytes: u64::MAX };
     config.epoch = Duration::from_millis(1);
+    config.tables = dataflows::Settings { minutes_span: 20, trend_minutes: 5 };
     config
 }
 
@@ -80,12 +82,23 @@ fn assert_exact(store: &Store, partitions: &Partitions, about: &str) -> u64 {
     let stored = store.lock();
     let mut expected = Recount::default();
     let mut counted = 0;
+    // A record's time is the minute of its offset.
+    let mut newest = 0;
+    let mut by_minute = BTreeMap::<(i64, String), u64>::new();
     for row in table(&stored, "kafka_offsets") {
         let number = |column: usize| usize::try_from(row[column].as_u64().unwrap()).unwrap();
         let (partition, next) = (number(1), number(3));
         counted += next as u64;
-        partitions[partition][..next].iter().for_each(|payload| expected.add(payload, false));
+        for (minute, payload) in (1..).zip(&partitions[partition][..next]) {
+            expected.add(payload, false);
+            let mut one = Recount::default();
+            one.add(payload, false);
+            newest = newest.max(if one.totals.contains_key("tweets") { minute } else { 0 });
+            let uses = one.hashtags.into_iter();
+            uses.for_each(|(tag, uses)| *by_minute.entry((minute, tag)).or_default() += uses);
+        }
     }
+    by_minute.retain(|(minute, _), _| newest - minute <= 20);
     let text = |value: &Value| value.as_text().unwrap().to_owned();
     let pairs = |name| {
         let rows = table(&stored, name).map(|row| (text(&row[0]), row[1].as_u64().unwrap()));
@@ -100,6 +113,11 @@ fn assert_exact(store: &Store, partitions: &Partitions, about: &str) -> u64 {
         dead: table(&stored, "dead_letters").count() as u64,
     };
     assert_eq!(found, expected, "{about}");
+    let found = table(&stored, "hashtags_by_minute").map(|row| {
+        let Value::Moment(ms) = row[0] else { panic!("{row:?}") };
+        ((ms / 60_000, text(&row[1])), row[2].as_u64().unwrap())
+    });
+    assert_eq!(found.collect::<BTreeMap<_, _>>(), by_minute, "{about}");
     counted
 }
 

@@ -40,7 +40,8 @@ fn read_on(database: &str, stop: Arc<AtomicBool>) -> std::thread::JoinHandle<u64
         let mut looks = 0;
         while !stop.load(Ordering::Relaxed) {
             let seen = "SELECT (SELECT COUNT(*) FROM users), \
-                (SELECT CAST(COALESCE(SUM(records), 0) AS UNSIGNED) FROM totals)";
+                (SELECT CAST(COALESCE(SUM(records), 0) AS UNSIGNED) FROM totals \
+                WHERE name IN ('tweets', 'filtered'))";
             let (users, records) = sql.rows::<(u64, u64)>(seen)[0];
             assert!(users > 0 && records == 3_000, "{users} users, {records} records");
             looks += 1;

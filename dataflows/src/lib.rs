@@ -3,7 +3,10 @@
 //! ```text
 //! events ──► shared ──► posts ──► hashtags ──► changes ─┬──► (table, change) of every epoch
 //! rows   ──► shared       │          └► top ──► changes ─┤
-//!               │         └─────► totals   ──► changes ─┤
+//!               │         ├─────► totals   ──► changes ─┤
+//!               │         └─────► by minute ─► changes ─┤
+//!               │            ┌──►    └► within ─► top ──┤
+//!               ├───────► floors   ──► changes ─────────┤
 //!               └───────────────► users    ──► changes ─┤
 //!                                    └► top ──► changes ─┘
 //! ```
@@ -17,24 +20,30 @@
 
 pub mod changes;
 pub mod counted;
+pub mod floors;
 pub mod hashtags;
+pub mod hashtags_by_minute;
 mod inputs;
 pub mod latest;
 pub mod ledger;
 pub mod posts;
+pub mod settings;
 pub mod shared;
 pub mod table;
 pub mod top;
 pub mod top_hashtags;
 pub mod top_users;
 pub mod totals;
+pub mod trending;
 pub mod tweet;
 pub mod users;
 pub mod value;
+pub mod within;
 
 pub use changes::Changes;
 pub use inputs::Inputs;
 pub use posts::Ledger;
+pub use settings::Settings;
 pub use shared::{Events, Rows, Shared};
 pub use table::Table;
 pub use tweet::Event;
@@ -74,8 +83,11 @@ pub const ALL: &[Definition] = &[
     Definition { table: hashtags::TABLE, build: hashtags::build },
     Definition { table: users::TABLE, build: users::build },
     Definition { table: totals::TABLE, build: totals::build },
+    Definition { table: floors::TABLE, build: floors::build },
+    Definition { table: hashtags_by_minute::TABLE, build: hashtags_by_minute::build },
     Definition { table: top_hashtags::TABLE, build: top_hashtags::build },
     Definition { table: top_users::TABLE, build: top_users::build },
+    Definition { table: trending::TABLE, build: trending::build },
 ];
 
 /// One change of one table at one epoch.
@@ -86,10 +98,11 @@ pub type TableChange = (u8, Change, Epoch);
 pub fn build<'scope>(
     events: &Events<'scope>,
     rows: &Shared<'scope, Restored>,
+    settings: Settings,
     ledger: Option<Ledger<'scope>>,
 ) -> StreamVec<'scope, Epoch, TableChange> {
     let scope = events.scope();
-    let inputs = Inputs::new(events.clone(), rows.clone(), ledger);
+    let inputs = Inputs::new(events.clone(), rows.clone(), settings, ledger);
     let tables = (0_u8..).zip(ALL).map(|(index, definition)| {
         let changes = (definition.build)(&inputs, &Rows::new(rows, index));
         numbered(index, changes)

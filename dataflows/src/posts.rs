@@ -5,11 +5,13 @@
 //! as come. Tables of the newest statement (`users`) do not look here: what a tweet said of its
 //! author stays true when the tweet is deleted.
 
+use crate::latest::Version;
 use crate::ledger::{Act, Acts, Effect, Figures, Floors, is_ahead, ledger};
-use crate::tweet::Tweet;
+use crate::tweet::{Time, Tweet};
 use crate::{Epoch, Event, Events, Shared};
 use differential_dataflow::VecCollection;
 use differential_dataflow::difference::Semigroup;
+use serde::{Deserialize, Serialize};
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -28,6 +30,8 @@ pub struct Ledger<'scope> {
 pub struct Post<'a> {
     /// The tweet's id.
     pub tweet_id: u64,
+    /// When it was written.
+    pub time: Time,
     tags: Tags<'a>,
 }
 
@@ -48,15 +52,22 @@ impl<'a> Post<'a> {
     }
 }
 
-/// What the ledger keeps of a tweet: its hashtags as one text, for that is small.
-pub type Content = Box<str>;
+/// What the ledger keeps of a tweet.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Content {
+    /// Its hashtags as one text, for that is small.
+    tags: Box<str>,
+    time: Time,
+}
 
 /// No hashtag holds a control character; and texts that are made with it are in the order of the
 /// lists that they were made of.
 const BETWEEN: char = '\n';
 
-fn content(hashtags: &[Box<str>]) -> Content {
-    hashtags.join("\n").into()
+impl Content {
+    fn of(tweet: &Tweet) -> Self {
+        Content { tags: tweet.hashtags.join("\n").into(), time: tweet.time }
+    }
 }
 
 /// The posts of a dataflow.
@@ -97,7 +108,8 @@ impl<'scope> Posts<'scope> {
                 for (event, epoch, difference) in batch {
                     if let Event::Tweet(tweet) = event {
                         let tags = Tags::Read(&tweet.hashtags);
-                        let post = Post { tweet_id: tweet.version.tweet_id, tags };
+                        let Tweet { version: Version { tweet_id, .. }, time, .. } = *tweet;
+                        let post = Post { tweet_id, time, tags };
                         logic(post, (*epoch, *difference), taken);
                     }
                 }
@@ -105,7 +117,8 @@ impl<'scope> Posts<'scope> {
             Posts::Kept(effects) => effects.extract(name, move |batch, taken| {
                 for ((tweet_id, effect), epoch, difference) in batch {
                     if let Effect::Counts(content) = effect {
-                        let post = Post { tweet_id: *tweet_id, tags: Tags::Kept(content) };
+                        let (tweet_id, time) = (*tweet_id, content.time);
+                        let post = Post { tweet_id, time, tags: Tags::Kept(&content.tags) };
                         logic(post, (*epoch, *difference), taken);
                     }
                 }
@@ -118,8 +131,8 @@ fn acts<'scope>(events: &Events<'scope>) -> Acts<'scope, Content> {
     events.extract("acts on tweets", |batch, acts| {
         acts.extend(batch.iter().filter_map(|(event, epoch, difference)| {
             let (version, act) = match event {
-                Event::Tweet(Tweet { version, hashtags, .. }) => {
-                    let content = content(hashtags);
+                Event::Tweet(tweet) => {
+                    let (version, content) = (&tweet.version, Content::of(tweet));
                     let is_ahead = is_ahead(version.tweet_id, version.record_ms);
                     (version, if is_ahead { Act::Ageless(content) } else { Act::Post(content) })
                 }
@@ -136,16 +149,20 @@ fn acts<'scope>(events: &Events<'scope>) -> Acts<'scope, Content> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Post, Tags, content};
+    use super::{Content, Post, Tags, Time, Tweet};
+    use crate::latest::Version;
 
     #[test]
     fn a_content_is_its_hashtags() {
         let lists: [&[&str]; 6] = [&[], &["a"], &["a", "a"], &["a", "b"], &["ab"], &["b"]];
         let lists = lists.map(|tags| tags.iter().map(|tag| Box::from(*tag)).collect::<Vec<_>>());
-        let contents = lists.each_ref().map(|tags| content(tags));
+        let (version, time, user) = (Version::default(), Time::Own(7), None);
+        let contents = lists.each_ref().map(|tags| {
+            Content::of(&Tweet { version, time, hashtags: tags.clone(), user: user.clone() })
+        });
         assert!(contents.is_sorted(), "{contents:?}");
         for (tags, content) in lists.iter().zip(&contents) {
-            let post = Post { tweet_id: 1, tags: Tags::Kept(content) };
+            let post = Post { tweet_id: 1, time: content.time, tags: Tags::Kept(&content.tags) };
             assert!(post.hashtags().eq(tags.iter().map(|tag| &**tag)), "{content:?}");
         }
     }

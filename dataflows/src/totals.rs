@@ -1,6 +1,7 @@
 //! `totals(name, records)`: what was read, by kind: tweets that count, tweets that the filter left
 //! out, users that pages list beside their tweets, and the stream's other messages.
 //!
+//! A tweet that was read and whose time is not its own adds one to `time_from_record` or `time_unknown` as well.
 //! Every record adds at least one here, or is a dead letter: nothing is unaccounted for. A page of
 //! the second API adds one for each of its tweets and users. With a ledger the tweets that were read
 //! are told apart: those that count, those that were deleted, and what stood in the topic again.
@@ -33,8 +34,9 @@ pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'s
     let is_kept = matches!(inputs.posts, Posts::Kept(_));
     let mut read = inputs.events.extract("kinds of records", move |batch, read| {
         for (event, epoch, difference) in batch {
-            let kind = event.kind();
-            if kind != tweet::Kind::Tweet || !is_kept {
+            // With a ledger, that of a tweet is what the ledger makes of it.
+            let kind = Some(event.kind()).filter(|kind| *kind != tweet::Kind::Tweet || !is_kept);
+            for kind in kind.into_iter().chain(event.remark()) {
                 add(read, kind.name(), *epoch, *difference);
             }
         }

@@ -14,11 +14,34 @@ use serde::{Deserialize, Serialize};
 pub struct Tweet {
     /// Which of two statements about the same user is the newer one; holds the tweet's id.
     pub version: Version,
+    /// When it was written.
+    pub time: Time,
     /// Its own hashtags as written, repeated where they are repeated; never those of a quoted or
     /// retweeted tweet.
     pub hashtags: Vec<Box<str>>,
     /// Its author as of this tweet, where the tweet itself says so.
     pub user: Option<User>,
+}
+
+/// When a tweet was written, in minutes since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Time {
+    /// As it says.
+    Own(u32),
+    /// It does not say so, or cannot be believed: the time of its record.
+    Record(u32),
+    /// Nothing says so.
+    Unknown,
+}
+
+impl Time {
+    /// The minute, where there is one.
+    pub fn minute(self) -> Option<u32> {
+        match self {
+            Time::Own(minute) | Time::Record(minute) => Some(minute),
+            Time::Unknown => None,
+        }
+    }
 }
 
 /// A user as one record shows it.
@@ -42,6 +65,10 @@ pub enum Kind {
     Tweet,
     /// A tweet that the location filter leaves out.
     Filtered,
+    /// Such a tweet whose time is its record's.
+    TimeFromRecord,
+    /// Such a tweet without any time.
+    TimeUnknown,
     /// A user that a page lists beside its tweets.
     User,
     /// `{"delete":…}`: a tweet was deleted.
@@ -74,6 +101,8 @@ impl Kind {
         match self {
             Kind::Tweet => "tweets",
             Kind::Filtered => "filtered",
+            Kind::TimeFromRecord => "time_from_record",
+            Kind::TimeUnknown => "time_unknown",
             Kind::User => "users",
             Kind::Delete => "delete",
             Kind::ScrubGeo => "scrub_geo",
@@ -114,6 +143,18 @@ impl Event {
             Event::Tweet(_) => Kind::Tweet,
             Event::User(..) => Kind::User,
             Event::Delete { kind, .. } | Event::Other(kind) => *kind,
+        }
+    }
+
+    /// Under what more `totals` counts it.
+    pub fn remark(&self) -> Option<Kind> {
+        match self {
+            Event::Tweet(tweet) => match tweet.time {
+                Time::Own(_) => None,
+                Time::Record(_) => Some(Kind::TimeFromRecord),
+                Time::Unknown => Some(Kind::TimeUnknown),
+            },
+            Event::User(..) | Event::Delete { .. } | Event::Other(_) => None,
         }
     }
 }

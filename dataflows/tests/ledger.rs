@@ -125,7 +125,7 @@ struct Schedule {
 /// The runs of one schedule.
 fn plan(seed: u64, mutant: Mutant) -> Vec<Run> {
     let mut random = Random(seed);
-    let partitions: Vec<_> = (0..1 + random.below(3)).map(|_| partition(&mut random)).collect();
+    let partitions: Vec<_> = (0..=random.below(3)).map(|_| partition(&mut random)).collect();
     let stored = vec![(0, 0); partitions.len()];
     let width = 1 + random.below(3);
     let model = Model::default();

@@ -14,8 +14,8 @@
 
 use dataflows::latest::Version;
 use dataflows::posts::Ledger;
-use dataflows::tweet::{Kind, Tweet, User};
-use dataflows::{Change, Epoch, Event, Restored, Row, Shared, TableChange, Value};
+use dataflows::tweet::{Kind, Time, Tweet, User};
+use dataflows::{Change, Epoch, Event, Restored, Row, Settings, Shared, TableChange, Value};
 use differential_dataflow::input::Input;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -77,77 +77,99 @@ fn event(random: &mut Random, offset: u64, ids: u64) -> Event {
         friends,
         followers: (random.below(3) > 0).then_some(7),
     };
+    let time = time(random, offset);
     match random.below(4) {
         0 => Event::User(version, user),
-        1 => Event::Tweet(Tweet { version, hashtags: tags, user: None }),
-        _ => Event::Tweet(Tweet { version, hashtags: tags, user: Some(user) }),
+        1 => Event::Tweet(Tweet { version, time, hashtags: tags, user: None }),
+        _ => Event::Tweet(Tweet { version, time, hashtags: tags, user: Some(user) }),
     }
+}
+
+/// Minutes that rise with the offsets, with late ones, early ones, leaps over every span, and none.
+fn time(random: &mut Random, offset: u64) -> Time {
+    let now = u32::try_from(100 + offset / 8).expect("small");
+    match random.below(40) {
+        0 => Time::Unknown,
+        1 => Time::Own(0),
+        2..6 => Time::Record(now),
+        6..12 => Time::Own(now - u32::try_from(random.below(20)).expect("small")),
+        12 => Time::Own(now + u32::try_from(random.below(12)).expect("small")),
+        _ => Time::Own(now - u32::try_from(random.below(3)).expect("small")),
+    }
+}
+
+/// Spans that a schedule crosses; the windows of trends may be longer than what is kept.
+fn settings(random: &mut Random) -> Settings {
+    let mut span = || u32::try_from(random.below(8)).expect("small");
+    Settings { minutes_span: span(), trend_minutes: 1 + span() / 2 }
 }
 
 /// The tables as plain loops over all events so far.
 mod model {
-    use super::{BTreeMap, Event, Row, Tables, Tweet, User, Value, Version};
+    use super::{BTreeMap, Event, Row, Settings, Tables, Time, Tweet, User, Value, Version};
 
-    type Model = fn(&[Event]) -> Vec<Row>;
+    type Model = fn(&[Event], Settings) -> Vec<Row>;
 
-    /// With a ledger, some tables are what they are without one for fewer events, and the totals
-    /// tell how many are fewer.
-    pub(super) fn tables(events: &[Event], has_ledger: bool) -> Tables {
-        let mut tables = plain(events);
-        if has_ledger {
-            let (counted, deleted, duplicates) = kept(events);
-            let fewer = plain(&counted);
-            for (table, rows) in fewer.into_iter().enumerate() {
-                if !dataflows::ALL[table].table.name.contains("users") {
-                    tables[table] = rows;
-                }
-            }
-            let at = dataflows::ALL.iter().position(|it| it.table.name == "totals");
-            for (name, count) in [("deleted", deleted), ("duplicates", duplicates)] {
-                let row: Row = [Value::Text(name.into()), Value::UInt(count)].into();
-                if count > 0 {
-                    tables[at.expect("it is listed")].insert(row[..1].to_vec(), row);
-                }
+    /// With a ledger the tables are what they are without one if the tweets that do not count had no
+    /// hashtags, and the totals tell how many those are.
+    pub(super) fn tables(events: &[Event], settings: Settings, has_ledger: bool) -> Tables {
+        if !has_ledger {
+            return plain(events, settings);
+        }
+        let (events, deleted, duplicates) = kept(events);
+        let mut tables = plain(&events, settings);
+        let at = dataflows::ALL.iter().position(|it| it.table.name == "totals");
+        let totals = &mut tables[at.expect("it is listed")];
+        let read = tweets(&events).count() as u64;
+        let parts = [("tweets", read - deleted - duplicates), ("deleted", deleted)];
+        for (name, count) in parts.into_iter().chain([("duplicates", duplicates)]) {
+            let row: Row = [Value::Text(name.into()), Value::UInt(count)].into();
+            totals.remove(&row[..1]);
+            if count > 0 {
+                totals.insert(row[..1].to_vec(), row);
             }
         }
         tables
     }
 
-    /// The events that count, and how many tweets are deleted or there again.
+    /// The events without the hashtags of tweets that do not count, and how many tweets are deleted or
+    /// there again.
     fn kept(events: &[Event]) -> (Vec<Event>, u64, u64) {
-        let mut posts = BTreeMap::<u64, Vec<&Tweet>>::new();
-        for tweet in tweets(events) {
-            posts.entry(tweet.version.tweet_id).or_default().push(tweet);
-        }
-        let is_tweet = |event: &&Event| matches!(event, Event::Tweet(_));
-        let mut counted: Vec<_> = events.iter().filter(|event| !is_tweet(event)).cloned().collect();
-        let (mut deleted, mut duplicates) = (0, 0);
-        for (id, posts) in posts {
-            duplicates += posts.len() as u64 - 1;
-            let is_this = |event: &Event| matches!(event, Event::Delete { version, .. } if version.tweet_id == id);
-            if events.iter().any(is_this) {
-                deleted += 1;
-                continue;
+        let mut kept = events.to_vec();
+        let mut posts = BTreeMap::<u64, Vec<&mut Tweet>>::new();
+        for event in &mut kept {
+            if let Event::Tweet(tweet) = event {
+                posts.entry(tweet.version.tweet_id).or_default().push(tweet);
             }
-            let greatest = posts.into_iter().max_by_key(|tweet| &tweet.hashtags);
-            counted.extend(greatest.cloned().map(Event::Tweet));
         }
-        (counted, deleted, duplicates)
+        let (mut deleted, mut duplicates) = (0, 0);
+        for (id, mut posts) in posts {
+            duplicates += posts.len() as u64 - 1;
+            posts.sort_by_key(|tweet| (tweet.hashtags.clone(), tweet.time));
+            let is_this = |event: &Event| matches!(event, Event::Delete { version, .. } if version.tweet_id == id);
+            let greatest = if events.iter().any(is_this) { None } else { posts.pop() };
+            deleted += u64::from(greatest.is_none());
+            posts.into_iter().for_each(|tweet| tweet.hashtags.clear());
+        }
+        (kept, deleted, duplicates)
     }
 
-    fn plain(events: &[Event]) -> Tables {
+    fn plain(events: &[Event], settings: Settings) -> Tables {
         // In the order of `dataflows::ALL`; a table without a model fails the test.
         let models: BTreeMap<&str, Model> = BTreeMap::from([
             ("hashtags", hashtags as Model),
             ("users", users),
             ("totals", totals),
+            ("floors", floors),
+            ("hashtags_by_minute", hashtags_by_minute),
             ("top_hashtags", top_hashtags),
             ("top_users", top_users),
+            ("trending", trending),
         ]);
         let tables = dataflows::ALL.iter().map(|definition| {
             let table = &definition.table;
             let model = models.get(table.name).expect("every table has a model");
-            let rows = model(events).into_iter();
+            let rows = model(events, settings).into_iter();
             rows.map(|row| (row[..table.key].to_vec(), row)).collect()
         });
         tables.collect()
@@ -167,20 +189,20 @@ mod model {
         rows.map(|(key, count)| [Value::Text(key.into()), Value::UInt(count)].into()).collect()
     }
 
-    fn hashtags(events: &[Event]) -> Vec<Row> {
+    fn hashtags(events: &[Event], _: Settings) -> Vec<Row> {
         counts(tweets(events).flat_map(|tweet| tweet.hashtags.iter().map(|tag| &**tag)))
     }
 
     /// Sorts all of them.
-    fn top_hashtags(events: &[Event]) -> Vec<Row> {
-        let mut rows = hashtags(events);
+    fn top_hashtags(events: &[Event], settings: Settings) -> Vec<Row> {
+        let mut rows = hashtags(events, settings);
         rows.sort_by_key(|row| (std::cmp::Reverse(row[1].clone()), row[0].clone()));
         let ranked = (1..=100).zip(rows);
         ranked.map(|(n, row)| [Value::UInt(n), row[0].clone(), row[1].clone()].into()).collect()
     }
 
-    fn top_users(events: &[Event]) -> Vec<Row> {
-        let mut rows = users(events);
+    fn top_users(events: &[Event], settings: Settings) -> Vec<Row> {
+        let mut rows = users(events, settings);
         rows.retain(|row| row[2] != Value::Null);
         rows.sort_by_key(|row| (std::cmp::Reverse(row[2].as_i64()), row[0].clone()));
         let row = |(n, row): (u64, Row)| -> Row {
@@ -189,13 +211,74 @@ mod model {
         (1..=100).zip(rows).map(row).collect()
     }
 
-    fn totals(events: &[Event]) -> Vec<Row> {
-        counts(events.iter().map(|event| event.kind().name()))
+    fn totals(events: &[Event], _: Settings) -> Vec<Row> {
+        let remarks = tweets(events).filter_map(|tweet| match tweet.time {
+            Time::Own(_) => None,
+            Time::Record(_) => Some("time_from_record"),
+            Time::Unknown => Some("time_unknown"),
+        });
+        counts(events.iter().map(|event| event.kind().name()).chain(remarks))
+    }
+
+    fn newest(events: &[Event]) -> Option<u32> {
+        tweets(events).filter_map(|tweet| tweet.time.minute()).max()
+    }
+
+    fn floors(events: &[Event], _: Settings) -> Vec<Row> {
+        let rows = newest(events).into_iter();
+        rows.map(|newest| [Value::Text("minutes".into()), Value::UInt(newest.into())].into())
+            .collect()
+    }
+
+    /// Uses by minute and hashtag, of the newest minute and so many before it.
+    fn uses_within(events: &[Event], minutes: u32) -> BTreeMap<(u32, &str), i64> {
+        let (newest, mut uses) = (newest(events).unwrap_or(0), BTreeMap::new());
+        for tweet in tweets(events) {
+            let Some(minute) = tweet.time.minute().filter(|it| newest - it <= minutes) else {
+                continue;
+            };
+            for tag in &tweet.hashtags {
+                *uses.entry((minute, &**tag)).or_default() += 1;
+            }
+        }
+        uses
+    }
+
+    fn hashtags_by_minute(events: &[Event], settings: Settings) -> Vec<Row> {
+        let uses = uses_within(events, settings.minutes_span).into_iter();
+        let row = |((minute, tag), uses): ((u32, &str), i64)| -> Row {
+            let minute = Value::Moment(i64::from(minute) * 60_000);
+            [minute, Value::Text(tag.into()), Value::UInt(uses.cast_unsigned())].into()
+        };
+        uses.map(row).collect()
+    }
+
+    fn trending(events: &[Event], settings: Settings) -> Vec<Row> {
+        let newest = newest(events).unwrap_or(0);
+        let mut trends = BTreeMap::<&str, (u64, u64)>::new();
+        // What is forgotten cannot have been used before.
+        let minutes = settings.minutes_span.min(2 * settings.trend_minutes - 1);
+        for ((minute, tag), uses) in uses_within(events, minutes) {
+            let (now, before) = trends.entry(tag).or_default();
+            let window = if newest - minute < settings.trend_minutes { now } else { before };
+            *window += uses.cast_unsigned();
+        }
+        trends.retain(|_, (now, before)| now > before);
+        let scored = trends.into_iter().map(|(tag, (now, before))| {
+            (std::cmp::Reverse(100 * (now - before).pow(2) / (now + before)), tag, now, before)
+        });
+        let mut scored: Vec<_> = scored.collect();
+        scored.sort();
+        let ranked = (1..=100).zip(scored).map(|(n, (score, tag, now, before))| -> Row {
+            let numbers = [now, before, score.0].map(Value::UInt);
+            [Value::UInt(n), Value::Text(tag.into())].into_iter().chain(numbers).collect()
+        });
+        ranked.collect()
     }
 
     /// By tweet id, then record time, partition, offset and the values, spelt out here a second
     /// time.
-    fn users(events: &[Event]) -> Vec<Row> {
+    fn users(events: &[Event], _: Settings) -> Vec<Row> {
         let mut newest = BTreeMap::<u64, (Version, &User)>::new();
         let rank = |(v, user): (Version, &User)| {
             let values = (user.name.clone(), user.friends, user.followers);
@@ -237,6 +320,7 @@ fn run(
     feed: Feed,
     rows: &Tables,
     epochs: Epoch,
+    settings: Settings,
     before: Option<Arc<Vec<Event>>>,
 ) -> Vec<TableChange> {
     let workers = feed.len();
@@ -255,7 +339,12 @@ fn run(
                 let replayed = Shared::new(replayed);
                 let ledger = Ledger { replayed, floors, figures: Rc::default() };
                 let ledger = before.is_some().then_some(ledger);
-                let tables = dataflows::build(&Shared::new(events), &Shared::new(restored), ledger);
+                let tables = dataflows::build(
+                    &Shared::new(events),
+                    &Shared::new(restored),
+                    settings,
+                    ledger,
+                );
                 let (probe, _) = tables
                     .inspect(move |change| sink.lock().expect("no panic").push(change.clone()))
                     .probe();
@@ -329,6 +418,7 @@ fn apply(tables: &mut Tables, changes: &mut [TableChange]) {
 
 fn schedule(seed: u64) {
     let mut random = Random(seed);
+    let settings = settings(&mut random);
     let mut tables: Tables = dataflows::ALL.iter().map(|_| BTreeMap::new()).collect();
     let mut all = Vec::new();
     let mut offset = 0;
@@ -349,7 +439,7 @@ fn schedule(seed: u64) {
             by_epoch.entry(epoch).or_default().push(event);
         }
         let before = has_ledger.then(|| Arc::new(all.clone()));
-        let changes = run(feed, &tables, epochs, before);
+        let changes = run(feed, &tables, epochs, settings, before);
         let at_restore = changes.iter().find(|(.., epoch)| *epoch == dataflows::RESTORED);
         assert_eq!(at_restore, None, "run {run_number} of seed {seed}: a restart writes a row");
         for epoch in 1..=epochs {
@@ -358,7 +448,7 @@ fn schedule(seed: u64) {
             apply(&mut tables, &mut of_epoch.collect::<Vec<_>>());
             assert_eq!(
                 tables,
-                model::tables(&all, has_ledger),
+                model::tables(&all, settings, has_ledger),
                 "run {run_number}, epoch {epoch} of seed {seed} with {workers} workers"
             );
         }

@@ -67,6 +67,14 @@ pub(super) struct JobArgs {
     /// What becomes of shown names
     #[arg(long, env = "TWEETFLOW_NAMES", value_enum, default_value_t)]
     names: decode::Names,
+    /// Minutes that hashtags_by_minute keeps before the newest, by the time of the tweets
+    #[arg(long, env = "TWEETFLOW_MINUTES_SPAN", value_name = "MINUTES", default_value_t = 1440,
+        value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    minutes_span: u32,
+    /// Minutes that trending compares with as many before them
+    #[arg(long, env = "TWEETFLOW_TREND_MINUTES", value_name = "MINUTES", default_value_t = 10,
+        value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    trend_minutes: u32,
     /// A setting of the Kafka client, NAME=VALUE; may be repeated. From the environment: one a line.
     /// Passwords only from the environment or a file
     #[arg(long = "kafka", env = "TWEETFLOW_KAFKA", hide_env_values = true, value_delimiter = '\n',
@@ -196,6 +204,10 @@ impl JobArgs {
         }
         config.decode =
             decode::Settings { require_location: self.require_location, names: self.names };
+        config.tables = dataflows::Settings {
+            minutes_span: self.minutes_span,
+            trend_minutes: self.trend_minutes,
+        };
         config
     }
 }

@@ -5,10 +5,12 @@
 use super::{Names, Settings, Undecodable, VERSION, decode};
 use dataflows::Event;
 use dataflows::latest::Version;
-use dataflows::tweet::{Kind, User};
+use dataflows::tweet::{Kind, Tweet, User};
 use std::fmt::Write;
 
-const PLACE: Version = Version { tweet_id: 0, record_ms: 5, partition: 1, offset: 2 };
+/// Its record is of 2026-11-23 09:01, minute 29,923,741.
+const PLACE: Version =
+    Version { tweet_id: 0, record_ms: 1_795_424_460_000, partition: 1, offset: 2 };
 const LOCATED: Settings = Settings { require_location: true, names: Names::Clean };
 
 fn decoded_with(json: &str, settings: Settings) -> Result<Vec<Event>, Undecodable> {
@@ -31,9 +33,10 @@ fn golden_with(json: &str, settings: Settings) -> String {
     for event in events {
         match event {
             Event::Tweet(tweet) => {
-                assert_eq!(Version { tweet_id: 0, ..tweet.version }, PLACE);
-                write!(lines, "tweet {} {:?}", tweet.version.tweet_id, tweet.hashtags).unwrap();
-                if let Some(user) = tweet.user {
+                let Tweet { version, time, hashtags, user } = tweet;
+                write!(lines, "tweet {} {time:?} {hashtags:?}", version.tweet_id).unwrap();
+                assert_eq!(Version { tweet_id: 0, ..version }, PLACE);
+                if let Some(user) = user {
                     write!(lines, " by {}", shown(&user)).unwrap();
                 }
             }
@@ -62,7 +65,7 @@ fn golden(json: &str) -> String {
 
 #[test]
 fn golden_rows_belong_to_a_version() {
-    assert_eq!(VERSION, 2);
+    assert_eq!(VERSION, 3);
 }
 
 /// A tweet of the first API, with everything around it that must not be looked at.
@@ -74,11 +77,11 @@ const V1: &str = r##"{"created_at":"Mon Nov 23 09:00:00 +0000 2026","id":1993,"i
 
 #[test]
 fn a_tweet_of_the_first_api() {
-    insta::assert_snapshot!(golden(V1), @r#"tweet 9007199254740993 ["Rust", "rüst"] by 7 "Ada" Some(-1) None"#);
+    insta::assert_snapshot!(golden(V1), @r#"tweet 9007199254740993 Own(29923740) ["Rust", "rüst"] by 7 "Ada" Some(-1) None"#);
     insta::assert_snapshot!(golden_with(V1, LOCATED), @"filtered");
     let legacy = Settings { names: Names::Legacy, ..Settings::default() };
     let kept = V1.replace("\"Ada ", "\"s 東");
-    insta::assert_snapshot!(golden_with(&kept, legacy), @r#"tweet 9007199254740993 ["Rust", "rüst"] by 7 "s 🦀" Some(-1) None"#);
+    insta::assert_snapshot!(golden_with(&kept, legacy), @r#"tweet 9007199254740993 Own(29923740) ["Rust", "rüst"] by 7 "s 🦀" Some(-1) None"#);
 }
 
 #[test]
@@ -100,7 +103,7 @@ fn a_truncated_tweet_has_its_hashtags_in_the_extended_form() {
         ("true", "null", "null", r#"["f", "g"]"#),
         ("null", "{}", "null", "[]"),
     ] {
-        let expected = format!("tweet 1 {expected} by 2 \"No name\" None None\n");
+        let expected = format!("tweet 1 Record(29923741) {expected} by 2 \"No name\" None None\n");
         assert_eq!(tweet(truncated, own, extended), expected, "{truncated} {own} {extended}");
     }
 }
@@ -116,17 +119,17 @@ fn a_tweet_without_entities_has_its_hashtags_in_the_text() {
         (r##"{"id":1,"user":{"id":2},"text":"#a","entities":{"hashtags":[]}}"##, "[]"),
         (r#"{"id":1,"user":{"id":2}}"#, "[]"),
     ] {
-        let expected = format!("tweet 1 {expected} by 2 \"No name\" None None\n");
+        let expected = format!("tweet 1 Record(29923741) {expected} by 2 \"No name\" None None\n");
         assert_eq!(golden(json), expected, "{json}");
     }
     let flat = r#"{"id":"1","edit_history_tweet_ids":["1"],"text":"see #a"}"#;
-    assert_eq!(golden(flat), "tweet 1 [\"a\"]\n");
+    assert_eq!(golden(flat), "tweet 1 Record(29923741) [\"a\"]\n");
 }
 
 /// A search page: two tweets, a referenced one, three users of which one says nothing.
 const PAGE: &str = r##"{
     "data":[
-        {"id":"9007199254740993","text":"#text","author_id":"7","public_metrics":{"like_count":1},
+        {"id":"9007199254740993","created_at":"2026-11-23T08:58:00.000Z","text":"#text","author_id":"7","public_metrics":{"like_count":1},
          "entities":{"hashtags":[{"start":0,"end":5,"tag":"Rust"},{"start":6,"end":9,"tag":"Rust"}]}},
         {"id":"12","text":"no entities: none asked for, or no #hashtags","author_id":"8","withheld":{}}],
     "includes":{
@@ -142,14 +145,14 @@ const PAGE: &str = r##"{
 #[test]
 fn a_page_of_the_second_api() {
     insta::assert_snapshot!(golden(PAGE), @r#"
-    tweet 9007199254740993 ["Rust", "Rust"]
-    tweet 12 ["hashtags"]
+    tweet 9007199254740993 Own(29923738) ["Rust", "Rust"]
+    tweet 12 Record(29923741) ["hashtags"]
     user 7 "Ada" Some(2) Some(3) as of 9007199254740993
     user 9 "mentioned" Some(0) None as of 9007199254740993
     "#);
     // The filter leaves out tweets, not users.
     insta::assert_snapshot!(golden_with(PAGE, LOCATED), @r#"
-    tweet 9007199254740993 ["Rust", "Rust"]
+    tweet 9007199254740993 Own(29923738) ["Rust", "Rust"]
     filtered
     user 7 "Ada" Some(2) Some(3) as of 9007199254740993
     user 9 "mentioned" Some(0) None as of 9007199254740993
@@ -162,7 +165,7 @@ fn one_tweet_of_the_filtered_stream() {
         "includes":{"users":[{"id":"7","name":"","public_metrics":{"following_count":1}}]},
         "matching_rules":[{"id":"1","tag":"rule"}]}"##;
     insta::assert_snapshot!(golden(json), @r#"
-    tweet 5 ["a"]
+    tweet 5 Record(29923741) ["a"]
     user 7 "No name" Some(1) None as of 5
     "#);
 }
@@ -174,14 +177,14 @@ fn a_flattened_tweet() {
         "in_reply_to_user":{"id":"8","public_metrics":{"following_count":9}},
         "referenced_tweets":[{"type":"quoted","id":"9","author":{"id":"9","public_metrics":{"following_count":9}}}]}"##;
     insta::assert_snapshot!(golden(json), @r#"
-    tweet 5 ["a"]
+    tweet 5 Record(29923741) ["a"]
     user 7 "Ada" Some(1) Some(4) as of 5
     "#);
     insta::assert_snapshot!(golden_with(json, LOCATED), @r#"
     filtered
     user 7 "Ada" Some(1) Some(4) as of 5
     "#);
-    insta::assert_snapshot!(golden(r#"{"id":"5","text":"x","author_id":"7"}"#), @"tweet 5 []");
+    insta::assert_snapshot!(golden(r#"{"id":"5","text":"x","author_id":"7"}"#), @"tweet 5 Record(29923741) []");
 }
 
 #[test]

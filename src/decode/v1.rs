@@ -8,6 +8,7 @@
 //! without a fault: their keys are only looked for, and an `id` may be a string.
 
 use super::json::{self, Id, Object, Text};
+use super::time::CreatedAt;
 use super::{Settings, Undecodable, hashtag, hashtags_of_text};
 use dataflows::Event;
 use dataflows::latest::Version;
@@ -21,6 +22,8 @@ pub(super) struct Message<'a> {
     id: Option<Id>,
     #[serde(default, borrow)]
     id_str: Option<Text<'a>>,
+    #[serde(default, borrow)]
+    created_at: CreatedAt<'a>,
     #[serde(default)]
     truncated: Option<bool>,
     #[serde(default, borrow)]
@@ -148,8 +151,10 @@ pub(super) fn tweet(
     if settings.require_location && author.location.is_none() {
         return Ok(Event::Other(Kind::Filtered));
     }
+    let version = Version { tweet_id, ..version };
     Ok(Event::Tweet(Tweet {
-        version: Version { tweet_id, ..version },
+        version,
+        time: message.created_at.time(version),
         hashtags: message.hashtags(bytes)?,
         user: Some(User {
             id: user_id,

@@ -15,6 +15,7 @@
 //! record, and an author who is not there has no location.
 
 use super::json::{Object, OneOrMany, Text};
+use super::time::CreatedAt;
 use super::{Settings, Undecodable, hashtag, hashtags_of_text};
 use dataflows::Event;
 use dataflows::latest::Version;
@@ -42,6 +43,8 @@ struct Includes<'a> {
 pub(super) struct Item<'a> {
     #[serde(default, borrow)]
     id: Option<Text<'a>>,
+    #[serde(default, borrow)]
+    created_at: CreatedAt<'a>,
     #[serde(default, borrow)]
     text: Option<Text<'a>>,
     #[serde(default, borrow)]
@@ -157,7 +160,8 @@ fn record(
             continue;
         }
         let (version, hashtags) = (Version { tweet_id, ..version }, item.hashtags()?);
-        events.push(Event::Tweet(Tweet { version, hashtags, user: None }));
+        let time = item.created_at.time(version);
+        events.push(Event::Tweet(Tweet { version, time, hashtags, user: None }));
     }
     let version = Version { tweet_id: greatest, ..version };
     let authors =

@@ -122,7 +122,7 @@ pub(super) fn build(
         let letters = dead_letters::build(&config.topic, letters);
         let restored = Rows::new(&rows, progress_table() + 2);
         let dropped = overflow::build(&config.topic, dropped, &restored);
-        let changes = dataflows::build(&events, &rows, None)
+        let changes = dataflows::build(&events, &rows, config.tables, None)
             .concat(dataflows::numbered(progress_table(), offsets))
             .concat(dataflows::numbered(progress_table() + 1, letters))
             .concat(dataflows::numbered(progress_table() + 2, dropped));

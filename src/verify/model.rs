@@ -5,7 +5,7 @@
 //! on to that. Whoever adds a table adds its model to [`MODELS`], or a test fails.
 
 use dataflows::latest::Version;
-use dataflows::tweet::User;
+use dataflows::tweet::{Time, User};
 use dataflows::{Event, Row, Value};
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +64,8 @@ pub(super) const MODELS: &[Model] = &[
     Model { table: "hashtags", is_large: true, count: hashtags, state: counted },
     Model { table: "users", is_large: true, count: users, state: user },
     Model { table: "totals", is_large: false, count: totals, state: counted },
+    Model { table: "floors", is_large: false, count: floors, state: floor },
+    Model { table: "hashtags_by_minute", is_large: true, count: by_minute, state: used },
 ];
 
 fn counted(row: &Row) -> Option<State> {
@@ -79,6 +81,40 @@ fn hashtags(event: &Event, add: &mut dyn FnMut(Row, State)) {
 
 fn totals(event: &Event, add: &mut dyn FnMut(Row, State)) {
     add([Value::Text(event.kind().name().into())].into(), State::Count(1));
+    let Event::Tweet(tweet) = event else { return };
+    let remark = match tweet.time {
+        Time::Own(_) => return,
+        Time::Record(_) => "time_from_record",
+        Time::Unknown => "time_unknown",
+    };
+    add([Value::Text(remark.into())].into(), State::Count(1));
+}
+
+fn floors(event: &Event, add: &mut dyn FnMut(Row, State)) {
+    let Event::Tweet(tweet) = event else { return };
+    if let Some(minute) = tweet.time.minute() {
+        let (name, newest) = (Value::Text("minutes".into()), u64::from(minute));
+        let row = [name.clone(), Value::UInt(newest)].into();
+        add([name].into(), State::Newest((newest, 0, 0, 0), row));
+    }
+}
+
+fn floor(row: &Row) -> Option<State> {
+    Some(State::Newest((row.get(1)?.as_u64()?, 0, 0, 0), row.clone()))
+}
+
+/// All of them, however old: see `recent`.
+fn by_minute(event: &Event, add: &mut dyn FnMut(Row, State)) {
+    let Event::Tweet(tweet) = event else { return };
+    let Some(minute) = tweet.time.minute() else { return };
+    let minute = Value::Moment(i64::from(minute) * 60_000);
+    for tag in &tweet.hashtags {
+        add([minute.clone(), Value::Text(tag.clone())].into(), State::Count(1));
+    }
+}
+
+fn used(row: &Row) -> Option<State> {
+    Some(State::Count(row.get(2)?.as_u64()?))
 }
 
 fn users(event: &Event, add: &mut dyn FnMut(Row, State)) {
@@ -115,11 +151,12 @@ fn user(row: &Row) -> Option<State> {
 mod tests {
     use super::MODELS;
     use crate::verify::ranked::RANKED;
+    use crate::verify::recent::TRENDING;
 
     #[test]
     fn every_table_has_a_model() {
         let names = dataflows::ALL.iter().map(|definition| definition.table.name);
-        let ranked = RANKED.iter().map(|ranked| ranked.table);
+        let ranked = RANKED.iter().map(|ranked| ranked.table).chain([TRENDING]);
         assert!(names.eq(MODELS.iter().map(|model| model.table).chain(ranked)));
     }
 
@@ -130,6 +167,7 @@ mod tests {
             include_str!("model.rs"),
             include_str!("folder.rs"),
             include_str!("ranked.rs"),
+            include_str!("recent.rs"),
             include_str!("recount.rs"),
             include_str!("topic.rs"),
             include_str!("compare.rs"),

@@ -126,7 +126,7 @@ impl Source for MemorySource {
             let next = usize::try_from(assignment.next).unwrap();
             let mut last = None;
             for payload in payloads.iter().skip(next).take(room) {
-                let (offset, timestamp_ms) = (assignment.next, 1_000 + assignment.next);
+                let (offset, timestamp_ms) = (assignment.next, 60_000 * (1 + assignment.next));
                 let payload = Some(&payload[..]);
                 let key = None;
                 visit(Polled::Record(Record { partition, offset, timestamp_ms, key, payload }));
@@ -182,6 +182,9 @@ impl Recount {
             return count(&mut self.totals, "filtered");
         }
         count(&mut self.totals, "tweets");
+        if tweet["created_at"].is_null() {
+            count(&mut self.totals, "time_from_record");
+        }
         let extended = &tweet["extended_tweet"];
         let entities = if tweet["truncated"] == Value::Bool(true) && extended.is_object() {
             &extended["entities"]
