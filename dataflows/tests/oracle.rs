@@ -149,7 +149,9 @@ mod model {
             let is_this = |event: &Event| matches!(event, Event::Delete { version, .. } if version.tweet_id == id);
             let greatest = if events.iter().any(is_this) { None } else { posts.pop() };
             deleted += u64::from(greatest.is_none());
-            posts.into_iter().for_each(|tweet| tweet.hashtags.clear());
+            for tweet in posts {
+                tweet.hashtags.clear();
+            }
         }
         (kept, deleted, duplicates)
     }
