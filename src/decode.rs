@@ -10,6 +10,7 @@
 //! rule. The golden rows in the tests fail otherwise. To count what was refused before needs no new
 //! version: no row that exists changes, and `tweetflow dead-letters retry` brings it in.
 
+mod delete;
 mod fold;
 mod json;
 mod name;
@@ -75,8 +76,10 @@ impl Undecodable {
 }
 
 /// Appends what a record's value says to `events`: at least one event, or none and the fault.
-/// `version` holds the record's place; the tweet's id is set here.
+/// `version` holds the record's place; the tweet's id is set here. The key is looked at only where
+/// there is no value.
 pub fn decode(
+    key: Option<&[u8]>,
     payload: Option<&[u8]>,
     version: Version,
     settings: Settings,
@@ -85,7 +88,7 @@ pub fn decode(
     let before = events.len();
     let result = match payload {
         None => {
-            events.push(Event::Other(Kind::Tombstone));
+            events.push(delete::event(Kind::Tombstone, version, delete::of_key(key)));
             Ok(())
         }
         Some(bytes) => value(bytes, version, settings, events),
@@ -107,8 +110,16 @@ fn value(
     let message: v1::Message<'_> = json::parse(bytes)?;
     match message.form() {
         v1::Form::Tweet => events.push(v1::tweet(&message, bytes, version, settings)?),
+        v1::Form::Notice(Kind::Delete) => {
+            events.push(delete::event(Kind::Delete, version, delete::of_notice(bytes)));
+        }
         v1::Form::Notice(kind) => events.push(Event::Other(kind)),
-        v1::Form::Page => v2::page(json::parse(bytes)?, version, settings, events)?,
+        v1::Form::Page => {
+            v2::page(json::parse(bytes)?, version, settings, events)?;
+            if let Some(event @ Event::Other(Kind::Delete)) = events.last_mut() {
+                *event = delete::event(Kind::Delete, version, delete::of_notice(bytes));
+            }
+        }
         v1::Form::Flat => v2::flat(json::parse(bytes)?, version, settings, events)?,
         v1::Form::Unknown => return Err(Undecodable::Unknown),
     }

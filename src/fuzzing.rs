@@ -16,7 +16,7 @@ pub fn decode(bytes: &[u8]) {
     for names in [Names::Clean, Names::Legacy] {
         let settings = Settings { require_location: bytes.len().is_multiple_of(2), names };
         let mut events = Vec::new();
-        match decode_record(Some(bytes), Version::default(), settings, &mut events) {
+        match decode_record(None, Some(bytes), Version::default(), settings, &mut events) {
             Ok(()) => assert!(!events.is_empty(), "a record that is neither counted nor refused"),
             Err(fault) => {
                 assert!(events.is_empty() && !fault.reason().is_empty(), "{fault}");

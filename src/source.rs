@@ -180,6 +180,8 @@ pub struct Record<'a> {
     pub offset: u64,
     /// Its timestamp, milliseconds since 1970; 0 where it has none.
     pub timestamp_ms: u64,
+    /// Its key, where it has one.
+    pub key: Option<&'a [u8]>,
     /// Its value; `None` = tombstone.
     pub payload: Option<&'a [u8]>,
 }

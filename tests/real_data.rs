@@ -62,7 +62,7 @@ fn records(path: &Path) -> Vec<Vec<u8>> {
 fn decoded(record: &[u8], offset: usize, settings: Settings) -> Result<Vec<Event>, &'static str> {
     let mut events = Vec::new();
     let version = Version { offset: offset as u64, ..Version::default() };
-    let result = decode(Some(record), version, settings, &mut events);
+    let result = decode(None, Some(record), version, settings, &mut events);
     assert_eq!(events.is_empty(), result.is_err(), "all events or none");
     result.map(|()| events).map_err(|fault| fault.reason())
 }
@@ -101,7 +101,7 @@ impl Model {
                 (tweet.version, tweet.user)
             }
             Event::User(version, user) => (version, Some(user)),
-            Event::Other(_) => return,
+            Event::Delete { .. } | Event::Other(_) => return,
         };
         if let Some(user) = user {
             let newest = self.users.entry(user.id).or_default();

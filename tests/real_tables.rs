@@ -130,7 +130,8 @@ fn naughty_strings_travel_whole(server: Server) {
         let record = record.to_string();
         let mut events = Vec::new();
         let version = dataflows::latest::Version::default();
-        if decode(Some(record.as_bytes()), version, Settings::default(), &mut events).is_ok() {
+        if decode(None, Some(record.as_bytes()), version, Settings::default(), &mut events).is_ok()
+        {
             let Some(dataflows::Event::Tweet(tweet)) = events.pop() else { panic!("no tweet") };
             names.insert(id, tweet.user.unwrap().name.into_string());
             *tags.entry(text.clone()).or_default() += 1;
@@ -169,6 +170,7 @@ fn hostile_records_are_dead_letters_and_nothing_else(server: Server) {
     for path in files(&data.join("adversarial")).into_iter().chain(files(&data.join("v1"))) {
         let bytes = std::fs::read(&path).unwrap();
         let refused = decode(
+            None,
             Some(&bytes),
             dataflows::latest::Version::default(),
             Settings::default(),

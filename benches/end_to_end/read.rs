@@ -82,7 +82,8 @@ fn read(mode: Mode, topic: &KafkaTopic, assignments: &[Assignment]) -> Result<Re
                     offset: record.offset,
                 };
                 events.clear();
-                let _ = black_box(decode(record.payload, version, settings, &mut events));
+                let _ =
+                    black_box(decode(record.key, record.payload, version, settings, &mut events));
                 black_box(&events);
             }
         })?;

@@ -11,7 +11,7 @@
 use crate::changes::{Changes, changes};
 use crate::counted::Counted;
 use crate::table::{Column, Kind, Panel, Restore, Table};
-use crate::{Event, Inputs, Rows, Value};
+use crate::{Inputs, Rows, Value};
 
 /// The declaration.
 pub const TABLE: Table = Table {
@@ -37,15 +37,11 @@ pub type Pair = (Box<str>, Box<str>);
 /// Uses by pair.
 pub type Uses<'scope> = Counted<'scope, Pair, i64>;
 
-/// The uses as a function of the events; [`Inputs::pairs`] keeps them for all who read them.
+/// The uses as a function of the posts; [`Inputs::pairs`] keeps them for all who read them.
 pub(crate) fn count<'scope>(inputs: &Inputs<'scope>) -> Uses<'scope> {
-    let seen = inputs.events.extract("pairs of hashtags", |batch, uses| {
-        for (event, epoch, difference) in batch {
-            if let Event::Tweet(tweet) = event {
-                let pairs = pairs(&tweet.hashtags).into_iter();
-                uses.extend(pairs.map(|pair| (pair, *epoch, *difference as i64)));
-            }
-        }
+    let seen = inputs.posts.extract("pairs of hashtags", |post, (epoch, difference), uses| {
+        let pairs = pairs(post.hashtags()).into_iter();
+        uses.extend(pairs.map(|pair| (pair, epoch, difference as i64)));
     });
     let restored = inputs.rows(&TABLE).restore(|row| match &row[..] {
         [Value::Text(a), Value::Text(b), Value::UInt(uses)] => {
@@ -56,17 +52,17 @@ pub(crate) fn count<'scope>(inputs: &Inputs<'scope>) -> Uses<'scope> {
     Counted::new(seen.concat(restored), TABLE.name)
 }
 
-fn pairs(tags: &[Box<str>]) -> Vec<Pair> {
-    let mut distinct = Vec::<&Box<str>>::new();
+fn pairs<'a>(tags: impl Iterator<Item = &'a str>) -> Vec<Pair> {
+    let mut distinct = Vec::<&str>::new();
     for tag in tags {
         if distinct.len() < TAGS && !distinct.contains(&tag) {
             distinct.push(tag);
         }
     }
     distinct.sort_unstable();
-    let with_later = |(at, a): (usize, &&Box<str>)| {
-        let a = (*a).clone();
-        distinct[at + 1..].iter().map(move |b| (a.clone(), (*b).clone())).collect::<Vec<_>>()
+    let with_later = |(at, a): (usize, &&str)| {
+        let a: Box<str> = (*a).into();
+        distinct[at + 1..].iter().map(move |b| (a.clone(), (*b).into())).collect::<Vec<_>>()
     };
     distinct.iter().enumerate().flat_map(with_later).collect()
 }

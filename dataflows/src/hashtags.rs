@@ -9,7 +9,7 @@
 use crate::changes::{Changes, changes};
 use crate::counted::Counted;
 use crate::table::{Column, Kind, Panel, Restore, Table};
-use crate::{Event, Inputs, Rows, Value};
+use crate::{Inputs, Rows, Value};
 
 /// The declaration.
 pub const TABLE: Table = Table {
@@ -30,13 +30,8 @@ pub type Uses<'scope> = Counted<'scope, Box<str>, i64>;
 
 /// The uses as a function of the events; [`Inputs::hashtags`] keeps them for all who read them.
 pub(crate) fn count<'scope>(inputs: &Inputs<'scope>) -> Uses<'scope> {
-    let seen = inputs.events.extract("hashtags of tweets", |batch, uses| {
-        for (event, epoch, difference) in batch {
-            if let Event::Tweet(tweet) = event {
-                let tags = tweet.hashtags.iter();
-                uses.extend(tags.map(|tag| (tag.clone(), *epoch, *difference as i64)));
-            }
-        }
+    let seen = inputs.posts.extract("hashtags of tweets", |post, (epoch, difference), uses| {
+        uses.extend(post.hashtags().map(|tag| (tag.into(), epoch, difference as i64)));
     });
     let restored = inputs.rows(&TABLE).restore(|row| match &row[..] {
         [Value::Text(tag), Value::UInt(count)] => Some((tag.clone(), i64::try_from(*count).ok()?)),

@@ -14,7 +14,7 @@ use crate::changes::{Changes, changes};
 use crate::floors::Name;
 use crate::table::{Column, Kind, Panel, Restore, Table};
 use crate::within::within;
-use crate::{Epoch, Event, Inputs, Rows, Value};
+use crate::{Epoch, Inputs, Rows, Value};
 use differential_dataflow::VecCollection;
 use differential_dataflow::hashable::Hashable;
 use timely::dataflow::StreamVec;
@@ -43,14 +43,10 @@ pub type Uses<'scope> = VecCollection<'scope, Epoch, ((u32, Box<str>), i64), isi
 
 /// The uses as a function of the events; [`Inputs::minutes`] keeps them for all who read them.
 pub(crate) fn count<'scope>(inputs: &Inputs<'scope>) -> Uses<'scope> {
-    let seen = inputs.events.extract("hashtags of minutes", |batch, uses| {
-        for (event, epoch, difference) in batch {
-            if let Event::Tweet(tweet) = event
-                && let Some(minute) = tweet.time.minute()
-            {
-                let tags = tweet.hashtags.iter().map(|tag| (minute, tag.clone()));
-                uses.extend(tags.map(|pair| (pair, *epoch, *difference as i64)));
-            }
+    let seen = inputs.posts.extract("hashtags of minutes", |post, (epoch, difference), uses| {
+        if let Some(minute) = post.time.minute() {
+            let tags = post.hashtags().map(|tag| (minute, Box::from(tag)));
+            uses.extend(tags.map(|pair| (pair, epoch, difference as i64)));
         }
     });
     let restored = inputs.rows(&TABLE).restore(|row| match &row[..] {

@@ -2,6 +2,7 @@
 //!
 //! A sum is built when the first table asks for it, and once.
 
+use crate::posts::{Ledger, Posts};
 use crate::{Definition, Events, Fold, Restored, Rows, Settings, Shared, Table};
 use crate::{floors, hashtag_pairs, hashtags, hashtags_by_minute, users};
 use std::cell::OnceCell;
@@ -10,6 +11,8 @@ use std::cell::OnceCell;
 pub struct Inputs<'scope> {
     /// What was read.
     pub events: Events<'scope>,
+    /// What of it counts.
+    pub posts: Posts<'scope>,
     /// What the operator said.
     pub settings: Settings,
     /// What hashtags fall together.
@@ -30,8 +33,10 @@ impl<'scope> Inputs<'scope> {
         (settings, fold): (Settings, Fold),
         events: Events<'scope>,
         rows: Shared<'scope, Restored>,
+        ledger: Option<Ledger<'scope>>,
     ) -> Self {
         Inputs {
+            posts: Posts::new(&events, ledger),
             events,
             settings,
             fold,

@@ -1,14 +1,14 @@
 //! The tables of tweetflow as pure functions of the tweets.
 //!
 //! ```text
-//! events ──► shared ──► hashtags ──► changes ─┬──► (table, change) of every epoch
-//! rows   ──► shared        └► top ──► changes ─┤
-//!                       users    ──► changes ─┤
-//!                          └► top ──► changes ─┤
-//!                       totals   ──► changes ─┤
-//!                       floors   ──► changes ─┤
-//!                          └► by minute ─► changes ─┤
-//!                                └► within ─► top ──┘
+//! events ──► shared ──► posts ──► hashtags ──► changes ─┬──► (table, change) of every epoch
+//! rows   ──► shared       │          └► top ──► changes ─┤
+//!               │         ├─────► totals   ──► changes ─┤
+//!               │         └─────► by minute ─► changes ─┤
+//!               │            ┌──►    └► within ─► top ──┤
+//!               ├───────► floors   ──► changes ─────────┤
+//!               └───────────────► users    ──► changes ─┤
+//!                                    └► top ──► changes ─┘
 //! ```
 //!
 //! Each table is one file: a declaration (`TABLE`) and a function (`build`) from the collection of
@@ -28,6 +28,8 @@ pub mod hashtags_by_minute;
 pub mod hashtags_folded;
 mod inputs;
 pub mod latest;
+pub mod ledger;
+pub mod posts;
 pub mod settings;
 pub mod shared;
 mod stash;
@@ -45,6 +47,7 @@ pub mod within;
 
 pub use changes::Changes;
 pub use inputs::Inputs;
+pub use posts::Ledger;
 pub use settings::Settings;
 pub use shared::{Events, Rows, Shared};
 pub use table::Table;
@@ -138,15 +141,17 @@ pub const ALL: &[Definition] = &[
 /// One change of one table at one epoch.
 pub type TableChange = (u8, Change, Epoch);
 
-/// The changes of `tables`, some of [`ALL`] in that order, numbered by their place among them.
+/// The changes of `tables`, some of [`ALL`] in that order, numbered by their place among them. Without
+/// a ledger each tweet counts as often as it was read, and deletes are only counted.
 pub fn build<'scope>(
     tables: &[Definition],
     (settings, fold): (Settings, Fold),
     events: &Events<'scope>,
     rows: &Shared<'scope, Restored>,
+    ledger: Option<Ledger<'scope>>,
 ) -> StreamVec<'scope, Epoch, TableChange> {
     let scope = events.scope();
-    let inputs = Inputs::new(tables, (settings, fold), events.clone(), rows.clone());
+    let inputs = Inputs::new(tables, (settings, fold), events.clone(), rows.clone(), ledger);
     let tables = (0_u8..).zip(tables).map(|(index, definition)| {
         let changes = (definition.build)(&inputs, &Rows::new(rows, index));
         numbered(index, changes)

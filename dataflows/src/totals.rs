@@ -1,15 +1,18 @@
 //! `totals(name, records)`: what was read, by kind: tweets that count, tweets that the filter left
 //! out, users that pages list beside their tweets, and the stream's other messages.
 //!
-//! A tweet whose time is not its own adds one to `time_from_record` or `time_unknown` as well.
+//! A tweet that was read and whose time is not its own adds one to `time_from_record` or `time_unknown` as well.
 //! Every record adds at least one here, or is a dead letter: nothing is unaccounted for. A page of
-//! the second API adds one for each of its tweets and users.
+//! the second API adds one for each of its tweets and users. With a ledger the tweets that were read
+//! are told apart: those that count, those that were deleted, and what stood in the topic again.
 //!
 //! Restore: a row's number is the difference that its records add up to.
 
 use crate::changes::{Changes, changes};
+use crate::ledger::Effect;
+use crate::posts::Posts;
 use crate::table::{Column, Kind, Panel, Restore, Table};
-use crate::{Inputs, Rows, Value};
+use crate::{Epoch, Inputs, Rows, Value, tweet};
 use differential_dataflow::operators::CountTotal;
 
 /// The declaration.
@@ -28,18 +31,28 @@ pub const TABLE: Table = Table {
 
 /// The rows as a function of the events.
 pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'scope> {
-    let read = inputs.events.extract("kinds of records", |batch, read| {
-        // All updates of a batch fall on a handful of keys: add up before anything is sent.
+    let is_kept = matches!(inputs.posts, Posts::Kept(_));
+    let mut read = inputs.events.extract("kinds of records", move |batch, read| {
         for (event, epoch, difference) in batch {
-            for kind in [event.kind()].into_iter().chain(event.remark()) {
-                let (name, difference) = (kind.name(), *difference as i64);
-                match read.iter_mut().find(|(key, time, _)| *key == name && time == epoch) {
-                    Some((.., sum)) => *sum += difference,
-                    None => read.push((name, *epoch, difference)),
-                }
+            // With a ledger, that of a tweet is what the ledger makes of it.
+            let kind = Some(event.kind()).filter(|kind| *kind != tweet::Kind::Tweet || !is_kept);
+            for kind in kind.into_iter().chain(event.remark()) {
+                add(read, kind.name(), *epoch, *difference);
             }
         }
     });
+    if let Posts::Kept(effects) = &inputs.posts {
+        read = read.concat(effects.extract("kinds of posts", |batch, read| {
+            for ((_, effect), epoch, difference) in batch {
+                let name = match effect {
+                    Effect::Counts(_) => tweet::Kind::Tweet.name(),
+                    Effect::Deleted => "deleted",
+                    Effect::Duplicate => "duplicates",
+                };
+                add(read, name, *epoch, *difference);
+            }
+        }));
+    }
     let restored = rows.restore(|row| match &row[..] {
         [Value::Text(name), Value::UInt(records)] => {
             Some((String::from(&**name), i64::try_from(*records).ok()?))
@@ -51,4 +64,13 @@ pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'s
         let records = u64::try_from(*records).expect("no kind is read less than zero times");
         [Value::Text(name.as_str().into()), Value::UInt(records)].into()
     })
+}
+
+/// All updates of a batch fall on a handful of keys: they are added up before anything is sent.
+fn add(read: &mut Vec<(&'static str, Epoch, i64)>, name: &'static str, at: Epoch, count: isize) {
+    let count = count as i64;
+    match read.iter_mut().find(|(key, time, _)| *key == name && *time == at) {
+        Some((.., sum)) => *sum += count,
+        None => read.push((name, at, count)),
+    }
 }

@@ -125,6 +125,13 @@ pub enum Event {
     Tweet(Tweet),
     /// A user as a page lists it beside its tweets.
     User(Version, User),
+    /// A tweet was deleted. It may come before the tweet.
+    Delete {
+        /// Which, and the place of the record that says so.
+        version: Version,
+        /// How that was said: a notice, or a tombstone under the tweet's id.
+        kind: Kind,
+    },
     /// Whatever else was understood.
     Other(Kind),
 }
@@ -135,7 +142,7 @@ impl Event {
         match self {
             Event::Tweet(_) => Kind::Tweet,
             Event::User(..) => Kind::User,
-            Event::Other(kind) => *kind,
+            Event::Delete { kind, .. } | Event::Other(kind) => *kind,
         }
     }
 
@@ -147,7 +154,7 @@ impl Event {
                 Time::Record(_) => Some(Kind::TimeFromRecord),
                 Time::Unknown => Some(Kind::TimeUnknown),
             },
-            Event::User(..) | Event::Other(_) => None,
+            Event::User(..) | Event::Delete { .. } | Event::Other(_) => None,
         }
     }
 }

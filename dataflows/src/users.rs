@@ -81,7 +81,7 @@ fn statement(event: &Event) -> Option<(Version, &User)> {
     match event {
         Event::Tweet(tweet) => Some((tweet.version, tweet.user.as_ref()?)),
         Event::User(version, user) => Some((*version, user)),
-        Event::Other(_) => None,
+        Event::Delete { .. } | Event::Other(_) => None,
     }
 }
 

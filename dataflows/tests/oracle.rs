@@ -7,15 +7,20 @@
 //! than what it was made from. What it cannot catch: anything about databases; see the program's
 //! `tests/crash.rs`.
 //!
+//! Every other schedule has a ledger, without a floor and with all events read again at a restart: how
+//! the ledger forgets and crashes is proved in `tests/ledger.rs`.
+//!
 //! The seed is printed; `ORACLE_SEED` runs one seed, `ORACLE_SCHEDULES` sets how many.
 
 use dataflows::latest::Version;
+use dataflows::posts::Ledger;
 use dataflows::tweet::{Kind, Time, Tweet, User};
 use dataflows::{
     Change, Definition, Epoch, Event, Restored, Row, Settings, Shared, Switch, TableChange, Value,
 };
 use differential_dataflow::input::Input;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use timely::dataflow::operators::{Inspect, Probe};
 
@@ -71,7 +76,13 @@ fn fold(tag: &str) -> Box<str> {
     tag.to_lowercase().chars().map(narrow).collect::<String>().into()
 }
 
-fn event(random: &mut Random, offset: u64) -> Event {
+/// `ids`: how many tweets there are.
+fn event(random: &mut Random, offset: u64, ids: u64) -> Event {
+    if random.below(10) == 0 {
+        let kind = *random.pick(&[Kind::Delete, Kind::Tombstone]);
+        let version = Version { tweet_id: random.below(ids), offset, ..Version::default() };
+        return Event::Delete { version, kind };
+    }
     if random.below(10) == 0 {
         return Event::Other(*random.pick(&[Kind::Delete, Kind::Filtered, Kind::Limit]));
     }
@@ -81,8 +92,9 @@ fn event(random: &mut Random, offset: u64) -> Event {
     // Few tweet ids and record times: two statements about a user often differ only in the
     // partition, the offset or the values, as in a topic that holds a tweet twice.
     let version = Version {
-        tweet_id: random.below(4),
-        record_ms: random.below(2),
+        tweet_id: random.below(ids),
+        // After whatever the ids say: an id that is ahead of its record would not be remembered.
+        record_ms: 2_000_000_000_000 + random.below(2),
         partition: u32::try_from(random.below(3)).expect("small"),
         offset,
     };
@@ -128,7 +140,57 @@ mod model {
 
     type Model = fn(&[Event], Settings) -> Vec<Row>;
 
-    pub(super) fn tables(tables: &[Definition], events: &[Event], settings: Settings) -> Tables {
+    /// With a ledger the tables are what they are without one if the tweets that do not count had no
+    /// hashtags, and the totals tell how many those are.
+    pub(super) fn tables(
+        definitions: &[Definition],
+        events: &[Event],
+        (settings, has_ledger): (Settings, bool),
+    ) -> Tables {
+        if !has_ledger {
+            return plain(definitions, events, settings);
+        }
+        let (events, deleted, duplicates) = kept(events);
+        let mut tables = plain(definitions, &events, settings);
+        let at = definitions.iter().position(|it| it.table.name == "totals");
+        let totals = &mut tables[at.expect("it is listed")];
+        let read = tweets(&events).count() as u64;
+        let parts = [("tweets", read - deleted - duplicates), ("deleted", deleted)];
+        for (name, count) in parts.into_iter().chain([("duplicates", duplicates)]) {
+            let row: Row = [Value::Text(name.into()), Value::UInt(count)].into();
+            totals.remove(&row[..1]);
+            if count > 0 {
+                totals.insert(row[..1].to_vec(), row);
+            }
+        }
+        tables
+    }
+
+    /// The events without the hashtags of tweets that do not count, and how many tweets are deleted or
+    /// there again.
+    fn kept(events: &[Event]) -> (Vec<Event>, u64, u64) {
+        let mut kept = events.to_vec();
+        let mut posts = BTreeMap::<u64, Vec<&mut Tweet>>::new();
+        for event in &mut kept {
+            if let Event::Tweet(tweet) = event {
+                posts.entry(tweet.version.tweet_id).or_default().push(tweet);
+            }
+        }
+        let (mut deleted, mut duplicates) = (0, 0);
+        for (id, mut posts) in posts {
+            duplicates += posts.len() as u64 - 1;
+            posts.sort_by_key(|tweet| (tweet.hashtags.clone(), tweet.time));
+            let is_this = |event: &Event| matches!(event, Event::Delete { version, .. } if version.tweet_id == id);
+            let greatest = if events.iter().any(is_this) { None } else { posts.pop() };
+            deleted += u64::from(greatest.is_none());
+            for tweet in posts {
+                tweet.hashtags.clear();
+            }
+        }
+        (kept, deleted, duplicates)
+    }
+
+    fn plain(tables: &[Definition], events: &[Event], settings: Settings) -> Tables {
         // A table without a model fails the test.
         let models: BTreeMap<&str, Model> = BTreeMap::from([
             ("hashtags", hashtags as Model),
@@ -156,7 +218,7 @@ mod model {
     fn tweets(events: &[Event]) -> impl Iterator<Item = &Tweet> {
         events.iter().filter_map(|event| match event {
             Event::Tweet(tweet) => Some(tweet),
-            Event::User(..) | Event::Other(_) => None,
+            Event::User(..) | Event::Delete { .. } | Event::Other(_) => None,
         })
     }
 
@@ -326,7 +388,7 @@ mod model {
         let statements = events.iter().filter_map(|event| match event {
             Event::Tweet(tweet) => Some((tweet.version, tweet.user.as_ref()?)),
             Event::User(version, user) => Some((*version, user)),
-            Event::Other(_) => None,
+            Event::Delete { .. } | Event::Other(_) => None,
         });
         for statement in statements {
             let held = newest.entry(statement.1.id).or_insert(statement);
@@ -353,13 +415,14 @@ mod model {
 /// What each worker is fed: events by epoch.
 type Feed = Vec<Vec<(Epoch, Event)>>;
 
-/// Runs the tables on `feed.len()` workers from `rows` on; returns all changes.
+/// Runs the tables on `feed.len()` workers from `rows` on; returns all changes. `before`: with a
+/// ledger, what was counted before.
 fn run(
-    tables: &[Definition],
-    settings: Settings,
+    (tables, settings): (&[Definition], Settings),
     feed: Feed,
     rows: &Tables,
     epochs: Epoch,
+    before: Option<Arc<Vec<Event>>>,
 ) -> Vec<TableChange> {
     let workers = feed.len();
     let changes = Arc::new(Mutex::new(Vec::new()));
@@ -369,16 +432,23 @@ fn run(
         if workers == 1 { timely::Config::thread() } else { timely::Config::process(workers) };
     let guards = timely::execute(config, move |worker| {
         let (index, sink) = (worker.index(), Arc::clone(&sink));
-        let (mut events, mut restored, probe) = worker.dataflow::<Epoch, _, _>(|scope| {
-            let (events_in, events) = scope.new_collection::<Event, isize>();
-            let (restored_in, restored) = scope.new_collection::<Restored, isize>();
-            let (events, restored) = (Shared::new(events), Shared::new(restored));
-            let tables = dataflows::build(&tables, (settings, fold), &events, &restored);
-            let (probe, _) = tables
-                .inspect(move |change| sink.lock().expect("no panic").push(change.clone()))
-                .probe();
-            (events_in, restored_in, probe)
-        });
+        let (mut events, mut restored, mut replayed, floors, probe) = worker
+            .dataflow::<Epoch, _, _>(|scope| {
+                let (events_in, events) = scope.new_collection::<Event, isize>();
+                let (restored_in, restored) = scope.new_collection::<Restored, isize>();
+                let (replayed_in, replayed) = scope.new_collection::<Event, isize>();
+                let (floors_in, floors) = scope.new_collection::<u64, isize>();
+                let replayed = Shared::new(replayed);
+                let ledger = Ledger { replayed, floors, figures: Rc::default() };
+                let ledger = before.is_some().then_some(ledger);
+                let (events, restored) = (Shared::new(events), Shared::new(restored));
+                let functions = (settings, fold as dataflows::Fold);
+                let tables = dataflows::build(&tables, functions, &events, &restored, ledger);
+                let (probe, _) = tables
+                    .inspect(move |change| sink.lock().expect("no panic").push(change.clone()))
+                    .probe();
+                (events_in, restored_in, replayed_in, floors_in, probe)
+            });
         if index == 0 {
             for (table, rows) in (0_u8..).zip(&rows) {
                 for row in rows.values() {
@@ -386,6 +456,10 @@ fn run(
                 }
             }
         }
+        for event in before.iter().flat_map(|before| before.iter().skip(index).step_by(workers)) {
+            replayed.insert(event.clone());
+        }
+        drop((replayed, floors));
         for epoch in 1..=epochs {
             for input in [&mut events as &mut dyn Advance, &mut restored] {
                 input.to(epoch);
@@ -462,6 +536,8 @@ fn schedule(seed: u64) {
     let mut tables: Tables = definitions.iter().map(|_| BTreeMap::new()).collect();
     let mut all = Vec::new();
     let mut offset = 0;
+    let has_ledger = seed % 2 == 1;
+    let ids = if has_ledger { 60 } else { 4 };
     for run_number in 0..3 {
         let workers = 1 + random.below(4);
         let epochs = 1 + random.below(8);
@@ -470,13 +546,14 @@ fn schedule(seed: u64) {
         for _ in 0..random.below(60) {
             let epoch = 1 + random.below(epochs);
             // One record may hold several events.
-            let event = event(&mut random, offset);
+            let event = event(&mut random, offset, ids);
             offset += random.below(2);
             let worker = usize::try_from(random.below(workers)).expect("small");
             feed[worker].push((epoch, event.clone()));
             by_epoch.entry(epoch).or_default().push(event);
         }
-        let changes = run(&definitions, settings, feed, &tables, epochs);
+        let before = has_ledger.then(|| Arc::new(all.clone()));
+        let changes = run((&definitions, settings), feed, &tables, epochs, before);
         let at_restore = changes.iter().find(|(.., epoch)| *epoch == dataflows::RESTORED);
         assert_eq!(at_restore, None, "run {run_number} of seed {seed}: a restart writes a row");
         for epoch in 1..=epochs {
@@ -485,7 +562,7 @@ fn schedule(seed: u64) {
             apply(&definitions, &mut tables, &mut of_epoch.collect::<Vec<_>>());
             assert_eq!(
                 tables,
-                model::tables(&definitions, &all, settings),
+                model::tables(&definitions, &all, (settings, has_ledger)),
                 "run {run_number}, epoch {epoch} of seed {seed} with {workers} workers"
             );
         }

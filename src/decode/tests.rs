@@ -15,7 +15,7 @@ const LOCATED: Settings = Settings { require_location: true, names: Names::Clean
 
 fn decoded_with(json: &str, settings: Settings) -> Result<Vec<Event>, Undecodable> {
     let mut events = Vec::new();
-    decode(Some(json.as_bytes()), PLACE, settings, &mut events)?;
+    decode(None, Some(json.as_bytes()), PLACE, settings, &mut events)?;
     Ok(events)
 }
 
@@ -43,6 +43,10 @@ fn golden_with(json: &str, settings: Settings) -> String {
             Event::User(version, user) => {
                 assert_eq!(Version { tweet_id: 0, ..version }, PLACE);
                 write!(lines, "user {} as of {}", shown(&user), version.tweet_id).unwrap();
+            }
+            Event::Delete { version, kind } => {
+                assert_eq!(Version { tweet_id: 0, ..version }, PLACE);
+                write!(lines, "{} {}", kind.name(), version.tweet_id).unwrap();
             }
             Event::Other(kind) => lines.push_str(kind.name()),
         }
@@ -186,7 +190,6 @@ fn a_flattened_tweet() {
 #[test]
 fn messages_are_counted_by_kind() {
     for (json, kind) in [
-        (r#"{"delete":{"status":{"id":1,"id_str":"1","user_id":3}}}"#, Kind::Delete),
         (r#"{"scrub_geo":{"user_id":1,"up_to_status_id":2}}"#, Kind::ScrubGeo),
         (r#"{"limit":{"track":1234}}"#, Kind::Limit),
         (r#"{"status_withheld":{"id":1}}"#, Kind::StatusWithheld),
@@ -194,8 +197,6 @@ fn messages_are_counted_by_kind() {
         (r#"{"disconnect":{"code":4}}"#, Kind::Disconnect),
         (r#"{"warning":{"code":"FALLING_BEHIND"}}"#, Kind::Warning),
         (r#"{"friends":[1]}"#, Kind::Other),
-        (r#"{"data":{"delete":{"tweet":{"id":"1","author_id":"2"}}}}"#, Kind::Delete),
-        (r#"{"data":{"tweet_delete":{"tweet":{"id":"1"}}}}"#, Kind::Delete),
         (r#"{"data":{"withheld":{"tweet":{"id":"1"}}}}"#, Kind::StatusWithheld),
         (r#"{"data":{"user_withheld":{"user":{"id":"1"}}}}"#, Kind::UserWithheld),
         (r#"{"data":{"scrub_geo":{"user":{"id":"1"}}}}"#, Kind::ScrubGeo),
@@ -215,9 +216,45 @@ fn messages_are_counted_by_kind() {
             Err(fault) => panic!("{json}: {fault}"),
         }
     }
-    let mut events = Vec::new();
-    assert!(decode(None, PLACE, LOCATED, &mut events).is_ok());
-    assert_eq!(events, [Event::Other(Kind::Tombstone)]);
+}
+
+#[test]
+fn a_delete_says_which_tweet() {
+    for (json, tweet_id) in [
+        (
+            r#"{"delete":{"status":{"id":1,"id_str":"9007199254740993","user_id":3}}}"#,
+            9_007_199_254_740_993,
+        ),
+        (r#"{"delete":{"timestamp_ms":"5","status":{"id":18446744073709551615}}}"#, u64::MAX),
+        (r#"{"data":{"delete":{"tweet":{"id":"1","author_id":"2"},"event_at":"x"}}}"#, 1),
+        (r#"{"data":{"tweet_delete":{"tweet":{"id":"1"}}}}"#, 1),
+    ] {
+        let events = decoded(json).map_err(|fault| fault.to_string());
+        let version = Version { tweet_id, ..PLACE };
+        assert_eq!(events, Ok(vec![Event::Delete { version, kind: Kind::Delete }]), "{json}");
+    }
+    // Which one is not said: counted as before, and nothing is deleted.
+    for json in [
+        r#"{"delete":{}}"#,
+        r#"{"delete":{"status":{"id":"1"}}}"#,
+        r#"{"delete":{"status":[1]}}"#,
+        r#"{"data":{"delete":{"tweet":{"id":1}}}}"#,
+        r#"{"data":{"delete":{"user":{"id":"1"}}}}"#,
+    ] {
+        let events = decoded(json).map_err(|fault| fault.to_string());
+        assert_eq!(events, Ok(vec![Event::Other(Kind::Delete)]), "{json}");
+    }
+    let tombstone = |key: Option<&str>| {
+        let mut events = Vec::new();
+        assert!(decode(key.map(str::as_bytes), None, PLACE, LOCATED, &mut events).is_ok());
+        events
+    };
+    let version = Version { tweet_id: 20, ..PLACE };
+    let deleted = Event::Delete { version, kind: Kind::Tombstone };
+    assert_eq!(tombstone(Some("20")), [deleted]);
+    for key in [None, Some(""), Some("twenty"), Some("-20")] {
+        assert_eq!(tombstone(key), [Event::Other(Kind::Tombstone)]);
+    }
 }
 
 #[test]
@@ -273,7 +310,7 @@ fn a_record_gives_all_its_events_or_none() {
     ] {
         let json = PAGE.replacen(good, bad, 1);
         let mut events = vec![Event::Other(Kind::Tombstone)];
-        let fault = decode(Some(json.as_bytes()), PLACE, Settings::default(), &mut events);
+        let fault = decode(None, Some(json.as_bytes()), PLACE, Settings::default(), &mut events);
         assert_eq!(fault.map_err(|fault| fault.reason()), Err(reason));
         assert_eq!(events, [Event::Other(Kind::Tombstone)], "what was there stays");
     }

@@ -166,7 +166,7 @@ pub(super) fn tweet(
 }
 
 /// `id_str` where it is a number, else `id`: producers in JavaScript round ids above 2⁵³.
-fn id(text: Option<&Text<'_>>, number: Option<Id>) -> Option<u64> {
+pub(super) fn id(text: Option<&Text<'_>>, number: Option<Id>) -> Option<u64> {
     text.and_then(Text::id).or(number.and_then(Id::number))
 }
 

@@ -124,7 +124,7 @@ pub(super) fn build(
         let restored = Rows::new(&rows, tables.dropped());
         let dropped = overflow::build(&config.topic, dropped, &restored);
         let functions = (config.flows, decode::fold as dataflows::Fold);
-        let changes = dataflows::build(tables.flows(), functions, &events, &rows)
+        let changes = dataflows::build(tables.flows(), functions, &events, &rows, None)
             .concat(dataflows::numbered(tables.progress(), offsets))
             .concat(dataflows::numbered(tables.letters(), letters))
             .concat(dataflows::numbered(tables.dropped(), dropped));

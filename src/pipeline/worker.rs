@@ -234,7 +234,8 @@ impl<T: Topic> Reader<'_, T> {
         let DeadLetter { partition, offset, .. } = *letter;
         if let Some(Found { timestamp_ms, payload }) = found {
             let (timestamp_ms, payload) = (*timestamp_ms, payload.as_deref());
-            let record = Record { partition, offset, timestamp_ms, payload };
+            // A tombstone is never a dead letter, so the key says nothing here.
+            let record = Record { partition, offset, timestamp_ms, key: None, payload };
             match enter(inputs, &record, self.shared.config.decode, &mut self.decoded) {
                 Ok(()) => {
                     inputs.letters.update(letter.clone(), -1);
@@ -393,9 +394,9 @@ fn enter(
     settings: decode::Settings,
     decoded: &mut Vec<Event>,
 ) -> Result<(), DeadLetter> {
-    let Record { partition, offset, timestamp_ms, payload } = *record;
+    let Record { partition, offset, timestamp_ms, key, payload } = *record;
     let version = Version { tweet_id: 0, record_ms: timestamp_ms, partition, offset };
-    match decode::decode(payload, version, settings, decoded) {
+    match decode::decode(key, payload, version, settings, decoded) {
         Ok(()) => {
             decoded.drain(..).for_each(|event| inputs.events.update(event, 1));
             Ok(())

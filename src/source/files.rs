@@ -300,6 +300,7 @@ impl Partition {
                 partition: self.number,
                 offset,
                 timestamp_ms: 0,
+                key: None,
                 payload,
             }));
             self.next = offset + 1;

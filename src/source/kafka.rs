@@ -564,8 +564,8 @@ impl Source for KafkaSource {
             }
         }
         for message in last.into_iter().flatten() {
-            let Record { partition, offset, timestamp_ms, payload } = record(&message);
-            let hash = fingerprint(message.key(), payload);
+            let Record { partition, offset, timestamp_ms, key, payload } = record(&message);
+            let hash = fingerprint(key, payload);
             visit(Polled::Reached(Reached { partition, offset, timestamp_ms, hash }));
         }
         for error in errors {
@@ -586,6 +586,7 @@ fn record<'a>(message: &'a BorrowedMessage<'_>) -> Record<'a> {
         partition: message.partition().cast_unsigned(),
         offset: message.offset().cast_unsigned(),
         timestamp_ms,
+        key: message.key(),
         payload: message.payload(),
     }
 }

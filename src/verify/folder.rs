@@ -58,7 +58,7 @@ fn read_file(
             continue;
         }
         let offset = position - 1;
-        let record = Record { partition, offset, timestamp_ms: 0, payload: Some(text) };
+        let record = Record { partition, offset, timestamp_ms: 0, key: None, payload: Some(text) };
         visit(record, fingerprint(None, Some(text)))?;
     }
     Ok(())

@@ -148,7 +148,7 @@ fn users(event: &Event, add: &mut dyn FnMut(Row, State)) {
             None => return,
         },
         Event::User(version, user) => (version, user),
-        Event::Other(_) => return,
+        Event::Delete { .. } | Event::Other(_) => return,
     };
     let (partition, stamp_ms) = (u64::from(version.partition), version.record_ms);
     let stamp = (version.tweet_id, stamp_ms, partition, version.offset);

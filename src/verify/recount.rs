@@ -105,10 +105,10 @@ impl<'a> Recount<'a> {
 
     /// Counts a record, wherever it stands.
     pub(super) fn count(&mut self, record: Record<'_>) -> Result<(), VerifyError> {
-        let Record { partition, offset, timestamp_ms, payload } = record;
+        let Record { partition, offset, timestamp_ms, key, payload } = record;
         let version = Version { tweet_id: 0, record_ms: timestamp_ms, partition, offset };
         let mut decoded = std::mem::take(&mut self.decoded);
-        let result = decode::decode(payload, version, self.settings, &mut decoded);
+        let result = decode::decode(key, payload, version, self.settings, &mut decoded);
         if self.letters.contains(&(partition, offset)) {
             self.countable += u64::from(result.is_ok());
             decoded.clear();

@@ -125,9 +125,9 @@ fn one(
     let Some(next) = open.get(&partition) else { return Ok(None) };
     if offset < *next {
         let timestamp_ms = message.timestamp().to_millis().unwrap_or(0).max(0).cast_unsigned();
-        let payload = message.payload();
-        let record = Record { partition, offset, timestamp_ms, payload };
-        visit(record, fingerprint(message.key(), payload))?;
+        let (key, payload) = (message.key(), message.payload());
+        let record = Record { partition, offset, timestamp_ms, key, payload };
+        visit(record, fingerprint(key, payload))?;
     }
     Ok((offset + 1 >= *next).then_some(partition))
 }

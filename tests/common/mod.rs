@@ -128,7 +128,8 @@ impl Source for MemorySource {
             for payload in payloads.iter().skip(next).take(room) {
                 let (offset, timestamp_ms) = (assignment.next, 60_000 * (1 + assignment.next));
                 let payload = Some(&payload[..]);
-                visit(Polled::Record(Record { partition, offset, timestamp_ms, payload }));
+                let key = None;
+                visit(Polled::Record(Record { partition, offset, timestamp_ms, key, payload }));
                 let hash = fingerprint(None, payload);
                 last = Some(Reached { partition, offset, timestamp_ms, hash });
                 assignment.next += 1;

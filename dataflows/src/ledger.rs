@@ -1,0 +1,259 @@
+//! The ledger: a tweet that stands in the topic twice counts once, a deleted one not at all.
+//!
+//! It stands before all tables that add up and turns what was read ([`Act`]) into what counts
+//! ([`Effect`]). What it keeps of a tweet is up to its caller.
+//!
+//! **Rule.** Per tweet id at or above the floor it remembers the content that counts, or that the
+//! tweet is deleted. What an id adds up to is a function of the *set* of its acts: one post counts,
+//! the others are duplicates; where posts differ the greatest content counts; one delete, before or
+//! behind the posts, and none counts. So neither the order of arrival nor the number of workers nor a
+//! restart can make a difference. Below the floor a post counts and is not remembered, a delete is
+//! ignored.
+//!
+//! **Floor.** One number that never falls and is the same on all workers. It holds behind the epoch at
+//! which it enters, so a floor and the counts that were made above it leave in one transaction. To
+//! forget what is below emits nothing: its effects stay.
+//!
+//! **Restore.** At [`RESTORED`] enter the stored floor and all acts since [`Replay::from`] that were
+//! counted before, in any order. They make the memory what it was, and nothing leaves: it stands in
+//! the rows. Their order does not matter, so they are not held back until the epoch is complete.
+//!
+//! It does not know where the floor comes from ([`Policy`] does), nor what a content is for.
+
+mod floor;
+mod replay;
+
+pub use floor::{Policy, is_ahead, written_ms};
+pub use replay::Replay;
+
+use crate::{Epoch, RESTORED};
+use differential_dataflow::{AsCollection, ExchangeData, VecCollection};
+use serde::{Deserialize, Serialize};
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::operator::Operator;
+use timely::dataflow::operators::vec::Broadcast;
+use timely::progress::frontier::MutableAntichain;
+
+/// What was read about a tweet.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Act<C> {
+    /// It was posted.
+    Post(C),
+    /// It was posted, and its id says nothing about its age: it counts and is not remembered, as if
+    /// it were below the floor.
+    Ageless(C),
+    /// It was deleted.
+    Delete,
+}
+
+/// What a tweet adds up to. Of an id with posts exactly one of the first two stands, and the third
+/// once for each post but the first: their sum is the number of posts.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Effect<C> {
+    /// The tweet counts.
+    Counts(C),
+    /// The tweet was posted and does not count, because it was deleted.
+    Deleted,
+    /// A post of a tweet that was posted before.
+    Duplicate,
+}
+
+/// How one worker's share of the ledger is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Ids that are remembered.
+    pub entries: usize,
+    /// Ids below are not.
+    pub floor: u64,
+    /// Posts that came below the floor in this run: they count, whatever came before.
+    pub late_posts: u64,
+    /// Deletes that came below the floor in this run: they were ignored.
+    pub late_deletes: u64,
+}
+
+/// Acts by tweet id; they come and never go.
+pub type Acts<'scope, C> = VecCollection<'scope, Epoch, (u64, Act<C>), isize>;
+
+/// Floors; the greatest holds. Whichever workers they enter on, all see them.
+pub type Floors<'scope> = VecCollection<'scope, Epoch, u64, isize>;
+
+/// What each tweet adds up to, as a function of acts and floors. `figures` is kept up to date.
+pub fn ledger<'scope, C: ExchangeData>(
+    acts: Acts<'scope, C>,
+    floors: Floors<'scope>,
+    figures: Rc<Cell<Figures>>,
+) -> VecCollection<'scope, Epoch, (u64, Effect<C>), isize> {
+    let by_id = Exchange::new(|((id, _), ..): &((u64, Act<C>), Epoch, isize)| spread(*id));
+    let (acts, floors) = (acts.inner, floors.inner.broadcast());
+    let effects = acts.binary_frontier(floors, by_id, Pipeline, "ledger", |_, _| {
+        let mut memory = Memory::default();
+        let mut acts = BTreeMap::<Epoch, (Capability<Epoch>, Vec<(u64, Act<C>)>)>::new();
+        let mut floors = BTreeMap::<Epoch, u64>::new();
+        move |(acts_in, acts_frontier), (floors_in, floors_frontier), output| {
+            let port = output.output_index();
+            acts_in.for_each(|capability, batch| {
+                for ((id, act), epoch, difference) in batch.drain(..) {
+                    debug_assert_eq!(difference, 1, "what was read stays read");
+                    if epoch == RESTORED {
+                        memory.recall(id, act);
+                    } else {
+                        let open = || (capability.delayed(&epoch, port), Vec::new());
+                        acts.entry(epoch).or_insert_with(open).1.push((id, act));
+                    }
+                }
+            });
+            floors_in.for_each(|_, batch| {
+                for (floor, epoch, _) in batch.drain(..) {
+                    let held = floors.entry(epoch).or_default();
+                    *held = floor.max(*held);
+                }
+            });
+            let until = complete([acts_frontier, floors_frontier]);
+            while let Some((epoch, (capability, batch))) = pop_before(&mut acts, until) {
+                while let Some((_, floor)) = pop_before(&mut floors, Some(epoch)) {
+                    memory.raise(floor);
+                }
+                let mut session = output.session(&capability);
+                for (id, act) in batch {
+                    memory.act(id, act, |effect, difference| {
+                        session.give(((id, effect), epoch, difference));
+                    });
+                }
+            }
+            while let Some((_, floor)) = pop_before(&mut floors, until) {
+                memory.raise(floor);
+            }
+            figures.set(memory.figures());
+        }
+    });
+    effects.as_collection()
+}
+
+/// The worker of an id: ids of a service are often multiples of a power of two.
+fn spread(id: u64) -> u64 {
+    id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32
+}
+
+/// Epochs before this one are complete; `None` = all are.
+fn complete(frontiers: [&MutableAntichain<Epoch>; 2]) -> Option<Epoch> {
+    frontiers.into_iter().filter_map(|frontier| frontier.frontier().first().copied()).min()
+}
+
+/// Takes the first entry if it is before `until`.
+fn pop_before<V>(map: &mut BTreeMap<Epoch, V>, until: Option<Epoch>) -> Option<(Epoch, V)> {
+    let entry = map.first_entry()?;
+    let is_before = until.is_none_or(|until| *entry.key() < until);
+    is_before.then(|| entry.remove_entry())
+}
+
+/// What is remembered of a tweet.
+enum State<C> {
+    /// This content counts.
+    Posted(C),
+    /// It is deleted, before or behind its post.
+    Deleted { was_posted: bool },
+}
+
+/// One worker's share. Ids rise with time, so that the newest ones, which nearly all acts are
+/// about, lie side by side.
+struct Memory<C> {
+    floor: u64,
+    entries: BTreeMap<u64, State<C>>,
+    late_posts: u64,
+    late_deletes: u64,
+}
+
+impl<C> Default for Memory<C> {
+    fn default() -> Self {
+        Memory { floor: 0, entries: BTreeMap::new(), late_posts: 0, late_deletes: 0 }
+    }
+}
+
+impl<C: Clone + Ord> Memory<C> {
+    fn act(&mut self, id: u64, act: Act<C>, mut emit: impl FnMut(Effect<C>, isize)) {
+        match act {
+            Act::Post(content) if id >= self.floor => self.post(id, content, emit),
+            Act::Post(content) | Act::Ageless(content) => {
+                self.late_posts += 1;
+                emit(Effect::Counts(content), 1);
+            }
+            Act::Delete if id >= self.floor => self.delete(id, emit),
+            Act::Delete => self.late_deletes += 1,
+        }
+    }
+
+    fn post(&mut self, id: u64, content: C, mut emit: impl FnMut(Effect<C>, isize)) {
+        use std::collections::btree_map::Entry;
+        match self.entries.entry(id) {
+            Entry::Vacant(entry) => {
+                emit(Effect::Counts(content.clone()), 1);
+                entry.insert(State::Posted(content));
+            }
+            Entry::Occupied(mut entry) => match entry.get_mut() {
+                State::Posted(held) => {
+                    emit(Effect::Duplicate, 1);
+                    if content > *held {
+                        emit(Effect::Counts(content.clone()), 1);
+                        emit(Effect::Counts(std::mem::replace(held, content)), -1);
+                    }
+                }
+                State::Deleted { was_posted } => {
+                    let is_first = !std::mem::replace(was_posted, true);
+                    emit(if is_first { Effect::Deleted } else { Effect::Duplicate }, 1);
+                }
+            },
+        }
+    }
+
+    fn delete(&mut self, id: u64, mut emit: impl FnMut(Effect<C>, isize)) {
+        let state = self.entries.entry(id).or_insert(State::Deleted { was_posted: false });
+        if matches!(state, State::Posted(_)) {
+            let deleted = State::Deleted { was_posted: true };
+            if let State::Posted(content) = std::mem::replace(state, deleted) {
+                emit(Effect::Counts(content), -1);
+            }
+            emit(Effect::Deleted, 1);
+        }
+    }
+
+    /// An act that stands in the rows already.
+    fn recall(&mut self, id: u64, act: Act<C>) {
+        match act {
+            Act::Post(content) => self.post(id, content, |_, _| ()),
+            Act::Ageless(_) => (),
+            Act::Delete => self.delete(id, |_, _| ()),
+        }
+    }
+
+    /// Forgets what is below `floor`.
+    fn raise(&mut self, floor: u64) {
+        if floor > self.floor {
+            self.floor = floor;
+            self.entries = self.entries.split_off(&floor);
+        }
+    }
+
+    fn figures(&self) -> Figures {
+        Figures {
+            entries: self.entries.len(),
+            floor: self.floor,
+            late_posts: self.late_posts,
+            late_deletes: self.late_deletes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::State;
+
+    /// A hundred bytes an entry, with what a map adds and a content of one allocation.
+    #[test]
+    fn an_entry_is_small() {
+        assert!(size_of::<(u64, State<Box<str>>)>() <= 24);
+    }
+}

@@ -1,0 +1,77 @@
+//! From where a partition must be read again, so that the ledger remembers what it did.
+//!
+//! One for each partition that is read. It keeps the partition's records in chunks, of each its first
+//! offset and its greatest tweet id, and forgets the oldest ones as long as all they hold is below the
+//! floor. So whatever is left out below [`Replay::from`] is below the floor; what is read again
+//! needlessly is forgotten again.
+//!
+//! Invariant: the offset never falls, as the floor does not. An id that is ahead of its record
+//! ([`super::is_ahead`]) must be kept from here: it would hold the offset for ever.
+
+use std::collections::VecDeque;
+
+/// Records of one chunk: what may be read again for a single tweet.
+const CHUNK: u64 = 1 << 10;
+
+/// The chunks of one partition.
+#[derive(Clone, Debug)]
+pub struct Replay {
+    chunks: VecDeque<Chunk>,
+    /// How many offsets a chunk spans.
+    width: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Chunk {
+    /// The first offset.
+    first: u64,
+    /// The greatest id in it.
+    greatest: u64,
+}
+
+impl Default for Replay {
+    fn default() -> Self {
+        Replay::new(CHUNK)
+    }
+}
+
+impl Replay {
+    /// With chunks of `width` offsets.
+    pub fn new(width: u64) -> Self {
+        Replay { chunks: VecDeque::new(), width }
+    }
+
+    /// The record at `offset` has an act on `id`. Offsets do not fall.
+    pub fn note(&mut self, offset: u64, id: u64) {
+        match self.chunks.back_mut() {
+            Some(chunk) if offset - chunk.first < self.width => {
+                chunk.greatest = chunk.greatest.max(id);
+            }
+            _ => self.chunks.push_back(Chunk { first: offset, greatest: id }),
+        }
+    }
+
+    /// The first offset that a restart must read, if `floor` is stored and everything below `next`
+    /// was noted.
+    pub fn from(&mut self, floor: u64, next: u64) -> u64 {
+        while self.chunks.front().is_some_and(|chunk| chunk.greatest < floor) {
+            self.chunks.pop_front();
+        }
+        self.chunks.front().map_or(next, |chunk| chunk.first)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Replay;
+
+    #[test]
+    fn the_first_chunk_with_an_id_at_the_floor() {
+        let mut replay = Replay::new(2);
+        for (offset, id) in [(0, 5), (1, 3), (2, 9), (4, 1), (5, 4), (8, 9)] {
+            replay.note(offset, id);
+        }
+        let found = [0, 5, 6, 9, 10].map(|floor| replay.from(floor, 11));
+        assert_eq!(found, [0, 0, 2, 2, 11]);
+    }
+}

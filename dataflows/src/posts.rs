@@ -1,0 +1,169 @@
+//! The posts that count: what every table that adds up is a function of.
+//!
+//! Without a ledger each tweet that was read is one, and this costs nothing. With one
+//! ([`Ledger`]) a tweet that was read twice is one post, a deleted one none, and posts go as well
+//! as come. Tables of the newest statement (`users`) do not look here: what a tweet said of its
+//! author stays true when the tweet is deleted.
+
+use crate::latest::Version;
+use crate::ledger::{Act, Acts, Effect, Figures, Floors, is_ahead, ledger};
+use crate::tweet::{Time, Tweet};
+use crate::{Epoch, Event, Events, Shared};
+use differential_dataflow::VecCollection;
+use differential_dataflow::difference::Semigroup;
+use serde::{Deserialize, Serialize};
+use std::cell::Cell;
+use std::rc::Rc;
+
+/// What the ledger needs beside the events.
+pub struct Ledger<'scope> {
+    /// At [`crate::RESTORED`]: the events that were counted before and must be remembered.
+    pub replayed: Events<'scope>,
+    /// At [`crate::RESTORED`] the floor that is stored, then those that follow.
+    pub floors: Floors<'scope>,
+    /// How it is doing on this worker.
+    pub figures: Rc<Cell<Figures>>,
+}
+
+/// One post, as far as a table may know it.
+#[derive(Clone, Copy, Debug)]
+pub struct Post<'a> {
+    /// The tweet's id.
+    pub tweet_id: u64,
+    /// When it was written.
+    pub time: Time,
+    tags: Tags<'a>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Tags<'a> {
+    Read(&'a [Box<str>]),
+    Kept(&'a str),
+}
+
+impl<'a> Post<'a> {
+    /// Its hashtags as written, repeated where they are repeated.
+    pub fn hashtags(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        let (read, kept) = match self.tags {
+            Tags::Read(tags) => (tags, ""),
+            Tags::Kept(text) => (&[][..], text),
+        };
+        read.iter().map(|tag| &**tag).chain(kept.split_terminator(BETWEEN))
+    }
+}
+
+/// What the ledger keeps of a tweet.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Content {
+    /// Its hashtags as one text, for that is small.
+    tags: Box<str>,
+    time: Time,
+}
+
+/// No hashtag holds a control character; and texts that are made with it are in the order of the
+/// lists that they were made of.
+const BETWEEN: char = '\n';
+
+impl Content {
+    fn of(tweet: &Tweet) -> Self {
+        Content { tags: tweet.hashtags.join("\n").into(), time: tweet.time }
+    }
+}
+
+/// The posts of a dataflow.
+#[derive(Clone)]
+pub enum Posts<'scope> {
+    /// Every tweet that was read.
+    Read(Events<'scope>),
+    /// What the ledger lets pass.
+    Kept(Effects<'scope>),
+}
+
+/// By tweet id, what leaves the ledger.
+pub type Effects<'scope> = Shared<'scope, (u64, Effect<Content>)>;
+
+impl<'scope> Posts<'scope> {
+    /// Through the ledger, where there is one.
+    pub fn new(events: &Events<'scope>, ledger: Option<Ledger<'scope>>) -> Self {
+        let Some(Ledger { replayed, floors, figures }) = ledger else {
+            return Posts::Read(events.clone());
+        };
+        let acts = acts(events).concat(acts(&replayed));
+        Posts::Kept(Shared::new(self::ledger(acts, floors, figures)))
+    }
+
+    /// What one table takes out of each post. `logic` sees a post, the time and the difference of
+    /// its update, and what it pushes must carry that time.
+    pub fn extract<D, R>(
+        &self,
+        name: &str,
+        logic: impl Fn(Post<'_>, (Epoch, isize), &mut Vec<(D, Epoch, R)>) + 'static,
+    ) -> VecCollection<'scope, Epoch, D, R>
+    where
+        D: Clone + 'static,
+        R: Semigroup + 'static,
+    {
+        match self {
+            Posts::Read(events) => events.extract(name, move |batch, taken| {
+                for (event, epoch, difference) in batch {
+                    if let Event::Tweet(tweet) = event {
+                        let tags = Tags::Read(&tweet.hashtags);
+                        let Tweet { version: Version { tweet_id, .. }, time, .. } = *tweet;
+                        let post = Post { tweet_id, time, tags };
+                        logic(post, (*epoch, *difference), taken);
+                    }
+                }
+            }),
+            Posts::Kept(effects) => effects.extract(name, move |batch, taken| {
+                for ((tweet_id, effect), epoch, difference) in batch {
+                    if let Effect::Counts(content) = effect {
+                        let (tweet_id, time) = (*tweet_id, content.time);
+                        let post = Post { tweet_id, time, tags: Tags::Kept(&content.tags) };
+                        logic(post, (*epoch, *difference), taken);
+                    }
+                }
+            }),
+        }
+    }
+}
+
+fn acts<'scope>(events: &Events<'scope>) -> Acts<'scope, Content> {
+    events.extract("acts on tweets", |batch, acts| {
+        acts.extend(batch.iter().filter_map(|(event, epoch, difference)| {
+            let (version, act) = match event {
+                Event::Tweet(tweet) => {
+                    let (version, content) = (&tweet.version, Content::of(tweet));
+                    let is_ahead = is_ahead(version.tweet_id, version.record_ms);
+                    (version, if is_ahead { Act::Ageless(content) } else { Act::Post(content) })
+                }
+                Event::Delete { version, .. } if is_ahead(version.tweet_id, version.record_ms) => {
+                    return None;
+                }
+                Event::Delete { version, .. } => (version, Act::Delete),
+                Event::User(..) | Event::Other(_) => return None,
+            };
+            Some(((version.tweet_id, act), *epoch, *difference))
+        }));
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Content, Post, Tags, Time, Tweet};
+    use crate::latest::Version;
+
+    #[test]
+    fn a_content_is_its_hashtags() {
+        let lists: [&[&str]; 6] = [&[], &["a"], &["a", "a"], &["a", "b"], &["ab"], &["b"]];
+        let lists = lists.map(|tags| tags.iter().map(|tag| Box::from(*tag)).collect::<Vec<_>>());
+        let (version, time, user) = (Version::default(), Time::Own(7), None);
+        let contents = lists.each_ref().map(|tags| {
+            Content::of(&Tweet { version, time, hashtags: tags.clone(), user: user.clone() })
+        });
+        assert!(contents.is_sorted(), "{contents:?}");
+        for (tags, content) in lists.iter().zip(&contents) {
+            let post = Post { tweet_id: 1, time: content.time, tags: Tags::Kept(&content.tags) };
+            assert!(post.hashtags().eq(tags.iter().map(|tag| &**tag)), "{content:?}");
+        }
+    }
+}
