@@ -10,6 +10,7 @@
 //! | `dataflows` (a crate) | all other tables, pure functions of the tweets |
 //! | [`sink`] | changes to transactions to the database |
 //! | [`pipeline`] | one worker from poll to gather, and its loop |
+//! | [`mesh`] | the connections between the processes of a cluster |
 //! | [`produce`] | a file or synthetic tweets into a topic |
 //! | [`verify`] | recounts the topic by another code path, compares row by row |
 //! | [`rebuild`] | the topic counted again into twins of all tables, which take their place |
@@ -25,6 +26,7 @@ pub mod decode;
 pub mod error;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+pub mod mesh;
 pub mod monitor;
 pub mod pipeline;
 pub mod produce;
