@@ -186,6 +186,9 @@ pub fn run_watched<T: Topic, S: Sink>(
             Err(error) => return Err(error.into()),
         },
     };
+    if let (Some(mesh), Some(cluster)) = (&mesh, &config.cluster) {
+        monitor.join(cluster.process, &cluster.hosts, mesh.traffic());
+    }
     let run = Run { config, topic, stop, monitor: monitor.clone(), mesh };
     if run.config.is_lead() { lead(run, tables, sink) } else { follow(run) }
 }
@@ -207,7 +210,7 @@ impl<T: Topic> Run<T> {
         is_closed: Arc<AtomicBool>,
     ) -> Result<(Arc<Shared<T>>, Engine), RunError> {
         let Run { config, topic, stop, monitor, mesh } = self;
-        let peers = config.cluster.as_ref().map(|cluster| Arc::new(Peers::new(cluster)));
+        let peers = config.cluster.as_ref().map(|cluster| Arc::new(Peers::new(cluster, &monitor)));
         let (ended, fault, lead) = (AtomicBool::default(), Mutex::default(), Mutex::new(lead));
         let shared = Shared { config, topic, monitor, stop, ended, is_closed, peers, fault, lead };
         let shared = Arc::new(shared);

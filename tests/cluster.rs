@@ -11,7 +11,7 @@ use common::job::Job;
 use common::{Running, Server};
 use nix::sys::signal::Signal;
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -155,7 +155,9 @@ fn a_signal_to_one_or_to_all_stops_all() {
         produce(&job, 1_000, round);
         let mut cluster = Cluster::start(&job, 3, &[]);
         wait_for_records(&job, &cluster, 1_000 * (round as u64 + 1));
-        signalled.iter().for_each(|process| cluster.processes[*process].signal(Signal::SIGTERM));
+        for process in signalled {
+            cluster.processes[*process].signal(Signal::SIGTERM);
+        }
         cluster.assert_done();
         assert_equal(&job, &[]);
     }
@@ -243,6 +245,45 @@ fn strangers_and_other_settings_are_refused() {
     assert!(said.contains(sentence), "{said}");
     assert!(said.contains("does not speak as a process of a tweetflow cluster"), "{said}");
     assert_equal(&job, &[]);
+}
+
+/// The body of an answer of a process's own server.
+fn get(cluster: &Cluster, process: usize, path: &str) -> String {
+    let said = cluster.said(process);
+    let (_, rest) = said.split_once("the live page: http://").unwrap();
+    let (address, _) = rest.split_once('/').unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+}
+
+#[test]
+fn every_process_says_what_it_is() {
+    let job = job("cluster_look");
+    produce(&job, 1_000, 1);
+    let mut cluster = Cluster::start(&job, 3, &["--listen", "0"]);
+    wait_for_records(&job, &cluster, 1_000);
+    let since = Instant::now();
+    // Each second the processes say what they have read.
+    while !get(&cluster, 0, "/api/v1/state").contains(r#""total":1000"#) {
+        assert!(since.elapsed() < PATIENCE, "{}", get(&cluster, 0, "/api/v1/state"));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    // Partitions 0 and 3 are worker 0's.
+    for (process, partitions) in [2, 1, 1].into_iter().enumerate() {
+        let ready = get(&cluster, process, "/readyz");
+        let text = format!("ready: process {process} of 3, reading {partitions} partitions");
+        assert!(ready.contains(&text), "{ready}");
+        let metrics = get(&cluster, process, "/metrics");
+        let read = metrics.lines().filter(|line| line.starts_with("tweetflow_process_records{"));
+        let read = read.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap());
+        assert!((read.sum::<f64>() - 1_000.0).abs() < 0.5, "{metrics}");
+    }
+    cluster.processes[0].signal(Signal::SIGTERM);
+    cluster.assert_done();
 }
 
 #[test]

@@ -93,7 +93,11 @@ fn follow(args: &RunArgs, stop: Arc<AtomicBool>) -> Result<Summary, JobError> {
     let mut config = config(args);
     config.cluster = args.cluster.cluster()?;
     let monitor = Arc::<Monitor>::default();
-    let server = args.listen.start(args.job.about(&sink), &monitor)?;
+    let mut about = args.job.about(&sink);
+    if !config.is_lead() {
+        "that of process 0".clone_into(&mut about.database);
+    }
+    let server = args.listen.start(about, &monitor)?;
     if let Some(server) = &server {
         tracing::info!("the live page: http://{}/", server.address());
     }

@@ -11,6 +11,7 @@
 use super::Shared;
 use crate::error::{RunError, one_line};
 use crate::mesh::Cluster;
+use crate::monitor::{Monitor, Report};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,8 +34,8 @@ struct Said(usize, Word);
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Word {
-    /// I am here.
-    Here,
+    /// I am here, and this is what I have done.
+    Here(Report),
     /// I read no more; nobody is to read on.
     Ending,
     /// I have failed.
@@ -46,6 +47,7 @@ enum Word {
 /// What a process has heard of all others.
 pub(super) struct Peers {
     cluster: Cluster,
+    monitor: Arc<Monitor>,
     began: Instant,
     /// Milliseconds from `began` to the last word of each process.
     heard: Vec<AtomicU64>,
@@ -56,9 +58,10 @@ pub(super) struct Peers {
 }
 
 impl Peers {
-    pub(super) fn new(cluster: &Cluster) -> Self {
+    pub(super) fn new(cluster: &Cluster, monitor: &Arc<Monitor>) -> Self {
         Peers {
             cluster: cluster.clone(),
+            monitor: Arc::clone(monitor),
             began: Instant::now(),
             heard: (0..cluster.processes()).map(|_| AtomicU64::default()).collect(),
             is_running: AtomicBool::default(),
@@ -87,7 +90,7 @@ impl Peers {
             heard.store(self.now(), Ordering::Relaxed);
         }
         match word {
-            Word::Here => {}
+            Word::Here(report) => self.monitor.heard(*from, report),
             Word::Ending => self.is_ending.store(true, Ordering::Relaxed),
             Word::Committed => self.is_committed.store(true, Ordering::Relaxed),
             Word::Fault(text) => {
@@ -165,7 +168,7 @@ impl Voice {
             };
             self.say(word);
         } else if self.last.is_none_or(|last| last.elapsed() >= BEAT) {
-            self.say(Word::Here);
+            self.say(Word::Here(shared.monitor.report()));
         }
     }
 

@@ -364,6 +364,7 @@ impl<T: Topic> Reader<'_, T> {
         let (index, peers) = self.place;
         let is_mine = |assignment: &Assignment| assignment.partition as usize % peers == index;
         let mine: Vec<_> = all.into_iter().filter(is_mine).collect();
+        self.shared.monitor.assigned(mine.iter().map(|assignment| assignment.partition));
         for assignment in &mine {
             self.source.assign(assignment)?;
             self.taken.set(assignment.partition, assignment.letters);
