@@ -5,6 +5,7 @@
 //! line on standard error, with its causes and what to do; there is never a backtrace. A secret on
 //! the command line is refused, because every user of the machine could read it.
 
+mod cluster;
 mod dead_letters;
 mod demo;
 mod file;
@@ -284,6 +285,12 @@ fn end_on_panic() {
     std::panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();
         let text = panic.payload_as_str().unwrap_or("a panic").replace('\n', " ");
+        // A thread of the mesh has lost the process that it serves.
+        if let Some(error) = text.strip_prefix("timely communication error: ") {
+            let why = error.split_once(": ").map_or(error, |(_doing, why)| why);
+            eprintln!("tweetflow: {why}; the tables hold the last commit");
+            std::process::exit(1);
+        }
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let name = thread.name().unwrap_or("a thread");
         eprintln!("tweetflow: bug in {name} at {place}: {text}; the tables hold the last commit");

@@ -2,6 +2,7 @@
 
 use crate::dead_letters::overflow::Room;
 use crate::decode;
+use crate::mesh::Cluster;
 use crate::pipeline::Credit;
 use crate::sink::gather::Pace;
 use crate::sink::{Identity, Prefix};
@@ -13,6 +14,8 @@ use std::time::Duration;
 pub struct RunConfig {
     /// Number of workers, at least 1.
     pub workers: usize,
+    /// The processes, where there are several; `workers` is the number of each.
+    pub cluster: Option<Cluster>,
     /// The topic's name, as the tables keep it.
     pub topic: String,
     /// The job's name: its row in `tweetflow_commit`.
@@ -48,6 +51,7 @@ impl RunConfig {
     pub fn new(topic: &str) -> Self {
         RunConfig {
             workers: 2,
+            cluster: None,
             topic: topic.to_owned(),
             job: "tweetflow".to_owned(),
             table_prefix: Prefix::default(),
@@ -62,6 +66,24 @@ impl RunConfig {
             dead_letters: Room { rows: 10_000, bytes: 8 << 20 },
             retry_for: Duration::from_mins(15),
         }
+    }
+
+    /// Whether this process has the database: the only one, or the first of a cluster.
+    pub fn is_lead(&self) -> bool {
+        self.cluster.as_ref().is_none_or(|cluster| cluster.process == 0)
+    }
+
+    /// What all processes of a cluster must have the same, as words.
+    pub fn agreed(&self) -> String {
+        let Room { rows, bytes } = self.dead_letters;
+        format!(
+            "{} job={} prefix={} dead_letter_rows={rows} dead_letter_bytes={bytes} \
+             max_dead_letters={}",
+            self.fingerprint(&self.tables.all()),
+            self.job,
+            self.table_prefix,
+            self.max_dead_letters
+        )
     }
 
     /// The part of the fingerprint that says what is read from where.

@@ -3,6 +3,7 @@
 //! Each message says what happened, to what, and what to do. Messages never contain a secret and
 //! never print their sources: `main` prints the chain once.
 
+use crate::mesh::MeshError;
 use crate::sink::SinkError;
 use crate::source::SourceError;
 
@@ -21,6 +22,25 @@ pub enum RunError {
     /// A signal came before the tables were rebuilt.
     #[error("stopped before the end; the tables are as they were, and the same command goes on")]
     RebuildStopped,
+    /// The processes of the cluster did not come together.
+    #[error(transparent)]
+    Mesh(#[from] MeshError),
+    /// Another process of the cluster ended before its time.
+    #[error("{who} has failed: {text}")]
+    Peer {
+        /// The process.
+        who: String,
+        /// What it said.
+        text: String,
+    },
+    /// Another process of the cluster does not work any more, or cannot be reached.
+    #[error("{who} has said nothing for {seconds} s; the tables hold the last commit")]
+    Silent {
+        /// The processes.
+        who: String,
+        /// For how long.
+        seconds: u64,
+    },
     /// The operating system refused something that a run cannot do without.
     #[error("{doing} failed")]
     System {
@@ -37,7 +57,12 @@ impl RunError {
         let operator = match self {
             RunError::Source(error) => error.is_operators(),
             RunError::Sink(error) => error.is_operators(),
-            RunError::Engine(_) | RunError::System { .. } | RunError::RebuildStopped => false,
+            RunError::Mesh(error) => error.is_operators(),
+            RunError::Engine(_)
+            | RunError::System { .. }
+            | RunError::RebuildStopped
+            | RunError::Peer { .. }
+            | RunError::Silent { .. } => false,
         };
         if operator { 2 } else { 1 }
     }

@@ -11,6 +11,7 @@
 //! | [`tables`] | which of all these a job has |
 //! | [`sink`] | changes to transactions to the database |
 //! | [`pipeline`] | one worker from poll to gather, and its loop |
+//! | [`mesh`] | the connections between the processes of a cluster |
 //! | [`produce`] | a file or synthetic tweets into a topic |
 //! | [`verify`] | recounts the topic by another code path, compares row by row |
 //! | [`rebuild`] | the topic counted again into twins of all tables, which take their place |
@@ -27,6 +28,7 @@ pub mod error;
 pub mod freshness;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+pub mod mesh;
 pub mod monitor;
 pub mod pipeline;
 pub mod produce;

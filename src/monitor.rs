@@ -5,6 +5,11 @@
 //! are those of committed transactions, on top of what the sink held at the start: tables of any
 //! sink, never the dataflow's own state. Invariant: whatever is seen together was committed together.
 
+mod cluster;
+
+pub use cluster::{Process, Processes, Report};
+
+use crate::mesh::Traffic;
 use crate::progress::Stored;
 use crate::sink::{Position, Transaction};
 use crate::tables::Tables;
@@ -14,7 +19,7 @@ use dataflows::{Restored, Row, Table, Value};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Over how long percentiles and rates are.
@@ -70,6 +75,9 @@ struct State {
     /// Records read so far, and records or bytes that are left, at some moments.
     speed: VecDeque<(Instant, u64, Option<u64>)>,
     trouble: Option<(Instant, Trouble)>,
+    /// The partitions that this process reads.
+    assigned: Vec<u32>,
+    processes: Option<Processes>,
 }
 
 /// Figures of the last minutes, each with its moment.
@@ -151,11 +159,13 @@ pub struct Look {
     pub running: Duration,
     /// Rows read from the tables at the start.
     pub restored: u64,
-    /// Records read.
+    /// Records read by this process.
     pub records: u64,
     /// Bytes of their values.
     pub bytes: u64,
-    /// Records read a second.
+    /// The same of all processes whose work this one commits.
+    pub whole: (u64, u64),
+    /// Records read a second, of the whole.
     pub per_second: f64,
     /// By how much less is left each second; negative where the topic grows faster.
     pub gaining: f64,
@@ -173,12 +183,25 @@ pub struct Look {
     pub trouble: Option<(Trouble, Duration)>,
     /// The tables that are shown.
     pub tables: Vec<Shown>,
+    /// The cluster, if there are several processes.
+    pub processes: Option<Processes>,
 }
 
 impl Look {
     /// What is left of all partitions whose end is known.
     pub fn lag(&self) -> u64 {
         self.places.iter().filter_map(Place::lag).sum()
+    }
+
+    /// A process of the cluster that says nothing, and for how long.
+    pub fn silent(&self) -> Option<(usize, Duration)> {
+        let processes = self.processes.as_ref().filter(|_| self.phase == Phase::Running)?;
+        processes.silent()
+    }
+
+    /// Whether records are read and everybody answers.
+    pub fn is_ready(&self) -> bool {
+        self.phase == Phase::Running && self.trouble.is_none() && self.silent().is_none()
     }
 }
 
@@ -243,6 +266,32 @@ impl Monitor {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// The process is one of several.
+    pub fn join(&self, own: usize, hosts: &[String], traffic: Arc<Traffic>) {
+        self.lock().processes = Some(Processes::new(own, hosts, traffic));
+    }
+
+    /// A worker of this process reads these.
+    pub fn assigned(&self, partitions: impl Iterator<Item = u32>) {
+        let assigned = &mut self.lock().assigned;
+        assigned.extend(partitions);
+        assigned.sort_unstable();
+    }
+
+    /// What this process says of itself to the others.
+    pub fn report(&self) -> Report {
+        let (records, bytes) = (&self.records, &self.bytes);
+        let [records, bytes] = [records, bytes].map(|count| count.load(Ordering::Relaxed));
+        Report { records, bytes, partitions: self.lock().assigned.clone() }
+    }
+
+    /// What another process, or this one, said of itself.
+    pub fn heard(&self, process: usize, report: &Report) {
+        if let Some(processes) = &mut self.lock().processes {
+            processes.heard(process, report);
+        }
+    }
+
     /// A transaction is committed.
     pub fn committed(&self, transaction: &Transaction, at: Position, took: Duration) {
         self.commit_seconds.observe(took.as_secs_f64());
@@ -302,6 +351,7 @@ impl Monitor {
     pub fn sample(&self) {
         let (records, now) = (self.records.load(Ordering::Relaxed), Instant::now());
         let mut state = self.lock();
+        let records = records + state.others().0;
         let left = state.left();
         state.speed.push_back((now, records, left));
         let old = |(at, ..): &(Instant, u64, Option<u64>)| now - *at > SPEED_WINDOW;
@@ -313,7 +363,9 @@ impl Monitor {
     /// Looks at everything.
     pub fn look(&self) -> Look {
         let (records, now) = (self.records.load(Ordering::Relaxed), Instant::now());
+        let bytes = self.bytes.load(Ordering::Relaxed);
         let mut state = self.lock();
+        let others = state.others();
         let (per_second, gaining) = state.speed();
         Look {
             phase: state.phase,
@@ -321,7 +373,8 @@ impl Monitor {
             running: self.started.elapsed(),
             restored: self.restored.load(Ordering::Relaxed),
             records,
-            bytes: self.bytes.load(Ordering::Relaxed),
+            bytes,
+            whole: (records + others.0, bytes + others.1),
             per_second,
             gaining,
             commits: state.commits,
@@ -331,6 +384,7 @@ impl Monitor {
             letters: state.letters(),
             trouble: state.trouble(now),
             tables: state.shown(),
+            processes: state.processes.as_ref().map(Processes::looked),
         }
     }
 }
@@ -361,6 +415,12 @@ impl State {
         } else if let Some(Shown { rows, .. }) = self.tables.get_mut(index) {
             rows.remove(key);
         }
+    }
+
+    /// What was read by the processes whose work this one commits.
+    fn others(&self) -> (u64, u64) {
+        let lead = self.processes.as_ref().filter(|processes| processes.is_lead());
+        lead.map_or((0, 0), Processes::others)
     }
 
     fn clear_trouble(&mut self, of: Trouble) {

@@ -17,12 +17,17 @@
 //! was polled during an epoch and the offsets that were reached enter at the same epoch: that is
 //! all that reclocking needs.
 //!
+//! **Cluster.** The workers of several processes are one dataflow; worker 0 is in process 0, which
+//! alone has the committer. All of this is the same there; `peers` has what comes beside.
+//!
 //! **End.** When stopped, or at the end of every partition, the inputs close, the frontier empties
 //! behind the last commit, and only then a worker leaves.
 //!
 //! This module knows source, tables and sink; nothing else knows all three.
 
+mod engine;
 mod flow;
+mod peers;
 mod watcher;
 mod worker;
 
@@ -32,6 +37,7 @@ use crate::config::RunConfig;
 use crate::dead_letters::DeadLetter;
 use crate::dead_letters::overflow::Taken;
 use crate::error::RunError;
+use crate::mesh::{self, Mesh, MeshError};
 use crate::monitor::Monitor;
 use crate::progress::Stored;
 use crate::sink::committer::{self, Channels, Counters};
@@ -40,6 +46,8 @@ use crate::sink::{Sink, Transaction};
 use crate::source::{Assignment, Found, SourceError, Topic};
 use crate::{dead_letters, sink::SinkError};
 use dataflows::Restored;
+use engine::Engine;
+use peers::Peers;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -50,7 +58,20 @@ use worker::WorkerSummary;
 
 impl<T> Shared<T> {
     fn is_ending(&self) -> bool {
-        self.stop.load(Ordering::Relaxed) || self.ended.load(Ordering::Relaxed)
+        self.stop.load(Ordering::Relaxed) || self.is_failed()
+    }
+
+    /// Whether it ends for another reason than that somebody asked this process to.
+    fn is_failed(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+            || self.is_closed.load(Ordering::Relaxed)
+            || self.peers.as_ref().is_some_and(|peers| peers.is_ending())
+    }
+
+    /// The first fault: a worker's own, or what was heard of another process.
+    fn take_fault(&self) -> Option<RunError> {
+        let own = self.fault.lock().unwrap_or_else(PoisonError::into_inner).take();
+        own.or_else(|| self.peers.as_ref().and_then(|peers| peers.fault()))
     }
 }
 
@@ -88,8 +109,8 @@ struct Lead {
     orders: tokio::sync::mpsc::Sender<Order>,
     /// Batches of restored rows; `None` after the last one.
     rows: Receiver<Option<Vec<Restored>>>,
-    assignments: Vec<Assignment>,
-    news: Receiver<News>,
+    /// Comes when the offsets are read: what to read from where, and what is found meanwhile.
+    begun: Receiver<(Vec<Assignment>, Receiver<News>)>,
 }
 
 /// What the watcher tells worker 0.
@@ -109,8 +130,12 @@ struct Shared<T> {
     monitor: Arc<Monitor>,
     /// Set by whoever wants the run to end.
     stop: Arc<AtomicBool>,
-    /// Set by the first fault, and by the committer's end.
-    ended: Arc<AtomicBool>,
+    /// Set by the first fault.
+    ended: AtomicBool,
+    /// Set when nothing will be committed any more.
+    is_closed: Arc<AtomicBool>,
+    /// The other processes, if there are any.
+    peers: Option<Arc<Peers>>,
     /// The first fault of a worker.
     fault: Mutex<Option<RunError>>,
     /// Taken by worker 0.
@@ -144,12 +169,67 @@ pub fn run_watched<T: Topic, S: Sink>(
         // Its rows say where the topic ends.
         monitor.watch();
     }
-    let identity = config.identity();
+    let mesh = match &config.cluster {
+        None => None,
+        Some(cluster) => match mesh::join(cluster, config.workers, config.agreed(), &stop) {
+            Ok(mesh) => Some(mesh),
+            Err(MeshError::Stopped) => return Ok(Summary::default()),
+            Err(error) => return Err(error.into()),
+        },
+    };
+    if let (Some(mesh), Some(cluster)) = (&mesh, &config.cluster) {
+        monitor.join(cluster.process, &cluster.hosts, mesh.traffic());
+    }
+    let run = Run { config, topic, stop, monitor: monitor.clone(), mesh };
+    if run.config.is_lead() { lead(run, sink) } else { follow(run) }
+}
+
+/// A run that may begin.
+struct Run<T> {
+    config: RunConfig,
+    topic: T,
+    stop: Arc<AtomicBool>,
+    monitor: Arc<Monitor>,
+    mesh: Option<Mesh>,
+}
+
+impl<T: Topic> Run<T> {
+    /// Starts the workers. They wait for what the lead gets.
+    fn start(
+        self,
+        lead: Option<Lead>,
+        is_closed: Arc<AtomicBool>,
+    ) -> Result<(Arc<Shared<T>>, Engine), RunError> {
+        let Run { config, topic, stop, monitor, mesh } = self;
+        let peers = config.cluster.as_ref().map(|cluster| Arc::new(Peers::new(cluster, &monitor)));
+        let (ended, fault, lead) = (AtomicBool::default(), Mutex::default(), Mutex::new(lead));
+        let shared = Shared { config, topic, monitor, stop, ended, is_closed, peers, fault, lead };
+        let shared = Arc::new(shared);
+        let engine = Engine::start(&shared, mesh);
+        if engine.is_err() {
+            // Nobody has taken it, and the committer would wait for its orders.
+            drop(shared.lead.lock().unwrap_or_else(PoisonError::into_inner).take());
+        }
+        Ok((shared, engine?))
+    }
+}
+
+/// A process of a cluster without the database: its workers do what worker 0 says.
+fn follow<T: Topic>(run: Run<T>) -> Result<Summary, RunError> {
+    let (shared, engine) = run.start(None, Arc::default())?;
+    let workers = engine.wait()?;
+    shared.take_fault().map_or_else(|| Ok(summary(&workers, &Counters::default())), Err)
+}
+
+/// The process that has the database.
+fn lead<T: Topic, S: Sink>(run: Run<T>, sink: S) -> Result<Summary, RunError> {
+    let config = &run.config;
+    let (tables, identity) = (config.tables.clone(), config.identity());
     let (offsets_in, offsets) = sync_channel(1);
     let (rows_in, rows) = sync_channel(4);
     let (requests_in, requests) = channel();
     let (orders, orders_out) = tokio::sync::mpsc::channel(1);
-    let (durable, ended) = (Committed::default(), Arc::<AtomicBool>::default());
+    let (durable, is_closed) = (Committed::default(), Arc::<AtomicBool>::default());
     let channels = Channels {
         offsets: offsets_in,
         rows: rows_in,
@@ -161,49 +241,61 @@ pub fn run_watched<T: Topic, S: Sink>(
             // A row that somebody else wrote has no record to try.
             letter.map(|letter| requests_in.send(letter));
         }),
-        monitor: monitor.clone(),
-        ended: ended.clone(),
+        monitor: run.monitor.clone(),
+        ended: is_closed.clone(),
     };
-    let retry_for = config.retry_for;
-    let (committer, counters) = committer::spawn(sink, identity, &tables, channels, retry_for)
-        .map_err(|source| RunError::System { doing: "starting the committer", source })?;
-    let Ok(offsets) = offsets.recv() else {
-        return Err(first_fault(None, committer));
+    let (committer, counters) =
+        committer::spawn(sink, identity, &tables, channels, config.retry_for)
+            .map_err(|source| RunError::System { doing: "starting the committer", source })?;
+    let (begun_in, begun) = channel();
+    let (shared, engine) = match run.start(Some(Lead { orders, rows, begun }), is_closed) {
+        Ok(started) => started,
+        Err(error) => return Err(first_fault(Some(error), committer)),
+    };
+    let Some(offsets) = engine.receive(&offsets)? else {
+        return Err(abandon(&shared, engine, None, committer));
     };
     let (stored, taken) = read(&offsets, tables.progress());
     let (news_in, news) = channel();
-    let (assignments, watcher) = match begin(&topic, &stored, durable, (requests, news_in), monitor)
-    {
-        Ok(begun) => begun,
-        Err(error) => {
-            drop((rows, orders));
-            return Err(first_fault(Some(error), committer));
+    let watcher = match begin(&shared, &stored, durable, (requests, news_in)) {
+        Ok((assignments, watcher)) => {
+            // A worker 0 that has ended needs none.
+            let _ = begun_in.send((with_letters(assignments, &taken), news));
+            engine.wake();
+            watcher
         }
+        Err(error) => return Err(abandon(&shared, engine, Some(error), committer)),
     };
-    let assignments = with_letters(assignments, &taken);
-    let lead = Mutex::new(Some(Lead { orders, rows, assignments, news }));
-    let shared = Arc::new(Shared {
-        config,
-        topic,
-        monitor: monitor.clone(),
-        stop,
-        ended,
-        fault: Mutex::new(None),
-        lead,
-    });
-    let worked = work(&shared);
-    // An engine that did not start has not taken it, and the committer would wait for its orders.
-    drop(shared.lead.lock().unwrap_or_else(PoisonError::into_inner).take());
-    let fault = shared.fault.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let workers = match (worked, fault) {
-        (Ok(workers), None) => workers,
-        (_, Some(fault)) | (Err(fault), None) => return Err(first_fault(Some(fault), committer)),
+    let workers = match engine.wait() {
+        // The workers are still there, and with them what the committer waits for.
+        Err(error @ RunError::Silent { .. }) => return Err(error),
+        worked => match (worked, shared.take_fault()) {
+            (Ok(workers), None) => workers,
+            (_, Some(fault)) | (Err(fault), None) => {
+                return Err(first_fault(Some(fault), committer));
+            }
+        },
     };
     let result = join(committer);
     watcher.end();
     match result {
         Ok(_sink) => Ok(summary(&workers, &counters)),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Ends a run that has not begun to read.
+fn abandon<T, S>(
+    shared: &Shared<T>,
+    engine: Engine,
+    error: Option<RunError>,
+    committer: JoinHandle<Result<S, SinkError>>,
+) -> RunError {
+    shared.is_closed.store(true, Ordering::Relaxed);
+    engine.wake();
+    match engine.wait() {
+        Err(silent @ RunError::Silent { .. }) => error.unwrap_or(silent),
+        _ => first_fault(error, committer),
     }
 }
 
@@ -239,33 +331,18 @@ fn note_offsets(committed: &Committed, progress_table: u8) -> Box<dyn Fn(&Transa
 
 /// Looks where to read on, and has the topic watched.
 fn begin<T: Topic>(
-    topic: &T,
+    shared: &Shared<T>,
     stored: &[Stored],
     committed: Committed,
     letters: (Receiver<DeadLetter>, Sender<News>),
-    monitor: &Arc<Monitor>,
 ) -> Result<(Vec<Assignment>, Watcher), RunError> {
+    let (topic, monitor) = (&shared.topic, shared.monitor.clone());
     let assignments = topic.plan(stored)?;
     let known = assignments.iter().map(|assignment| assignment.partition).collect();
     committed.note(stored.iter().cloned());
-    let watcher = Watcher::start(topic.watch()?, known, committed, letters, monitor.clone())
+    let watcher = Watcher::start(topic.watch()?, known, committed, letters, monitor)
         .map_err(|source| RunError::System { doing: "starting the watcher", source })?;
     Ok((assignments, watcher))
-}
-
-/// Starts the workers and waits for all of them.
-fn work<T: Topic>(shared: &Arc<Shared<T>>) -> Result<Vec<WorkerSummary>, RunError> {
-    let communication = match shared.config.workers {
-        1 => timely::CommunicationConfig::Thread,
-        workers => timely::CommunicationConfig::Process(workers),
-    };
-    let workers = timely::Config { communication, worker: timely::WorkerConfig::default() };
-    let shared = Arc::clone(shared);
-    let guards = timely::execute(workers, move |timely| worker::run(timely, &shared))
-        .map_err(RunError::Engine)?;
-    let results = guards.join().into_iter();
-    // A worker that panicked has ended the process, if the program's panic hook is installed.
-    results.map(|result| result.map_err(RunError::Engine)).collect()
 }
 
 /// The fault of a run: a worker's own where there is one, else the committer's.

@@ -6,6 +6,7 @@
 //! version only.
 
 use crate::cli::TablesArgs;
+use crate::dead_letters;
 use crate::sink::mysql::{Kind, MySqlSink, Server};
 use crate::sink::{Prefix, SinkError, ddl};
 use crate::tables::Tables;
@@ -122,15 +123,18 @@ fn text(server: &str, prefix: &Prefix, tables: &Tables, account: &str) -> String
     text
 }
 
-/// The rights of an account that only reads. The old program's tables may not be there, and a right
-/// on a table that is not there is refused: those stay comments.
+/// The rights of an account that only reads; not what `dead_letters` holds, which is whole payloads.
+/// The old program's tables may not be there, and a right on a table that is not there is refused:
+/// those stay comments.
 fn reading(server: &str, prefix: &Prefix, tables: &Tables, account: &str) -> String {
     let mut text = format!(
         "-- An account that reads the tables of tweetflow, for {server}.\n\
          -- For the selected database, where the tables are, by an account that may grant rights.\n\
          -- The account must exist: CREATE USER {account} IDENTIFIED BY '…'\n\n"
     );
-    for shape in ddl::shapes(prefix, &tables.all()) {
+    let mut shown = tables.all();
+    shown.retain(|table| table.name != dead_letters::TABLE.name);
+    for shape in ddl::shapes(prefix, &shown) {
         let _ = writeln!(text, "{};", shape.grant_select(account));
     }
     text.push_str("-- Where `tweetflow legacy` has renamed old tables:\n");

@@ -17,7 +17,7 @@ mod state;
 pub use guard::Names;
 pub use metrics::{METRICS, MetricDoc};
 
-use crate::monitor::{Monitor, Phase};
+use crate::monitor::Monitor;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -205,8 +205,8 @@ fn routes(shared: Arc<Shared>, names: Names) -> Router {
 /// Ready once the tables are restored, as long as both sides answer.
 async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     let look = shared.monitor.look();
-    if look.phase == Phase::Running && look.trouble.is_none() {
-        return "ready\n".into_response();
+    if look.is_ready() {
+        return format!("ready{}\n", state::role(&look)).into_response();
     }
     let (_, text) = state::status(&look, &shared.about);
     (StatusCode::SERVICE_UNAVAILABLE, format!("{text}\n")).into_response()

@@ -5,6 +5,7 @@
 use crate::config::RunConfig;
 use crate::decode;
 use crate::error::RunError;
+use crate::mesh::HostsError;
 use crate::produce::ProduceError;
 use crate::server::{About, ServerError};
 use crate::sink::mysql::MySqlSink;
@@ -116,6 +117,8 @@ pub(super) enum JobError {
     #[error("cannot read --database-file {}", .path.display())]
     DatabaseFile { path: PathBuf, source: std::io::Error },
     #[error(transparent)]
+    Hosts(#[from] HostsError),
+    #[error(transparent)]
     Run(#[from] RunError),
     #[error(transparent)]
     Server(#[from] ServerError),
@@ -129,6 +132,7 @@ impl JobError {
     pub(super) fn exit_code(&self) -> u8 {
         match self {
             JobError::Argument(_)
+            | JobError::Hosts(_)
             | JobError::DatabaseFile { .. }
             | JobError::Server(ServerError::Listen { .. })
             | JobError::Folder { .. } => 2,

@@ -2,6 +2,7 @@
 //!
 //! Owns no default twice: what is not an argument has its default in [`RunConfig`].
 
+use super::cluster::ClusterArgs;
 use super::job::{JobArgs, JobError};
 use super::listen::ListenArgs;
 use super::status::StatusLine;
@@ -19,7 +20,8 @@ use std::time::Duration;
 pub(super) const EXAMPLES: &str = "Examples:\n  \
     TWEETFLOW_DATABASE=mysql://user:secret@127.0.0.1:3306/data tweetflow run --topic tweets\n  \
     tweetflow run --config deploy/tweetflow.toml --until-end\n  \
-    tweetflow run --brokers kafka:9092 --require-location --until-end --workers 4";
+    tweetflow run --brokers kafka:9092 --require-location --until-end --workers 4\n  \
+    tweetflow run --processes 3 --process 0 --hosts hosts    # and 1, and 2, elsewhere";
 
 /// Arguments of `run`.
 #[derive(Args)]
@@ -28,7 +30,9 @@ pub(super) struct RunArgs {
     job: JobArgs,
     #[command(flatten)]
     listen: ListenArgs,
-    /// Workers (threads)
+    #[command(flatten)]
+    cluster: ClusterArgs,
+    /// Workers (threads) of each process
     #[arg(long, env = "TWEETFLOW_WORKERS", value_name = "N", default_value_t = 2,
         value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: u16,
@@ -85,10 +89,15 @@ pub(super) fn run(args: &RunArgs, stop: Arc<AtomicBool>) -> ExitCode {
 }
 
 fn follow(args: &RunArgs, stop: Arc<AtomicBool>) -> Result<Summary, JobError> {
-    let config = config(args)?;
+    let mut config = config(args)?;
     let (topic, sink) = (args.job.topic(args.until_end, args.accept_gap)?, args.job.sink()?);
+    config.cluster = args.cluster.cluster()?;
     let monitor = Arc::<Monitor>::default();
-    let server = args.listen.start(args.job.about(&sink), &monitor)?;
+    let mut about = args.job.about(&sink);
+    if !config.is_lead() {
+        "that of process 0".clone_into(&mut about.database);
+    }
+    let server = args.listen.start(about, &monitor)?;
     if let Some(server) = &server {
         tracing::info!("the live page: http://{}/", server.address());
     }
@@ -98,6 +107,10 @@ fn follow(args: &RunArgs, stop: Arc<AtomicBool>) -> Result<Summary, JobError> {
 
 fn rebuild(args: &RunArgs, stop: &Arc<AtomicBool>) -> Result<Summary, JobError> {
     args.job.can_rebuild()?;
+    if args.cluster.cluster()?.is_some() {
+        let text = "--rebuild is one process's work: stop the cluster, run it without --processes";
+        return Err(JobError::Argument(text.to_owned()));
+    }
     let (kafka, database) = (args.job.kafka(true, args.accept_gap)?, args.job.database()?);
     Ok(rebuild::run(config(args)?, kafka, &database, stop)?)
 }

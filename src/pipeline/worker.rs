@@ -5,6 +5,7 @@
 //! or nothing will be any more.
 
 use super::flow::{self, Control, Flow, Inputs};
+use super::peers::Voice;
 use super::{Lead, News, Shared};
 use crate::config::RunConfig;
 use crate::dead_letters::DeadLetter;
@@ -17,7 +18,7 @@ use dataflows::{Epoch, Event};
 use std::collections::VecDeque;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use timely::worker::Worker;
 
@@ -52,14 +53,18 @@ pub(super) struct WorkerSummary {
     pub(super) last: Option<Instant>,
 }
 
-/// Runs one worker to its end. A fault of the source stops all workers of the process.
+/// Runs one worker to its end. A fault of the source stops all workers.
 pub(super) fn run<T: Topic>(timely: &mut Worker, shared: &Shared<T>) -> WorkerSummary {
     let lead = match timely.index() {
         0 => shared.lead.lock().unwrap_or_else(PoisonError::into_inner).take(),
         _ => None,
     };
     let orders = lead.as_ref().map(|lead| lead.orders.clone());
+    // Held to the end: the committer that goes while they are open has failed.
+    let held = orders.clone();
     let mut flow = flow::build(timely, &shared.config, orders);
+    let peers = shared.peers.as_ref();
+    let mut voice = peers.and_then(|peers| Voice::build(timely, peers, shared.config.workers));
     let durable = flow.durable.clone();
     let this = std::thread::current();
     let mut summary = WorkerSummary::default();
@@ -67,6 +72,7 @@ pub(super) fn run<T: Topic>(timely: &mut Worker, shared: &Shared<T>) -> WorkerSu
         let mut reader = Reader {
             source,
             flow: &mut flow,
+            voice: voice.as_mut(),
             shared,
             summary: &mut summary,
             place: (timely.index(), timely.peers()),
@@ -90,16 +96,28 @@ pub(super) fn run<T: Topic>(timely: &mut Worker, shared: &Shared<T>) -> WorkerSu
     }
     drop(flow);
     while !durable.done() {
+        if let Some(voice) = &mut voice {
+            voice.speak(shared);
+        }
         timely.step_or_park(Some(NAP));
     }
+    if let Some(voice) = voice {
+        voice.end(shared);
+    }
+    drop(held);
     summary.last = Some(Instant::now());
     summary
 }
+
+/// What to read from where, and what is found meanwhile.
+type Plan = (Vec<Assignment>, Receiver<News>);
 
 /// The state of one worker's loop.
 struct Reader<'a, T: Topic> {
     source: T::Source,
     flow: &'a mut Flow,
+    /// On the first worker of each process of a cluster.
+    voice: Option<&'a mut Voice>,
     shared: &'a Shared<T>,
     summary: &'a mut WorkerSummary,
     /// Number of this worker, and number of workers.
@@ -157,9 +175,10 @@ impl<T: Topic> Reader<'_, T> {
     /// Reads until stopped, or until all partitions of all workers are at their end.
     fn run(&mut self, timely: &mut Worker, lead: Option<Lead>) -> Result<(), SourceError> {
         if let Some(lead) = lead {
-            self.restore(timely, lead);
+            self.restore(timely, &lead);
         }
         loop {
+            self.speak();
             self.follow()?;
             self.outstanding.settle(|epoch| !self.flow.durable.less_equal(&epoch));
             if self.shared.is_ending() || self.is_finished() {
@@ -169,8 +188,11 @@ impl<T: Topic> Reader<'_, T> {
                 }
             }
             if self.flow.inputs.is_none() && self.flow.reading.done() {
-                // Nobody reads any more: the last epoch ends with the inputs.
-                self.flow.closings.borrow_mut().push_back((self.epoch, now_us()));
+                // Nobody reads any more: the last epoch ends with the inputs. (Without a clock nothing
+                // was read, and the tables are as old as they were.)
+                if self.clock.is_some() {
+                    self.flow.closings.borrow_mut().push_back((self.epoch, now_us()));
+                }
                 return Ok(());
             }
             self.hear()?;
@@ -184,30 +206,56 @@ impl<T: Topic> Reader<'_, T> {
     }
 
     /// On worker 0: rows enter at epoch 0, then every worker learns what to read, at epoch 1.
-    fn restore(&mut self, timely: &mut Worker, lead: Lead) {
-        let Some(inputs) = &mut self.flow.inputs else { return };
+    fn restore(&mut self, timely: &mut Worker, lead: &Lead) {
+        let Some((assignments, news)) = self.wait_for_plan(timely, lead) else { return };
         loop {
-            match lead.rows.recv() {
+            self.speak();
+            let Some(inputs) = &mut self.flow.inputs else { return };
+            match lead.rows.recv_timeout(NAP) {
                 Ok(Some(batch)) => {
                     for row in batch {
                         inputs.rows.update(row, 1);
                     }
                     inputs.flush();
-                    timely.step();
                 }
                 Ok(None) => break,
+                Err(RecvTimeoutError::Timeout) => {}
                 // The committer has ended early and says why; half a state is of no use.
-                Err(_) => {
+                Err(RecvTimeoutError::Disconnected) => {
                     self.shared.ended.store(true, Ordering::Relaxed);
                     return;
                 }
             }
+            timely.step();
         }
         self.shared.monitor.enter(Phase::Running);
         self.announce(1);
-        self.flow.control.send(Control::Assign(lead.assignments));
+        self.flow.control.send(Control::Assign(assignments));
         self.flow.control.flush();
-        self.news = Some(lead.news);
+        self.news = Some(news);
+    }
+
+    /// On worker 0: waits until the offsets are read; `None` when they never will be.
+    fn wait_for_plan(&mut self, timely: &mut Worker, lead: &Lead) -> Option<Plan> {
+        loop {
+            self.speak();
+            match lead.begun.try_recv() {
+                Ok(begun) => return Some(begun),
+                Err(TryRecvError::Empty) if !self.shared.is_failed() => {
+                    timely.step_or_park(Some(NAP));
+                }
+                Err(_) => {
+                    self.shared.ended.store(true, Ordering::Relaxed);
+                    return None;
+                }
+            }
+        }
+    }
+
+    fn speak(&mut self) {
+        if let Some(voice) = &mut self.voice {
+            voice.speak(self.shared);
+        }
     }
 
     /// On worker 0: every worker learns of partitions that were added to the topic; records that
@@ -308,11 +356,16 @@ impl<T: Topic> Reader<'_, T> {
 
     fn assign(&mut self, all: Vec<Assignment>) -> Result<(), SourceError> {
         let Some(inputs) = &mut self.flow.inputs else { return Ok(()) };
+        self.shared.monitor.enter(Phase::Running);
+        if let Some(peers) = &self.shared.peers {
+            peers.running();
+        }
         // Of all partitions: a worker without any waits for those that are added.
         self.is_bounded = all.iter().all(|assignment| assignment.until.is_some());
         let (index, peers) = self.place;
         let is_mine = |assignment: &Assignment| assignment.partition as usize % peers == index;
         let mine: Vec<_> = all.into_iter().filter(is_mine).collect();
+        self.shared.monitor.assigned(mine.iter().map(|assignment| assignment.partition));
         for assignment in &mine {
             self.source.assign(assignment)?;
             self.taken.set(assignment.partition, assignment.letters);

@@ -3,7 +3,7 @@
 //! [`METRICS`] lists them all; `docs/metrics.md` is written from it.
 
 use super::About;
-use crate::monitor::{Look, Monitor, Phase, Place, Trouble};
+use crate::monitor::{Look, Monitor, Place, Process, Trouble};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -37,6 +37,8 @@ enum Kind {
     /// One for each reason.
     Reasons,
     CommitSeconds,
+    /// One for each process of a cluster.
+    Processes(fn(&Process) -> f64),
 }
 
 impl MetricDoc {
@@ -51,7 +53,7 @@ impl MetricDoc {
     pub fn type_name(&self) -> &'static str {
         match self.kind {
             Kind::Counter(_) => "counter",
-            Kind::Gauge(_) | Kind::Partitions(_) | Kind::Reasons => "gauge",
+            Kind::Gauge(_) | Kind::Partitions(_) | Kind::Reasons | Kind::Processes(_) => "gauge",
             Kind::CommitSeconds => "histogram",
         }
     }
@@ -61,6 +63,7 @@ impl MetricDoc {
         match self.kind {
             Kind::Partitions(_) => "`partition`",
             Kind::Reasons => "`reason`",
+            Kind::Processes(_) => "`process`",
             _ => "",
         }
     }
@@ -130,7 +133,7 @@ pub const METRICS: &[MetricDoc] = &[
         "ready",
         None,
         "1 while records are read and both sides answer.",
-        Kind::Gauge(|look| float((look.phase == Phase::Running && look.trouble.is_none()).into())),
+        Kind::Gauge(|look| float((look.is_ready()).into())),
     ),
     metric(
         "database_silent",
@@ -149,6 +152,42 @@ pub const METRICS: &[MetricDoc] = &[
         Some("seconds"),
         "Since the start.",
         Kind::Gauge(|look| look.running.as_secs_f64()),
+    ),
+    metric(
+        "process",
+        None,
+        "Which process of the cluster this is; 0 has the database.",
+        Kind::Gauge(|look| look.processes.as_ref().map_or(0.0, |all| float(all.own as u64))),
+    ),
+    metric(
+        "process_records",
+        None,
+        "Records that a process has read, as it was heard of last.",
+        Kind::Processes(|process| float(process.report.records)),
+    ),
+    metric(
+        "process_partitions",
+        None,
+        "How many partitions a process reads.",
+        Kind::Processes(|process| float(process.report.partitions.len() as u64)),
+    ),
+    metric(
+        "process_silent",
+        Some("seconds"),
+        "How long nothing was heard of a process.",
+        Kind::Processes(|process| process.heard.elapsed().as_secs_f64()),
+    ),
+    metric(
+        "mesh_sent",
+        Some("bytes"),
+        "Bytes sent to a process.",
+        Kind::Processes(|process| float(process.sent)),
+    ),
+    metric(
+        "mesh_received",
+        Some("bytes"),
+        "Bytes received from a process.",
+        Kind::Processes(|process| float(process.received)),
     ),
 ];
 
@@ -194,6 +233,14 @@ impl Collector for Looked {
                         let label = [("partition", place.partition.to_string())];
                         let encoder = family.encode_family(&label)?;
                         ConstGauge::new(float(value)).encode(encoder)?;
+                    }
+                }
+                Kind::Processes(value) => {
+                    let processes = look.processes.iter().flat_map(|processes| &processes.all);
+                    for (index, process) in processes.enumerate() {
+                        let label = [("process", index.to_string())];
+                        let encoder = family.encode_family(&label)?;
+                        ConstGauge::new(value(process)).encode(encoder)?;
                     }
                 }
                 Kind::Reasons => {

@@ -3,7 +3,7 @@
 //! Numbers beyond 2⁵³ are texts: a browser would round them.
 
 use super::About;
-use crate::monitor::{Look, Percentiles, Phase, Shown, Trouble, now_ms};
+use crate::monitor::{Look, Percentiles, Phase, Process, Processes, Shown, Trouble, now_ms};
 use dataflows::Value;
 use dataflows::table::Panel;
 use indicatif::HumanCount;
@@ -46,7 +46,7 @@ pub(super) fn json(look: &Look, about: &About) -> Vec<u8> {
         "now_ms": now_ms(),
         "started_ms": look.started_ms,
         "status": { "kind": kind, "text": text, "eta_seconds": eta(look) },
-        "records": { "total": look.records, "per_second": round(look.per_second) },
+        "records": { "total": look.whole.0, "per_second": round(look.per_second) },
         "commits": {
             "count": commits.count,
             "rows": commits.rows,
@@ -62,10 +62,40 @@ pub(super) fn json(look: &Look, about: &About) -> Vec<u8> {
         "lag": number(look.lag()),
         "lag_unit": unit(about),
         "dead_letters": { "total": look.letters.values().sum::<u64>(), "reasons": reasons },
+        "cluster": look.processes.as_ref().map(cluster),
         "tables": look.tables.iter().map(table).collect::<Vec<_>>(),
     });
     // A value of plain maps and lists has a text.
     serde_json::to_vec(&state).unwrap_or_default()
+}
+
+fn cluster(processes: &Processes) -> serde_json::Value {
+    let all: Vec<_> = processes
+        .all
+        .iter()
+        .map(|process| {
+            let Process { address, report, heard, .. } = process;
+            json!({
+                "address": address,
+                "records": report.records,
+                "partitions": report.partitions,
+                "silent_ms": round(heard.elapsed().as_secs_f64() * 1000.0),
+                "sent_bytes": number(process.sent),
+                "received_bytes": number(process.received),
+            })
+        })
+        .collect();
+    let role = if processes.is_lead() { "lead" } else { "reader" };
+    json!({ "process": processes.own, "role": role, "processes": all })
+}
+
+/// What this process is in its cluster, behind other words; nothing if it is alone.
+pub(super) fn role(look: &Look) -> String {
+    let Some(Processes { own, all, .. }) = &look.processes else { return String::new() };
+    let partitions = all[*own].report.partitions.len();
+    let share = format!("process {own} of {}, reading {partitions} partitions", all.len());
+    let place = if *own == 0 { "" } else { "; the tables are process 0's to show" };
+    format!(": {share}{place}")
 }
 
 fn unit(about: &About) -> &'static str {
@@ -75,6 +105,10 @@ fn unit(about: &About) -> &'static str {
 /// The class of what is going on, and one line for people.
 pub(super) fn status(look: &Look, about: &About) -> (&'static str, String) {
     let seconds = |since: Duration| since.as_secs();
+    if let Some((process, since)) = look.silent() {
+        let text = format!("process {process} says nothing: waiting for {} s", seconds(since));
+        return ("paused", text);
+    }
     match (look.phase, look.trouble) {
         (_, Some((Trouble::Database, since))) => {
             let text = format!("the database does not answer: waiting for {} s", seconds(since));
@@ -82,6 +116,9 @@ pub(super) fn status(look: &Look, about: &About) -> (&'static str, String) {
         }
         (_, Some((Trouble::Topic, since))) => {
             ("paused", format!("the topic does not answer: waiting for {} s", seconds(since)))
+        }
+        (Phase::Starting, None) if look.processes.as_ref().is_some_and(|all| !all.is_lead()) => {
+            ("starting", "waiting for process 0 to read the tables".to_owned())
         }
         (Phase::Starting, None) => {
             let rows = HumanCount(look.restored);
@@ -96,7 +133,12 @@ pub(super) fn status(look: &Look, about: &About) -> (&'static str, String) {
             };
             ("behind", format!("behind by {left} {}, {time}", unit(about)))
         }
-        (Phase::Running, None) => ("caught_up", "caught up".to_owned()),
+        (Phase::Running, None) => {
+            let is_reader = look.processes.as_ref().is_some_and(|all| !all.is_lead());
+            // Only process 0 knows what is committed.
+            let text = if is_reader { "reading" } else { "caught up" };
+            ("caught_up", format!("{text}{}", role(look)))
+        }
     }
 }
 
@@ -110,7 +152,8 @@ fn is_behind(look: &Look) -> bool {
 /// A reader who keeps up has a little before him all the time.
 #[allow(clippy::cast_precision_loss, reason = "a figure for people")]
 fn is_steady(look: &Look) -> bool {
-    let bytes = if look.records == 0 { 1.0 } else { look.bytes as f64 / look.records as f64 };
+    let (records, bytes) = look.whole;
+    let bytes = if records == 0 { 1.0 } else { bytes as f64 / records as f64 };
     (look.lag() as f64) < look.per_second * AT_HAND * bytes.max(1.0)
         && look.gaining.abs() < look.per_second * bytes.max(1.0) / 10.0
 }

@@ -1,0 +1,88 @@
+//! Who the processes of a cluster are, and where: the hosts file, one line a process.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The cluster as one of its processes sees it.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    /// The own index; 0 has the database.
+    pub process: usize,
+    /// `host:port` of each process, by index.
+    pub hosts: Vec<String>,
+    /// How long a start waits for the others.
+    pub patience: Duration,
+}
+
+/// Why a hosts file is refused.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum HostsError {
+    #[error("cannot read --hosts {}", .path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("--hosts {}: {found} lines for {processes} processes", .path.display())]
+    Few { path: PathBuf, found: usize, processes: usize },
+    #[error("--hosts {}: {line:?} is not HOST:PORT", .path.display())]
+    Line { path: PathBuf, line: String },
+}
+
+impl Cluster {
+    /// Reads the first `processes` lines; empty ones and those with a `#` in front do not count.
+    pub fn read(path: &Path, processes: usize, process: usize) -> Result<Self, HostsError> {
+        let path = path.to_owned();
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(source) => return Err(HostsError::Read { path, source }),
+        };
+        let lines = text.lines().map(str::trim);
+        let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let hosts: Vec<_> = lines.take(processes).map(str::to_owned).collect();
+        let is_address = |line: &str| {
+            line.rsplit_once(':')
+                .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+        };
+        if let Some(line) = hosts.iter().find(|line| !is_address(line)) {
+            return Err(HostsError::Line { path, line: line.clone() });
+        }
+        if hosts.len() < processes {
+            return Err(HostsError::Few { path, found: hosts.len(), processes });
+        }
+        Ok(Cluster { process, hosts, patience: Duration::from_secs(30) })
+    }
+
+    /// How many processes there are.
+    pub fn processes(&self) -> usize {
+        self.hosts.len()
+    }
+
+    /// Where this process listens.
+    pub fn own(&self) -> &str {
+        &self.hosts[self.process]
+    }
+
+    /// A process, for people.
+    pub fn name(&self, process: usize) -> String {
+        format!("process {process} at {}", self.hosts[process])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Cluster;
+
+    #[test]
+    fn a_line_is_a_process() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("hosts");
+        let read = |text: &str, processes| {
+            std::fs::write(&path, text).unwrap();
+            Cluster::read(&path, processes, 1).map_err(|error| error.to_string())
+        };
+        let cluster = read("# the cluster\na:1\n\n [::1]:2 \nc:3\n", 2).unwrap();
+        assert_eq!(cluster.hosts, ["a:1", "[::1]:2"]);
+        assert_eq!(cluster.own(), "[::1]:2");
+        assert!(read("a:1\n", 2).unwrap_err().contains("1 lines for 2 processes"));
+        assert!(read("a:1\nb\n", 2).unwrap_err().contains("\"b\" is not HOST:PORT"));
+        assert!(read("a:1\nb:70000\n", 2).unwrap_err().contains("is not HOST:PORT"));
+    }
+}

@@ -1,0 +1,94 @@
+//! The workers of this process: started on timely, alone or over the mesh, and waited for.
+//!
+//! A cluster's workers never end when a process is gone without a word; whoever waits for them also
+//! listens for that silence, and leaves them where they are.
+
+use super::Shared;
+use super::peers::Peers;
+use super::worker::{self, WorkerSummary};
+use crate::error::RunError;
+use crate::mesh::Mesh;
+use crate::source::Topic;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
+use timely::WorkerConfig;
+use timely::communication::WorkerGuards;
+
+/// Between two looks at who is silent.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// The running workers.
+pub(super) struct Engine {
+    guards: WorkerGuards<WorkerSummary>,
+    peers: Option<Arc<Peers>>,
+}
+
+impl Engine {
+    pub(super) fn start<T: Topic>(
+        shared: &Arc<Shared<T>>,
+        mesh: Option<Mesh>,
+    ) -> Result<Self, RunError> {
+        let peers = shared.peers.clone();
+        let (builders, others) = match (mesh, shared.config.workers) {
+            (Some(mesh), _) => mesh
+                .engine()
+                .map_err(|source| RunError::System { doing: "using the mesh", source })?,
+            (None, 1) => {
+                timely::CommunicationConfig::Thread.try_build().map_err(RunError::Engine)?
+            }
+            (None, workers) => timely::CommunicationConfig::Process(workers)
+                .try_build()
+                .map_err(RunError::Engine)?,
+        };
+        let shared = Arc::clone(shared);
+        let work = move |timely: &mut timely::worker::Worker| worker::run(timely, &shared);
+        let guards = timely::execute::execute_from(builders, others, WorkerConfig::default(), work)
+            .map_err(RunError::Engine)?;
+        Ok(Engine { guards, peers })
+    }
+
+    /// Has the first worker look at what came.
+    pub(super) fn wake(&self) {
+        if let Some(first) = self.guards.guards().first() {
+            first.thread().unpark();
+        }
+    }
+
+    /// What comes out of `receiver`, or `None` when nothing will; an error if a process is silent.
+    pub(super) fn receive<M>(&self, receiver: &Receiver<M>) -> Result<Option<M>, RunError> {
+        receive(receiver, self.peers.as_ref())
+    }
+
+    /// Waits for all workers. After [`RunError::Silent`] they are still there.
+    pub(super) fn wait(self) -> Result<Vec<WorkerSummary>, RunError> {
+        let Engine { guards, peers } = self;
+        // A worker that panicked has ended the process, if the program's panic hook is installed.
+        let join = move || {
+            let results = guards.join().into_iter();
+            results.map(|result| result.map_err(RunError::Engine)).collect::<Result<Vec<_>, _>>()
+        };
+        if peers.is_none() {
+            return join();
+        }
+        let (joined_in, joined) = channel();
+        let work = move || drop(joined_in.send(join()));
+        let spawned = std::thread::Builder::new().name("joining".to_owned()).spawn(work);
+        spawned.map_err(|source| RunError::System { doing: "waiting for workers", source })?;
+        let gone = || RunError::Engine("its threads could not be joined".to_owned());
+        receive(&joined, peers.as_ref())?.ok_or_else(gone)?
+    }
+}
+
+fn receive<M>(receiver: &Receiver<M>, peers: Option<&Arc<Peers>>) -> Result<Option<M>, RunError> {
+    loop {
+        match receiver.recv_timeout(LOOK) {
+            Ok(message) => return Ok(Some(message)),
+            Err(RecvTimeoutError::Disconnected) => return Ok(None),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        if let Some(error) = peers.and_then(|peers| peers.silent()) {
+            return Err(error);
+        }
+    }
+}

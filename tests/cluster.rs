@@ -1,0 +1,301 @@
+//! Several processes as one job: real Kafka, real database, the mesh on the loopback.
+//!
+//! Whatever ends a process, all end in time and say why, and the next start, of any number of
+//! processes, goes on exactly (`verify`).
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::job::Job;
+use common::{Running, Server};
+use nix::sys::signal::Signal;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+/// Within so long every process has ended, whatever has happened to one of them.
+const END: Duration = Duration::from_secs(15);
+/// A machine with much else to do.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// The processes of a cluster, each with one worker.
+struct Cluster {
+    processes: Vec<Running>,
+    directory: tempfile::TempDir,
+    hosts: Vec<String>,
+}
+
+impl Cluster {
+    fn start(job: &Job, processes: usize, more: &[&str]) -> Self {
+        let mut cluster = Cluster::of(processes);
+        for process in 0..processes {
+            cluster.add(job, process, more);
+        }
+        cluster
+    }
+
+    /// One without processes, so far.
+    fn of(processes: usize) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        // All at once, so that no port is given twice.
+        let ports: Vec<_> =
+            (0..processes).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let hosts: Vec<_> =
+            ports.iter().map(|port| port.local_addr().unwrap().to_string()).collect();
+        std::fs::write(directory.path().join("hosts"), hosts.join("\n")).unwrap();
+        Cluster { processes: Vec::new(), directory, hosts }
+    }
+
+    fn add(&mut self, job: &Job, process: usize, more: &[&str]) {
+        let hosts = self.directory.path().join("hosts");
+        let (count, process) = (self.hosts.len().to_string(), process.to_string());
+        let first = ["--workers", "1", "--processes", &count, "--process", &process];
+        let log = File::create(self.log(self.processes.len())).unwrap();
+        let mut command = job.command("run", &[&first[..], more].concat());
+        command.arg("--hosts").arg(hosts).stdout(log.try_clone().unwrap()).stderr(log);
+        self.processes.push(Running::start(&mut command));
+    }
+
+    fn log(&self, started: usize) -> std::path::PathBuf {
+        self.directory.path().join(format!("log-{started}"))
+    }
+
+    fn said(&self, started: usize) -> String {
+        std::fs::read_to_string(self.log(started)).unwrap()
+    }
+
+    /// Waits for one process: its exit code, and all that it said.
+    fn end(&mut self, started: usize, within: Duration) -> (Option<i32>, String) {
+        let since = Instant::now();
+        loop {
+            if let Some(status) = self.processes[started].0.try_wait().unwrap() {
+                return (status.code(), self.said(started));
+            }
+            let said = self.said(started);
+            assert!(since.elapsed() < within, "process {started} does not end:\n{said}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// All of them have ended well.
+    fn assert_done(&mut self) {
+        for started in 0..self.processes.len() {
+            let (code, said) = self.end(started, PATIENCE);
+            assert_eq!(code, Some(0), "process {started}:\n{said}");
+        }
+    }
+
+    /// All but one have ended in time, and said in one line of which process they are bereft.
+    fn assert_bereft(&mut self, of: usize) {
+        let since = Instant::now();
+        for started in (0..self.processes.len()).filter(|started| *started != of) {
+            let left = (END + Duration::from_secs(1)).saturating_sub(since.elapsed());
+            let (code, said) = self.end(started, left);
+            assert_eq!(code, Some(1), "process {started}:\n{said}");
+            let line = said.lines().last().unwrap_or_default();
+            // A second one may have ended meanwhile, and be missed first.
+            assert!(line.starts_with("tweetflow: process "), "process {started}:\n{said}");
+            println!("process {started} after {:?}: {line}", since.elapsed());
+        }
+    }
+}
+
+fn job(name: &str) -> Job {
+    Job::new(Server::MariaDb, name)
+}
+
+fn produce(job: &Job, tweets: u64, seed: usize) {
+    let (limit, seed) = (tweets.to_string(), seed.to_string());
+    let arguments = ["--synthetic", "--limit", &limit, "--seed", &seed, "--partitions", "4"];
+    job.done("produce", &arguments);
+}
+
+fn wait_for_records(job: &Job, cluster: &Cluster, records: u64) {
+    let (mut sql, since) = (job.sql(), Instant::now());
+    while sql.records_counted() < records {
+        let said = || (0..cluster.processes.len()).map(|at| cluster.said(at)).collect::<Vec<_>>();
+        assert!(since.elapsed() < PATIENCE, "{}", said().join("---\n"));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn assert_equal(job: &Job, more: &[&str]) {
+    let (code, said) = job.verify(more);
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
+fn any_number_of_processes_makes_the_same_tables() {
+    let job = job("cluster_same");
+    produce(&job, 3_000, 1);
+    let mut tables = Vec::new();
+    for processes in 1..=3 {
+        let prefix = format!("of{processes}_");
+        let more = ["--table-prefix", &prefix];
+        Cluster::start(&job, processes, &[&more[..], &["--until-end"]].concat()).assert_done();
+        assert_equal(&job, &more);
+        tables.push(job.sql().recount_of(&prefix));
+    }
+    assert_eq!(tables[0], tables[1]);
+    assert_eq!(tables[0], tables[2]);
+    // And goes on from what another number has left.
+    produce(&job, 1_000, 2);
+    let more = ["--table-prefix", "of3_"];
+    Cluster::start(&job, 2, &[&more[..], &["--until-end"]].concat()).assert_done();
+    assert_equal(&job, &more);
+    assert_ne!(job.sql().recount_of("of3_"), tables[2]);
+}
+
+#[test]
+fn a_signal_to_one_or_to_all_stops_all() {
+    let job = job("cluster_stop");
+    for (round, signalled) in [&[0][..], &[1], &[2], &[0, 1, 2]].into_iter().enumerate() {
+        produce(&job, 1_000, round);
+        let mut cluster = Cluster::start(&job, 3, &[]);
+        wait_for_records(&job, &cluster, 1_000 * (round as u64 + 1));
+        for process in signalled {
+            cluster.processes[*process].signal(Signal::SIGTERM);
+        }
+        cluster.assert_done();
+        assert_equal(&job, &[]);
+    }
+}
+
+#[test]
+fn a_process_that_is_killed_ends_all() {
+    let job = job("cluster_kill");
+    for victim in 0..3 {
+        produce(&job, 3_000, victim);
+        let mut cluster = Cluster::start(&job, 3, &[]);
+        // In the midst of it.
+        wait_for_records(&job, &cluster, 3_000 * victim as u64 + 1);
+        cluster.processes[victim].signal(Signal::SIGKILL);
+        cluster.assert_bereft(victim);
+    }
+    Cluster::start(&job, 2, &["--until-end"]).assert_done();
+    assert_eq!(job.sql().records_counted(), 9_000);
+    assert_equal(&job, &[]);
+}
+
+#[test]
+fn a_process_that_hangs_ends_all() {
+    let job = job("cluster_hang");
+    for victim in 0..3 {
+        produce(&job, 1_000, victim);
+        let mut cluster = Cluster::start(&job, 3, &[]);
+        wait_for_records(&job, &cluster, 1_000 * (victim as u64 + 1));
+        cluster.processes[victim].signal(Signal::SIGSTOP);
+        cluster.assert_bereft(victim);
+        // It finds the others gone, and a successor may have its tables already.
+        cluster.processes[victim].signal(Signal::SIGCONT);
+        let (code, said) = cluster.end(victim, END);
+        assert_eq!(code, Some(1), "{said}");
+    }
+    Cluster::start(&job, 3, &["--until-end"]).assert_done();
+    assert_equal(&job, &[]);
+}
+
+#[test]
+fn a_fault_of_one_is_the_end_of_all() {
+    let job = job("cluster_fault");
+    produce(&job, 1_000, 1);
+    let mut cluster = Cluster::start(&job, 3, &[]);
+    wait_for_records(&job, &cluster, 1_000);
+    // Somebody else takes the tables: process 0 cannot commit any more.
+    job.sql().run("UPDATE tweetflow_commit SET generation = generation + 1");
+    produce(&job, 1_000, 2);
+    for process in 0..3 {
+        let (code, said) = cluster.end(process, END);
+        assert_eq!(code, Some(1), "process {process}:\n{said}");
+        assert_eq!(said.contains("process 0 at"), process != 0, "process {process}:\n{said}");
+    }
+    Cluster::start(&job, 2, &["--until-end"]).assert_done();
+    assert_equal(&job, &[]);
+}
+
+#[test]
+fn strangers_and_other_settings_are_refused() {
+    let job = job("cluster_refuse");
+    produce(&job, 500, 1);
+    let mut cluster = Cluster::of(2);
+    cluster.add(&job, 0, &["--until-end"]);
+    let since = Instant::now();
+    let mut stranger = loop {
+        match TcpStream::connect(&cluster.hosts[0]) {
+            Ok(stream) => break stream,
+            Err(error) => assert!(since.elapsed() < PATIENCE, "{error}"),
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    stranger.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    cluster.add(&job, 1, &["--until-end", "--require-location"]);
+    let (code, said) = cluster.end(1, PATIENCE);
+    assert_eq!(code, Some(2), "{said}");
+    let sentence = "process 1 has settings require_location=true, process 0 has settings \
+                    require_location=false";
+    assert!(said.contains(sentence), "{said}");
+    cluster.add(&job, 1, &["--until-end"]);
+    for started in [0, 2] {
+        let (code, said) = cluster.end(started, PATIENCE);
+        assert_eq!(code, Some(0), "{said}");
+    }
+    let said = cluster.said(0);
+    assert!(said.contains(sentence), "{said}");
+    assert!(said.contains("does not speak as a process of a tweetflow cluster"), "{said}");
+    assert_equal(&job, &[]);
+}
+
+/// The body of an answer of a process's own server.
+fn get(cluster: &Cluster, process: usize, path: &str) -> String {
+    let said = cluster.said(process);
+    let (_, rest) = said.split_once("the live page: http://").unwrap();
+    let (address, _) = rest.split_once('/').unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+}
+
+#[test]
+fn every_process_says_what_it_is() {
+    let job = job("cluster_look");
+    produce(&job, 1_000, 1);
+    let mut cluster = Cluster::start(&job, 3, &["--listen", "0"]);
+    wait_for_records(&job, &cluster, 1_000);
+    let since = Instant::now();
+    // Each second the processes say what they have read.
+    while !get(&cluster, 0, "/api/v1/state").contains(r#""total":1000"#) {
+        assert!(since.elapsed() < PATIENCE, "{}", get(&cluster, 0, "/api/v1/state"));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    // Partitions 0 and 3 are worker 0's.
+    for (process, partitions) in [2, 1, 1].into_iter().enumerate() {
+        let ready = get(&cluster, process, "/readyz");
+        let text = format!("ready: process {process} of 3, reading {partitions} partitions");
+        assert!(ready.contains(&text), "{ready}");
+        let metrics = get(&cluster, process, "/metrics");
+        let read = metrics.lines().filter(|line| line.starts_with("tweetflow_process_records{"));
+        let read = read.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap());
+        assert!((read.sum::<f64>() - 1_000.0).abs() < 0.5, "{metrics}");
+    }
+    cluster.processes[0].signal(Signal::SIGTERM);
+    cluster.assert_done();
+}
+
+#[test]
+fn a_process_that_does_not_come_is_named() {
+    let job = job("cluster_missing");
+    produce(&job, 10, 1);
+    let mut cluster = Cluster::of(2);
+    cluster.add(&job, 0, &[]);
+    let (code, said) = cluster.end(0, PATIENCE);
+    assert_eq!(code, Some(1), "{said}");
+    let line = format!("process 1 at {} did not come within 30 s", cluster.hosts[1]);
+    assert!(said.contains(&line), "{said}");
+    // The tables were left alone.
+    assert!(!job.sql().has_table("tweetflow_commit"));
+}
