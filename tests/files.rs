@@ -150,6 +150,65 @@ fn exact_after_kills_with_any_number_of_workers() {
     }
 }
 
+/// A change by hand, how it is taken back, and what `verify` says of it.
+const TAMPERED: [(&str, &str, &str); 10] = [
+    (
+        "UPDATE hashtags SET uses = uses + 1 WHERE hashtag = 'ヒt7'",
+        "UPDATE hashtags SET uses = uses - 1 WHERE hashtag = 'ヒt7'",
+        "hashtags hashtag=\"ヒt7\": the table has uses=",
+    ),
+    (
+        "UPDATE top_hashtags SET uses = uses + 1 WHERE `rank` = 4",
+        "UPDATE top_hashtags SET uses = uses - 1 WHERE `rank` = 4",
+        "top_hashtags rank=4: the table has uses=",
+    ),
+    (
+        "UPDATE top_users SET `rank` = 101 WHERE `rank` = 100",
+        "UPDATE top_users SET `rank` = 100 WHERE `rank` = 101",
+        "top_users rank=100: missing",
+    ),
+    (
+        "UPDATE friends_histogram SET users = users + 1 WHERE bucket = 9750",
+        "UPDATE friends_histogram SET users = users - 1 WHERE bucket = 9750",
+        "friends_histogram bucket=9750: the table has users=",
+    ),
+    (
+        "UPDATE hashtags_folded SET shown_as = 'x' || shown_as WHERE hashtag = 'ヒt7'",
+        "UPDATE hashtags_folded SET shown_as = substr(shown_as, 2) WHERE hashtag = 'ヒt7'",
+        "hashtags_folded hashtag=\"ヒt7\": the table has shown_as=\"x",
+    ),
+    (
+        "UPDATE hashtag_pairs SET uses = uses + 5 \
+             WHERE (hashtag_a, hashtag_b) = \
+             (SELECT hashtag_a, hashtag_b FROM hashtag_pairs ORDER BY 1, 2 LIMIT 1)",
+        "UPDATE hashtag_pairs SET uses = uses - 5 \
+             WHERE (hashtag_a, hashtag_b) = \
+             (SELECT hashtag_a, hashtag_b FROM hashtag_pairs ORDER BY 1, 2 LIMIT 1)",
+        "hashtag_pairs hashtag_a=",
+    ),
+    (
+        "UPDATE top_hashtag_pairs SET uses = uses + 1 WHERE `rank` = 4",
+        "UPDATE top_hashtag_pairs SET uses = uses - 1 WHERE `rank` = 4",
+        "top_hashtag_pairs rank=4: the table has uses=",
+    ),
+    (
+        "UPDATE trending SET score = score + 1 WHERE `rank` = 3",
+        "UPDATE trending SET score = score - 1 WHERE `rank` = 3",
+        "trending rank=3: the table has score=",
+    ),
+    (
+        "UPDATE floors SET newest = newest + 1",
+        "UPDATE floors SET newest = newest - 1",
+        "floors name=\"minutes\": the table has newest=",
+    ),
+    (
+        // A minute that was forgotten.
+        "INSERT INTO hashtags_by_minute VALUES ('2026-11-23 00:01:00.000', 'x', 1)",
+        "DELETE FROM hashtags_by_minute WHERE hashtag = 'x'",
+        "hashtag=\"x\": surplus, the table has uses=1",
+    ),
+];
+
 #[test]
 fn verify_finds_what_was_changed_by_hand() {
     let (folder, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -158,63 +217,7 @@ fn verify_finds_what_was_changed_by_hand() {
     let (code, text) = output(run(folder.path(), &tables, &[]));
     assert_eq!(code, Some(0), "{text}");
     let connection = rusqlite::Connection::open(&tables).unwrap();
-    for (sql, back, line) in [
-        (
-            "UPDATE hashtags SET uses = uses + 1 WHERE hashtag = 'ヒt7'",
-            "UPDATE hashtags SET uses = uses - 1 WHERE hashtag = 'ヒt7'",
-            "hashtags hashtag=\"ヒt7\": the table has uses=",
-        ),
-        (
-            "UPDATE top_hashtags SET uses = uses + 1 WHERE `rank` = 4",
-            "UPDATE top_hashtags SET uses = uses - 1 WHERE `rank` = 4",
-            "top_hashtags rank=4: the table has uses=",
-        ),
-        (
-            "UPDATE top_users SET `rank` = 101 WHERE `rank` = 100",
-            "UPDATE top_users SET `rank` = 100 WHERE `rank` = 101",
-            "top_users rank=100: missing",
-        ),
-        (
-            "UPDATE friends_histogram SET users = users + 1 WHERE bucket = 9750",
-            "UPDATE friends_histogram SET users = users - 1 WHERE bucket = 9750",
-            "friends_histogram bucket=9750: the table has users=",
-        ),
-        (
-            "UPDATE hashtags_folded SET shown_as = 'x' || shown_as WHERE hashtag = 'ヒt7'",
-            "UPDATE hashtags_folded SET shown_as = substr(shown_as, 2) WHERE hashtag = 'ヒt7'",
-            "hashtags_folded hashtag=\"ヒt7\": the table has shown_as=\"x",
-        ),
-        (
-            "UPDATE hashtag_pairs SET uses = uses + 5 \
-             WHERE (hashtag_a, hashtag_b) = \
-             (SELECT hashtag_a, hashtag_b FROM hashtag_pairs ORDER BY 1, 2 LIMIT 1)",
-            "UPDATE hashtag_pairs SET uses = uses - 5 \
-             WHERE (hashtag_a, hashtag_b) = \
-             (SELECT hashtag_a, hashtag_b FROM hashtag_pairs ORDER BY 1, 2 LIMIT 1)",
-            "hashtag_pairs hashtag_a=",
-        ),
-        (
-            "UPDATE top_hashtag_pairs SET uses = uses + 1 WHERE `rank` = 4",
-            "UPDATE top_hashtag_pairs SET uses = uses - 1 WHERE `rank` = 4",
-            "top_hashtag_pairs rank=4: the table has uses=",
-        ),
-        (
-            "UPDATE trending SET score = score + 1 WHERE `rank` = 3",
-            "UPDATE trending SET score = score - 1 WHERE `rank` = 3",
-            "trending rank=3: the table has score=",
-        ),
-        (
-            "UPDATE floors SET newest = newest + 1",
-            "UPDATE floors SET newest = newest - 1",
-            "floors name=\"minutes\": the table has newest=",
-        ),
-        (
-            // A minute that was forgotten.
-            "INSERT INTO hashtags_by_minute VALUES ('2026-11-23 00:01:00.000', 'x', 1)",
-            "DELETE FROM hashtags_by_minute WHERE hashtag = 'x'",
-            "hashtag=\"x\": surplus, the table has uses=1",
-        ),
-    ] {
+    for (sql, back, line) in TAMPERED {
         assert_eq!(connection.execute(sql, []).unwrap(), 1);
         let (code, text) = output(command("verify", folder.path(), &tables, &[]));
         assert!(code == Some(1) && text.contains(line), "{sql}: {text}");

@@ -1,6 +1,6 @@
 //! `hashtag_pairs(hashtag_a, hashtag_b, uses)`: how many tweets use two hashtags together.
 //!
-//! Of each tweet its first [`TAGS`] distinct hashtags make pairs, the less one by bytes first: at most
+//! Of each tweet its first 10 distinct hashtags make pairs, the less one by bytes first: at most
 //! 45. Spellings are different hashtags, as in `hashtags`.
 //!
 //! Off by default: there are many more pairs than hashtags, and each costs memory (about 150 bytes)

@@ -106,9 +106,12 @@ fn folded<'scope>(inputs: &Inputs<'scope>) -> StreamVec<'scope, Epoch, (Differen
     })
 }
 
+/// A spelling, where it is not the folded hashtag itself, and its uses.
+type Spelling = (Option<Box<str>>, i64);
+
 /// Each spelling and its uses, by folded hashtag.
 #[derive(Default)]
-struct Spellings(HashMap<Box<str>, Vec<(Option<Box<str>>, i64)>>);
+struct Spellings(HashMap<Box<str>, Vec<Spelling>>);
 
 impl Spellings {
     /// Returns the hashtags that may have other rows now, each once.
@@ -131,7 +134,7 @@ impl Spellings {
     fn change(&mut self, hashtag: Box<str>) -> Change {
         let held = self.0.entry(hashtag.clone()).or_default();
         held.retain(|(_, uses)| *uses != 0);
-        let rank = |(spelling, uses): &&(Option<Box<str>>, i64)| {
+        let rank = |(spelling, uses): &&Spelling| {
             let bytes = spelling.clone().unwrap_or_else(|| hashtag.clone());
             (*uses, Reverse(bytes))
         };

@@ -94,7 +94,7 @@ pub(super) struct JobArgs {
     /// What becomes of shown names
     #[arg(long, env = "TWEETFLOW_NAMES", value_enum, default_value_t)]
     names: decode::Names,
-    /// Minutes that hashtags_by_minute keeps before the newest, by the time of the tweets
+    /// Minutes before the newest that are kept minute by minute, by the time of the tweets
     #[arg(long, env = "TWEETFLOW_MINUTES_SPAN", value_name = "MINUTES", default_value_t = 1440,
         value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     minutes_span: u32,
