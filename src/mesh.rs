@@ -2,7 +2,7 @@
 //!
 //! Each process listens at its own line of the hosts file and calls those with a lower index, in
 //! rising order; it answers those with a higher one when its own calls are done. Whoever calls says
-//! a [`Hello`], and both sides must find the other fit. When process 0 has heard that every process
+//! a hello, and both sides must find the other fit. When process 0 has heard that every process
 //! has all its connections, it lets all of them go; then the sockets belong to timely.
 //!
 //! Invariants: no process goes before all are there; a process of another version, other settings
