@@ -161,7 +161,9 @@ fn what_is_asked_over_http() {
         get(port, "/metrics").filter(|text| text.contains("tweetflow_lag{"))
     });
     // No dead letter stands, and there are no other processes.
-    let is_there = |name: &str| name != "dead_letters" && !name.starts_with("process_");
+    let is_there = |name: &str| {
+        name != "dead_letters" && !name.starts_with("process_") && !name.starts_with("mesh_")
+    };
     for metric in tweetflow::server::METRICS.iter().filter(|metric| is_there(metric.name)) {
         assert!(metrics.contains(&format!("\n{}", metric.full_name())), "{}", metric.full_name());
     }

@@ -191,16 +191,24 @@ fn refuse(job: &Job, places: &[(u32, u64)]) {
             let (_, rest) = line.split_once(&format!(" {name}="))?;
             rest.split([' ', ':']).next()
         };
-        if let (Some(uses), Some(tag)) = (value("uses"), key("hashtag")) {
-            let tag = tag.replace('"', "'");
-            sql.run(&format!("UPDATE hashtags SET uses = {uses} WHERE hashtag = {tag}"));
-        } else if let (true, Some(tag)) = (line.contains("surplus"), key("hashtag")) {
-            let tag = tag.replace('"', "'");
-            sql.run(&format!("DELETE FROM hashtags WHERE hashtag = {tag}"));
-        } else if let Some(records) = value("records") {
-            sql.run(&format!("UPDATE totals SET records = {records} WHERE name = 'tweets'"));
-        } else if let (true, Some(user)) = (line.contains("surplus"), key("user_id")) {
-            sql.run(&format!("DELETE FROM users WHERE user_id = {user}"));
+        // Tables that follow from these are not read at the start.
+        let (table, rest) = line.split_once(' ').unwrap_or_default();
+        let tag = key("hashtag").unwrap_or_default().replace('"', "'");
+        let minute = rest.strip_prefix("minute=").and_then(|rest| rest.split(' ').next());
+        let row = match (table, key("user_id"), minute) {
+            ("hashtags", ..) => format!("hashtag = {tag}"),
+            ("hashtags_by_minute", _, Some(ms)) => format!(
+                "hashtag = {tag} AND minute = TIMESTAMPADD(SECOND, {ms} / 1000, '1970-01-01')"
+            ),
+            ("totals", ..) => "name = 'tweets'".to_owned(),
+            ("users", Some(user), _) => format!("user_id = {user}"),
+            _ => continue,
+        };
+        let column = if table == "totals" { "records" } else { "uses" };
+        if line.contains("surplus") {
+            sql.run(&format!("DELETE FROM {table} WHERE {row}"));
+        } else if let Some(number) = value(column) {
+            sql.run(&format!("UPDATE {table} SET {column} = {number} WHERE {row}"));
         }
     }
 }
