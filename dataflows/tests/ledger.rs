@@ -11,6 +11,9 @@
 //!
 //! `LEDGER_SCHEDULES` sets how many schedules, `LEDGER_SEED` the first seed.
 
+mod common;
+
+use common::Random;
 use dataflows::Epoch;
 use dataflows::ledger::{Act, Effect, Replay, ledger};
 use differential_dataflow::input::Input;
@@ -27,27 +30,6 @@ type Content = u8;
 type Table = BTreeMap<Effect<Content>, isize>;
 /// A thing that enters on a worker.
 type Entering<T> = Vec<(usize, T)>;
-
-/// A small generator of its own (`SplitMix64`).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    fn index(&mut self, bound: usize) -> usize {
-        usize::try_from(self.below(bound as u64)).expect("it is an index")
-    }
-}
 
 /// A rule that is broken on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,6 +12,9 @@
 //!
 //! The seed is printed; `ORACLE_SEED` runs one seed, `ORACLE_SCHEDULES` sets how many.
 
+mod common;
+
+use common::Random;
 use dataflows::latest::Version;
 use dataflows::posts::Ledger;
 use dataflows::tweet::{Kind, Time, Tweet, User};
@@ -27,24 +30,9 @@ use timely::dataflow::operators::{Inspect, Probe};
 /// Rows of all tables by table and key.
 type Tables = Vec<BTreeMap<Vec<Value>, Row>>;
 
-/// A small generator of its own (`SplitMix64`): this crate has no dependency for it.
-struct Random(u64);
-
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
     fn pick<'a, T>(&mut self, all: &'a [T]) -> &'a T {
-        &all[usize::try_from(self.below(all.len() as u64)).expect("small")]
+        &all[self.index(all.len())]
     }
 }
 
