@@ -5,8 +5,9 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What becomes of a piece that a client sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +89,7 @@ impl Proxy {
         });
     }
 
-    /// Each piece waits so long, in either direction.
+    /// Each piece is that long on its way, in either direction; many are at once.
     pub fn delay(&self, delay: Duration) {
         self.change(|state| state.delay = delay);
     }
@@ -139,37 +140,56 @@ fn connect(client: TcpStream, server: &str, shared: &Arc<Mutex<State>>) {
     std::thread::spawn(move || pass(copies.1, copies.0, &down, false));
 }
 
+/// A piece that was read, and the moment at which it is passed on.
+type Piece = (Instant, Vec<u8>);
+
 /// Passes on until one end closes; then both are closed.
-fn pass(mut from: TcpStream, mut to: TcpStream, shared: &Mutex<State>, is_request: bool) {
+fn pass(mut from: TcpStream, to: TcpStream, shared: &Arc<Mutex<State>>, is_request: bool) {
+    // The writer is a thread of its own: a delay is a long way, on which many pieces are at once,
+    // and not a narrow one (which the pieces' size, a matter of chance, would make narrower).
+    let (sender, pieces) = sync_channel(256);
+    let ends = [from.try_clone().unwrap(), to.try_clone().unwrap()];
+    let state = Arc::clone(shared);
+    let writer = std::thread::spawn(move || write(&pieces, to, ends, &state));
     let mut piece = vec![0; 1 << 16];
     while let Ok(length @ 1..) = from.read(&mut piece) {
-        let verdict = {
+        let (verdict, delay) = {
             let mut state = shared.lock().unwrap();
             let look = state.look.as_mut().filter(|_| is_request);
-            look.map_or(Verdict::Pass, |look| look(&piece[..length]))
+            let verdict = look.map_or(Verdict::Pass, |look| look(&piece[..length]));
+            (verdict, state.delay)
         };
         if verdict == Verdict::CutBefore {
             break;
         }
-        if let Verdict::CutAnswer(time) = verdict {
+        if matches!(verdict, Verdict::CutAnswer(_)) {
             // The other direction ends here: its writes to the client fail from now on.
             let _ = from.shutdown(Shutdown::Both);
-            let _ = to.write_all(&piece[..length]);
+        }
+        if sender.send((Instant::now() + delay, piece[..length].to_vec())).is_err() {
+            break;
+        }
+        if let Verdict::CutAnswer(time) = verdict {
             std::thread::sleep(time);
             break;
         }
-        wait_while_held(shared);
-        if to.write_all(&piece[..length]).is_err() {
+    }
+    drop(sender);
+    let _ = writer.join();
+}
+
+/// Writes each piece when its time has come, and closes `ends` when there are no more.
+fn write(pieces: &Receiver<Piece>, mut to: TcpStream, ends: [TcpStream; 2], shared: &Mutex<State>) {
+    for (due, piece) in pieces {
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        while shared.lock().unwrap().is_held {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if to.write_all(&piece).is_err() {
             break;
         }
     }
-    let _ = from.shutdown(Shutdown::Both);
-    let _ = to.shutdown(Shutdown::Both);
-}
-
-fn wait_while_held(shared: &Mutex<State>) {
-    std::thread::sleep(shared.lock().unwrap().delay);
-    while shared.lock().unwrap().is_held {
-        std::thread::sleep(Duration::from_millis(5));
+    for end in ends {
+        let _ = end.shutdown(Shutdown::Both);
     }
 }
