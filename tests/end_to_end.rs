@@ -178,7 +178,9 @@ fn a_second_copy_waits_and_takes_over(server: Server) {
     produce(&topic, 5_000, &[]);
     let mut first = run(&topic, &database, &[]).spawn().unwrap();
     let mut sql = Sql::connect(&database);
+    let deadline = Instant::now() + Duration::from_mins(1);
     while sql.records_counted() < 5_000 {
+        assert!(Instant::now() < deadline, "5000 records are not counted");
         std::thread::sleep(Duration::from_millis(20));
     }
     let mut second = run(&topic, &database, &["--until-end"]).spawn().unwrap();
@@ -332,8 +334,10 @@ fn the_printed_schema_and_rights_are_enough(server: Server) {
     assert!(said.contains("records=0 ") && said.contains("rows=0 "), "{said}");
     let mut sql = Sql::connect(&database);
     assert_equal(&sql.recount_of("p_1_"), &recount(3_000, false));
+    let deadline = Instant::now() + Duration::from_mins(1);
     while sql.records_counted() < 1_000 {
         assert_eq!(beside.try_wait().unwrap(), None, "the job beside ended by itself");
+        assert!(Instant::now() < deadline, "{} records are counted", sql.records_counted());
     }
     stop(&beside, nix::sys::signal::Signal::SIGTERM);
     assert!(wait(&mut beside, Duration::from_secs(20)).expect("it stops").success());

@@ -46,11 +46,13 @@ const DEFAULTS: [(&str, &str); 11] = [
     ("ssl.ca.location", "probe"),
 ];
 
-/// What has a flag of its own, or what the promise of no duplicates rests on.
-const FIXED: [(&str, &str); 4] = [
+/// What has a flag of its own, or what the promise of no losses and no duplicates rests on.
+const FIXED: [(&str, &str); 6] = [
     ("bootstrap.servers", "set --brokers instead"),
     ("metadata.broker.list", "set --brokers instead"),
     ("enable.idempotence", "it is always true"),
+    ("max.in.flight.requests.per.connection", "it is always 1"),
+    ("max.in.flight", "it is always 1"),
     ("transactional.id", "set --resume instead"),
 ];
 
@@ -69,6 +71,10 @@ fn settings(args: &ProduceArgs) -> Result<ClientConfig, ProduceError> {
         settings.set(name, value);
     }
     settings.set("bootstrap.servers", &args.brokers).set("enable.idempotence", "true");
+    // With a second request on its way, a broker that refuses the first one of a new partition (it
+    // does not lead it yet) and takes the second loses the first, and the client calls it delivered:
+    // KAFKA-15591, https://github.com/apache/kafka/pull/23234.
+    settings.set("max.in.flight.requests.per.connection", "1");
     Ok(settings)
 }
 
