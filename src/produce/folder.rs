@@ -168,10 +168,8 @@ impl<'a> Writer<'a> {
             let line = partition.lines.len();
             partition.lines.extend_from_slice(record.payload);
             // A line feed within JSON is white space.
-            for byte in &mut partition.lines[line..] {
-                if *byte == b'\n' {
-                    *byte = b' ';
-                }
+            for at in memchr::memchr_iter(b'\n', record.payload) {
+                partition.lines[line + at] = b' ';
             }
             partition.lines.push(b'\n');
             self.records += 1;
