@@ -64,7 +64,7 @@ pub fn run(
     counted: &dyn Fn() -> BTreeMap<u32, u64>,
 ) -> Result<u64, ProduceError> {
     let mut writer = Writer::open(settings)?;
-    let mut reading = Reading::of(settings.input.as_deref(), SEED)?;
+    let mut reading = Reading::of(settings.input.as_deref(), SEED, settings.rate)?;
     let hash = if settings.input.is_none() { SEED } else { 0 };
     reading.skip_to(Position { records: writer.records, hash })?;
     let mut input = Input::start(reading)?;
@@ -80,6 +80,7 @@ pub fn run(
     }
     writer.flush()?;
     writer.note()?;
+    writer.free(&counted());
     Ok(writer.records - began)
 }
 
