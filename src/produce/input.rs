@@ -165,15 +165,21 @@ impl Reading {
     /// Opens what `args` ask for; reads nothing.
     pub(super) fn open(args: &ProduceArgs) -> Result<Self, ProduceError> {
         let (require_location, is_hashed) = (args.require_location, args.resume.is_some());
-        Ok(Self { require_location, is_hashed, ..Self::of(args.input.as_deref(), args.seed)? })
+        let reading = Self::of(args.input.as_deref(), args.seed, args.rate)?;
+        Ok(Self { require_location, is_hashed, ..reading })
     }
 
-    /// Opens a file, or synthetic tweets where there is none; reads nothing.
-    pub(super) fn of(input: Option<&Path>, seed: u64) -> Result<Self, ProduceError> {
+    /// Opens a file, or synthetic tweets at that rate where there is none; reads nothing.
+    pub(super) fn of(
+        input: Option<&Path>,
+        seed: u64,
+        rate: Option<f64>,
+    ) -> Result<Self, ProduceError> {
         let origin = if let Some(path) = input {
             Origin::File(Box::new(FileInput::open(path)?))
         } else {
-            Origin::Synthetic { generator: Box::new(Synthetic::new(seed)), seed, index: 0 }
+            let generator = Synthetic::new(seed).at_rate(rate.unwrap_or(f64::INFINITY));
+            Origin::Synthetic { generator: Box::new(generator), seed, index: 0 }
         };
         let (skip, position) = Default::default();
         Ok(Self { origin, require_location: false, is_hashed: false, skip, position })

@@ -4,7 +4,7 @@
 //! (seed, index) ── draw ──► who, what kind ── words, users ──► body ── json ──► one line
 //! ```
 //!
-//! Invariant: tweet `index` of a seed is always the same bytes for one [`GENERATOR_VERSION`], and its
+//! Invariant: tweet `index` of a seed and rate is always the same bytes for one [`GENERATOR_VERSION`], and its
 //! id rises with the index; so threads can share a run, and a run can be resumed at an index. (The
 //! ranks of users and hashtags go through the platform's `powf`, whose last bit may differ between
 //! C libraries; that moves a rank about once in 10^10 samples.)
@@ -37,8 +37,8 @@ pub const GENERATOR_VERSION: u32 = 1;
 const EPOCH_MS: u64 = 1_288_834_974_657;
 /// When tweet 0 was posted: 2026-11-01T00:00:00Z.
 const START_MS: u64 = 1_793_491_200_000;
-/// Tweets per 10 ms of their own time, which is Twitter's average of 5,700 a second.
-const PER_10_MS: u64 = 57;
+/// The longest run in the tweets' own time: 53 years fit into an id.
+const SPAN_MS: u64 = 10 << 38;
 /// How many users there are, and how unequal they are: a million tweets have 325,000 that are kept.
 const USERS: (f64, f64) = (4_000_000.0, 0.85);
 /// The same for hashtags: the kept tweets of a million use 83,000.
@@ -55,9 +55,20 @@ const SOURCES: [&str; 8] = [
     r#"<a href=\"https://ifttt.com\" rel=\"nofollow\">IFTTT</a>"#,
 ];
 
+/// How fast the tweets' own time passes.
+#[derive(Clone, Copy)]
+struct Clock {
+    tweets: u64,
+    in_ms: u64,
+}
+
+/// Twitter's average of 5,700 tweets a second.
+const AVERAGE: Clock = Clock { tweets: 57, in_ms: 10 };
+
 /// The generator: a seed, its vocabulary and its distributions.
 pub struct Synthetic {
     seed: u64,
+    clock: Clock,
     words: Words,
     users: Option<Zipf<f64>>,
     hashtags: Option<Zipf<f64>>,
@@ -87,13 +98,28 @@ impl Synthetic {
     /// A generator whose tweets depend on the seed alone.
     pub fn new(seed: u64) -> Self {
         let zipf = |(count, exponent)| Zipf::new(count, exponent).ok();
-        Self { seed, words: Words::new(), users: zipf(USERS), hashtags: zipf(HASHTAGS) }
+        let (clock, words) = (AVERAGE, Words::new());
+        Self { seed, clock, words, users: zipf(USERS), hashtags: zipf(HASHTAGS) }
+    }
+
+    /// The same with so many tweets in a second of their own time, at most 5,700: whoever watches a
+    /// slow stream sees minutes pass.
+    #[must_use]
+    pub fn at_rate(self, per_second: f64) -> Self {
+        const UNIT_MS: u32 = 1_000_000;
+        let tweets = per_second * f64::from(UNIT_MS / 1000);
+        if tweets.is_nan() || tweets >= 5_700_000.0 {
+            return self;
+        }
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is small")]
+        let tweets = (tweets as u64).max(1);
+        Self { clock: Clock { tweets, in_ms: UNIT_MS.into() }, ..self }
     }
 
     /// Appends tweet `index` as one line of JSON without its end, and returns the tweet's id.
     pub fn tweet(&self, index: u64, out: &mut Vec<u8>) -> u64 {
         let mut draw = Draw::new(self.seed, Of::Tweet, index);
-        let (id, posted_ms) = snowflake(index, &mut draw);
+        let (id, posted_ms) = self.clock.snowflake(index, &mut draw);
         let escapes = if draw.per_mille(50) { Escapes::All } else { Escapes::Needed };
         let head = Head {
             id,
@@ -325,13 +351,17 @@ impl Put for PlaceId {
     }
 }
 
-/// The id and the time of a tweet: the id rises with the index, within a millisecond too.
-fn snowflake(index: u64, draw: &mut Draw) -> (u64, u64) {
-    // 53 years of tweets fit into an id; whoever asks for more stays at the last millisecond.
-    let index = index.min(PER_10_MS << 38);
-    let millis = index * 10 / PER_10_MS;
-    let within = index - (millis * PER_10_MS).div_ceil(10);
-    let posted_ms = START_MS + millis;
-    let id = ((posted_ms - EPOCH_MS) << 22) | (within << 18) | draw.below(1 << 18);
-    (id, posted_ms)
+impl Clock {
+    /// The id and the time of a tweet: the id rises with the index, within a millisecond too.
+    fn snowflake(self, index: u64, draw: &mut Draw) -> (u64, u64) {
+        let [tweets, in_ms, span] = [self.tweets, self.in_ms, SPAN_MS].map(u128::from);
+        // Whoever asks for more stays at the last millisecond.
+        let index = u128::from(index).min(span * tweets / in_ms);
+        let millis = index * in_ms / tweets;
+        let within = index - (millis * tweets).div_ceil(in_ms);
+        let [millis, within] = [millis, within].map(|part| u64::try_from(part).unwrap_or_default());
+        let posted_ms = START_MS + millis;
+        let id = ((posted_ms - EPOCH_MS) << 22) | (within << 18) | draw.below(1 << 18);
+        (id, posted_ms)
+    }
 }

@@ -102,6 +102,24 @@ fn ids_rise_and_say_when() {
 }
 
 #[test]
+fn a_slow_stream_is_slow_in_its_own_time() {
+    let posted = |rate: f64, index: u64| {
+        let id = Synthetic::new(1).at_rate(rate).tweet(index, &mut Vec::new());
+        (id >> 22) + EPOCH_MS - START_MS
+    };
+    for (rate, index, ms) in [(200.0, 12_000, 60_000), (0.5, 30, 60_000), (3.0, 1, 333)] {
+        assert_eq!(posted(rate, index), ms, "{rate}");
+    }
+    for rate in [5_700.0, 143_199.0, f64::INFINITY, f64::NAN] {
+        assert_eq!(posted(rate, 57_000), 10_000, "{rate}");
+    }
+    assert!(posted(1e-9, u64::MAX) <= SPAN_MS && posted(1.0, u64::MAX) <= SPAN_MS);
+    let slow = Synthetic::new(1).at_rate(1_500.0);
+    let ids = (0..3_000).map(|index| slow.tweet(index, &mut Vec::new()));
+    assert!(ids.is_sorted_by(|a, b| a < b));
+}
+
+#[test]
 fn shares_are_those_of_a_sample_stream() {
     let mut seen: HashMap<&str, usize> = HashMap::new();
     for tweet in tweets(0..SAMPLE) {
