@@ -267,20 +267,29 @@ fn every_process_says_what_it_is() {
     let mut cluster = Cluster::start(&job, 3, &["--listen", "0"]);
     wait_for_records(&job, &cluster, 1_000);
     let since = Instant::now();
-    // Each second the processes say what they have read.
-    while !get(&cluster, 0, "/api/v1/state").contains(r#""total":1000"#) {
-        assert!(since.elapsed() < PATIENCE, "{}", get(&cluster, 0, "/api/v1/state"));
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    let wait_for = |what: &dyn Fn() -> Result<(), String>| {
+        while let Err(said) = what() {
+            assert!(since.elapsed() < PATIENCE, "{said}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+    // Each second the processes say what they have read, each on its own.
+    wait_for(&|| {
+        let state = get(&cluster, 0, "/api/v1/state");
+        if state.contains(r#""total":1000"#) { Ok(()) } else { Err(state) }
+    });
     // Partitions 0 and 3 are worker 0's.
     for (process, partitions) in [2, 1, 1].into_iter().enumerate() {
         let ready = get(&cluster, process, "/readyz");
         let text = format!("ready: process {process} of 3, reading {partitions} partitions");
         assert!(ready.contains(&text), "{ready}");
-        let metrics = get(&cluster, process, "/metrics");
-        let read = metrics.lines().filter(|line| line.starts_with("tweetflow_process_records{"));
-        let read = read.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap());
-        assert!((read.sum::<f64>() - 1_000.0).abs() < 0.5, "{metrics}");
+        wait_for(&|| {
+            let metrics = get(&cluster, process, "/metrics");
+            let read =
+                metrics.lines().filter(|line| line.starts_with("tweetflow_process_records{"));
+            let read = read.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap());
+            if (read.sum::<f64>() - 1_000.0).abs() < 0.5 { Ok(()) } else { Err(metrics) }
+        });
     }
     cluster.processes[0].signal(Signal::SIGTERM);
     cluster.assert_done();
