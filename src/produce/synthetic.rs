@@ -4,9 +4,9 @@
 //! (seed, index) ── draw ──► who, what kind ── words, users ──► body ── json ──► one line
 //! ```
 //!
-//! Invariant: tweet `index` of a seed and rate is always the same bytes for one [`GENERATOR_VERSION`], and its
-//! id rises with the index; so threads can share a run, and a run can be resumed at an index. (The
-//! ranks of users and hashtags go through the platform's `powf`, whose last bit may differ between
+//! Invariant: tweet `index` of a seed and rate is always the same bytes for one
+//! [`GENERATOR_VERSION`], and its id rises with the index; so threads can share a run, and a run can
+//! be resumed at an index. (The ranks of users and hashtags go through the platform's `powf`, whose last bit may differ between
 //! C libraries; that moves a rank about once in 10^10 samples.)
 //!
 //! What the numbers are made after: 5,700 tweets a second, Zipf's law for users and hashtags, 35 % of
