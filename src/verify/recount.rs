@@ -32,6 +32,8 @@ pub(super) struct Recount<'a> {
     /// What the tables say are the records by which the topic is known; not those that were seen
     /// to be others.
     anchors: BTreeMap<u32, Anchor>,
+    /// What the tables say is to be read again; it is not compared.
+    replays: BTreeMap<u32, u64>,
     /// What the tables say was left out of the dead letters, and how many such records were seen.
     dropped: BTreeMap<u32, (Dropped, u64)>,
     decoded: Vec<Event>,
@@ -60,6 +62,7 @@ impl<'a> Recount<'a> {
             runs: Runs::new(plan.memory),
             last,
             anchors: offsets.iter().filter_map(anchor).collect(),
+            replays: offsets.iter().map(|it| (it.partition, it.replay_from)).collect(),
             dropped: BTreeMap::new(),
             decoded,
             records: 0,
@@ -183,6 +186,7 @@ impl<'a> Recount<'a> {
                 Value::UInt(u64::from(range.partition)),
                 Value::UInt(range.start),
                 Value::UInt(next),
+                Value::UInt(self.replays.get(&range.partition).copied().unwrap_or(next)),
                 field(|last| last.offset),
                 field(|last| last.ms),
                 field(|last| last.hash),
