@@ -245,7 +245,7 @@ impl Reading {
             return Ok(Taken::Record);
         }
         batch.bytes.extend_from_slice(payload);
-        batch.records.push((found.facts.id, batch.bytes.len(), self.position));
+        batch.records.push((found.facts.key, batch.bytes.len(), self.position));
         Ok(Taken::Record)
     }
 

@@ -28,12 +28,15 @@ fn read(text: &[u8]) -> Vec<(Option<u64>, Vec<u8>)> {
 #[test]
 fn lines_leave_as_they_are_and_blank_ones_do_not() {
     let text =
-        b"\n{\"id\":7}\r\n \t \r\n {\"id\":1,\"id_str\":\"9\"} \n\r\nno json\n{\"delete\":{}}";
-    let expected: [(Option<u64>, &[u8]); 4] = [
+        b"\n{\"id\":7}\r\n \t \r\n {\"id\":1,\"id_str\":\"9\"} \n\r\nno json\n{\"limit\":{\"track\":1}}\n\
+        {\"delete\":{\"status\":{\"id\":7,\"user_id\":1}}}";
+    let expected: [(Option<u64>, &[u8]); 5] = [
         (Some(7), b"{\"id\":7}"),
         (Some(9), b" {\"id\":1,\"id_str\":\"9\"} "),
         (None, b"no json"),
-        (None, b"{\"delete\":{}}"),
+        (None, b"{\"limit\":{\"track\":1}}"),
+        // In the partition of its tweet.
+        (Some(7), b"{\"delete\":{\"status\":{\"id\":7,\"user_id\":1}}}"),
     ];
     let seen = read(text);
     let seen: Vec<_> = seen.iter().map(|(id, payload)| (*id, payload.as_slice())).collect();
