@@ -265,8 +265,8 @@ impl Check<'_> {
             countable: recount.countable,
             ..Summary::default()
         };
-        let mut recount = recount.finish()?;
-        if !snapshot.marks.is_certain(&base.marks) {
+        let (mut recount, has_ranges) = recount.finish()?;
+        if has_ranges {
             recount = ranges::resolve(&snapshot.rows, recount).map_err(VerifyError::Temporary)?;
         }
         let commit_no = snapshot.commit_no;

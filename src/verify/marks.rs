@@ -62,11 +62,6 @@ impl Marks {
         late(self) == late(before)
     }
 
-    /// Whether it is known of each act if it was late.
-    pub(super) fn is_certain(&self, before: &Marks) -> bool {
-        !self.has_ledger() || self.is_in_time(before) && self.forgotten().is_none()
-    }
-
     /// What stands in `totals` under this name.
     pub(super) fn total(&self, name: &str) -> i64 {
         self.totals.get(name).map_or(0, |number| i64::try_from(*number).unwrap_or(i64::MAX))
@@ -121,11 +116,6 @@ pub(super) struct Moment {
     pub(super) newest: u64,
     /// What is stamped with a later minute was not read before.
     pub(super) minute: u64,
-}
-
-impl Moment {
-    /// After everything else.
-    pub(super) const LAST: Moment = Moment { newest: 0, minute: u64::MAX };
 }
 
 impl Clock {
@@ -198,12 +188,6 @@ mod tests {
         let deletes = marks(&[("totals", "late_deletes", 1), ("totals", "duplicates", 5)]);
         assert!(nothing.is_in_time(&nothing) && posts.is_in_time(&posts));
         assert!(!posts.is_in_time(&nothing) && !deletes.is_in_time(&nothing));
-        let span = ("floors", "span", 1);
-        let forgotten = marks(&[span, ("floors", "forgotten", 0)]);
-        let late = marks(&[span, ("totals", "late_posts", 2)]);
-        assert!(posts.is_certain(&nothing) && marks(&[span]).is_certain(&nothing));
-        assert!(late.is_certain(&late) && !late.is_certain(&nothing));
-        assert!(!forgotten.is_certain(&forgotten));
         assert_eq!(posts.posts(), 5);
     }
 

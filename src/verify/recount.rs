@@ -232,8 +232,8 @@ impl<'a> Recount<'a> {
         self.sums.add(key, state).map_err(VerifyError::Temporary)
     }
 
-    /// Everything that should stand.
-    pub(super) fn finish(mut self) -> Result<Runs, VerifyError> {
+    /// Everything that should stand, and whether of some of it only a range is known.
+    pub(super) fn finish(mut self) -> Result<(Runs, bool), VerifyError> {
         let plan = self.sums.plan;
         for (partition, (range, records)) in std::mem::take(&mut self.dropped) {
             let row = Dropped { records, ..range }.row(&plan.topic, partition);
@@ -277,7 +277,12 @@ impl<'a> Recount<'a> {
 }
 
 /// Adds what the acts come to, and what `floors` and `totals` say of it.
-fn weigh(mut sums: Sums<'_>, acts: Acts, (now, before): (&Marks, &Marks)) -> std::io::Result<Runs> {
+fn weigh(
+    mut sums: Sums<'_>,
+    acts: Acts,
+    (now, before): (&Marks, &Marks),
+) -> std::io::Result<(Runs, bool)> {
+    let mut has_ranges = false;
     for (name, newest) in now.floors(acts.newest()) {
         let row = |id| [Value::Text(name.into()), Value::UInt(id)].into();
         let state = newest.map_or(State::Present, |id| State::Newest((id, 0, 0, 0), row(id)));
@@ -286,13 +291,17 @@ fn weigh(mut sums: Sums<'_>, acts: Acts, (now, before): (&Marks, &Marks)) -> std
     // Whatever was late, each post is one thing or another.
     let surplus = now.posts() - before.posts() - acts.posts;
     let tweets = now.total("tweets") - before.total("tweets") - surplus;
-    let totals = acts.finish(&mut |post, times| sums.post(post, &times))?;
+    let totals = acts.finish(&mut |post, times| {
+        has_ranges |= matches!(times, State::Range { .. });
+        sums.post(post, &times)
+    })?;
     for (name, state) in totals.named() {
         let is_known = matches!(state, State::Count(_)) || name != "tweets" || surplus == 0;
         let state = if is_known { state } else { State::Count(tweets) };
+        has_ranges |= matches!(state, State::Range { .. });
         if state != State::Count(0) {
             sums.named("totals", name, state)?;
         }
     }
-    Ok(sums.runs)
+    Ok((sums.runs, has_ranges))
 }
