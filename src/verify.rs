@@ -24,6 +24,7 @@ mod runs;
 #[cfg(test)]
 mod tests;
 mod topic;
+mod weigh;
 
 use crate::bar::{Bar, per_second};
 use crate::config::RunConfig;

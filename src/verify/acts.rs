@@ -19,6 +19,7 @@
 use super::marks::{Clock, Marks, Moment, is_ahead};
 use super::model::State;
 use super::runs::{Part, Runs, Sum};
+use super::weigh::{Bounds, Counts, Times, Totals, Tweet};
 use dataflows::Event;
 use dataflows::tweet::Time;
 use serde::{Deserialize, Serialize};
@@ -81,49 +82,6 @@ impl Sum for u64 {
     }
 }
 
-/// At least and at most so many.
-type Bounds = (i64, i64);
-
-/// How many posts there were of each kind, and how many late acts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Totals {
-    tweets: Bounds,
-    deleted: Bounds,
-    duplicates: Bounds,
-    late_posts: Bounds,
-    late_deletes: Bounds,
-}
-
-impl Totals {
-    /// As `totals` names them.
-    pub(super) fn named(self) -> [(&'static str, State); 5] {
-        let all = [
-            ("tweets", self.tweets),
-            ("deleted", self.deleted),
-            ("duplicates", self.duplicates),
-            ("late_posts", self.late_posts),
-            ("late_deletes", self.late_deletes),
-        ];
-        all.map(|(name, bounds)| (name, State::between(bounds)))
-    }
-
-    /// Adds what another tweet adds, or takes away what is certain.
-    fn add(&mut self, other: Totals, sign: i64) {
-        let add = |to: &mut Bounds, (least, most): Bounds| {
-            to.0 += sign * least;
-            to.1 += sign * most;
-        };
-        add(&mut self.tweets, other.tweets);
-        add(&mut self.deleted, other.deleted);
-        add(&mut self.duplicates, other.duplicates);
-        add(&mut self.late_posts, other.late_posts);
-        add(&mut self.late_deletes, other.late_deletes);
-    }
-}
-
-/// What is done with what counts.
-pub(super) type Counts<'a> = dyn FnMut(&Content, State) -> Result<()> + 'a;
-
 /// All acts so far.
 pub(super) struct Acts {
     acts: Runs<Act, u64>,
@@ -138,8 +96,6 @@ pub(super) struct Acts {
     span: u64,
     /// Up to here there was no ledger, at some moments.
     forgotten: Option<u64>,
-    /// Up to here the baseline does not know what was said.
-    forgotten_before: Option<u64>,
     /// Below it everything is late since the baseline.
     floor: u64,
 }
@@ -157,7 +113,6 @@ impl Acts {
             is_in_time: marks.is_in_time(before),
             span: marks.span(),
             forgotten: marks.forgotten(),
-            forgotten_before: before.forgotten(),
             floor: before.floor(),
         }
     }
@@ -198,7 +153,6 @@ impl Acts {
             return self.loose(post.as_ref(), late, counts);
         }
         let read = match when {
-            When::Before if Some(id) <= self.forgotten_before => return Ok(()),
             When::Before => {
                 self.clock.read(version.partition, ms, id);
                 Read::Before
@@ -241,22 +195,23 @@ impl Acts {
     /// Weighs the tweets, when everything was read.
     pub(super) fn finish(mut self, counts: &mut Counts<'_>) -> Result<Totals> {
         let acts = std::mem::replace(&mut self.acts, Runs::new(0));
-        let (mut tweet, mut totals) = (Tweet::default(), self.totals);
+        let (mut tweet, mut id, mut totals) = (Tweet::default(), 0, self.totals);
         for entry in acts.into_sorted() {
             let (act, times) = entry?;
-            if act.id != tweet.id {
+            if act.id != id {
                 std::mem::take(&mut tweet).settle(&mut totals, counts)?;
-                tweet.id = act.id;
+                id = act.id;
             }
-            let is_late = self.may_be_late(&act);
-            tweet.add(act, times.cast_signed(), is_late);
+            let times = self.times(&act, times.cast_signed());
+            tweet.add(act.post, times);
         }
         tweet.settle(&mut totals, counts)?;
         Ok(totals)
     }
 
-    fn may_be_late(&self, act: &Act) -> bool {
-        match act.read {
+    /// So many of an act, by when they were read.
+    fn times(&self, act: &Act, times: i64) -> Times {
+        let may_be_late = match act.read {
             Read::Before => false,
             Read::Later => true,
             Read::Now { is_behind, minute } => {
@@ -264,96 +219,18 @@ impl Acts {
                 Some(act.id) <= self.forgotten
                     || !self.is_in_time && (is_behind || act.id < newest())
             }
-        }
-    }
-}
-
-/// So many equal acts.
-#[derive(Clone, Copy, Debug, Default)]
-struct Times {
-    in_time: i64,
-    /// Possibly late.
-    late: i64,
-    /// Of those in time, before the baseline.
-    before: i64,
-}
-
-/// All that was said of one tweet.
-#[derive(Debug, Default)]
-struct Tweet {
-    id: u64,
-    /// In order, each once.
-    posts: Vec<(Content, Times)>,
-    deletes: Times,
-}
-
-impl Tweet {
-    /// Adds acts, in order.
-    fn add(&mut self, act: Act, times: i64, is_late: bool) {
-        let to = match act.post {
-            None => &mut self.deletes,
-            Some(content) => {
-                if self.posts.last().is_none_or(|(last, _)| *last != content) {
-                    self.posts.push((content, Times::default()));
-                }
-                &mut self.posts.last_mut().expect("one was pushed").1
-            }
         };
-        let part = if is_late { &mut to.late } else { &mut to.in_time };
-        *part += times;
-        to.before += if act.read == Read::Before { times } else { 0 };
+        let if_so = |is_so: bool| if is_so { times } else { 0 };
+        let before = if_so(act.read == Read::Before);
+        Times { in_time: if_so(!may_be_late), late: if_so(may_be_late), before }
     }
-
-    /// Adds what it comes to, without what it came to before the baseline.
-    fn settle(self, totals: &mut Totals, counts: &mut Counts<'_>) -> Result<()> {
-        let posts: Vec<Times> = self.posts.iter().map(|(_, times)| *times).collect();
-        let before = |times: &Times| Times { in_time: times.before, late: 0, before: 0 };
-        let posts_before: Vec<Times> = posts.iter().map(before).collect();
-        let (now, sums) = weigh(&posts, self.deletes);
-        let (then, sums_then) = weigh(&posts_before, before(&self.deletes));
-        totals.add(sums, 1);
-        totals.add(sums_then, -1);
-        for ((content, _), (now, then)) in self.posts.iter().zip(now.into_iter().zip(then)) {
-            let bounds = (now.0 - then.0, now.1 - then.1);
-            if bounds != (0, 0) {
-                counts(content, State::between(bounds))?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// How often each of a tweet's contents counts, and what that is in all.
-///
-/// Few count if all posts were in time, many if all that may be were late. The content that counts
-/// among those in time is the greatest of them.
-fn weigh(posts: &[Times], deletes: Times) -> (Vec<Bounds>, Totals) {
-    let (is_deleted, may_be) = (deletes.in_time > 0, deletes.in_time + deletes.late > 0);
-    let in_time: i64 = posts.iter().map(|times| times.in_time).sum();
-    let late: i64 = posts.iter().map(|times| times.late).sum();
-    let greatest = posts.iter().rposition(|times| times.in_time + times.late > 0);
-    let greatest_in_time = posts.iter().rposition(|times| times.in_time > 0);
-    let content = |(at, times): (usize, &Times)| {
-        let least = !may_be && greatest == Some(at);
-        let most = !is_deleted && greatest_in_time == Some(at);
-        (i64::from(least), times.late + i64::from(most))
-    };
-    let mut totals = Totals { late_deletes: (0, deletes.late), ..Totals::default() };
-    if in_time + late > 0 {
-        let certain = in_time > 0;
-        totals.tweets = (i64::from(!may_be), late + i64::from(certain && !is_deleted));
-        totals.deleted = (i64::from(certain && is_deleted), i64::from(may_be));
-        totals.duplicates = ((in_time - 1).max(0), in_time + late - 1);
-        totals.late_posts = (0, late);
-    }
-    (posts.iter().enumerate().map(content).collect(), totals)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Act, Acts, Bounds, Content, Marks, Read, Time, Totals, Tweet, When};
+    use super::{Acts, Bounds, Content, Marks, Time, When};
     use crate::verify::model::State;
-    use crate::verify::tests::Random;
+    use crate::verify::weigh::bounds;
     use dataflows::latest::Version;
     use dataflows::tweet::{Kind, Tweet as Posted};
     use dataflows::{Event, Value};
@@ -361,103 +238,6 @@ mod tests {
 
     fn content(tag: &str) -> Content {
         Content { hashtags: vec![tag.into()], time: Time::Own(7) }
-    }
-
-    /// The same rule in other words: the acts of a tweet one after the other. Returns how often each
-    /// content counts, then the five totals.
-    fn one_by_one(acts: &[(Option<Content>, bool)]) -> (BTreeMap<Content, i64>, [i64; 5]) {
-        let (mut counts, mut totals) = (BTreeMap::new(), [0; 5]);
-        let (mut held, mut is_deleted, mut posts) = (None, false, 0);
-        for (post, is_late) in acts {
-            match (post, is_late) {
-                (Some(content), true) => {
-                    *counts.entry(content.clone()).or_default() += 1;
-                    totals[0] += 1;
-                    totals[3] += 1;
-                }
-                (None, true) => totals[4] += 1,
-                (Some(content), false) => {
-                    posts += 1;
-                    held = held.max(Some(content.clone()));
-                }
-                (None, false) => is_deleted = true,
-            }
-        }
-        match held {
-            Some(_) if is_deleted => totals[1] += 1,
-            Some(content) => {
-                *counts.entry(content).or_default() += 1;
-                totals[0] += 1;
-            }
-            None => {}
-        }
-        totals[2] = (posts - 1).max(0);
-        (counts, totals)
-    }
-
-    fn bounds(state: &State) -> Bounds {
-        match *state {
-            State::Count(count) => (count, count),
-            State::Range { least, most } => (least, most),
-            _ => panic!("{state:?} is no count"),
-        }
-    }
-
-    /// Of few acts all choices of those that were late are tried.
-    #[test]
-    fn each_end_of_a_range_is_reached_and_nothing_lies_beyond() {
-        let mut random = Random::new(7);
-        for round in 0..20_000 {
-            let mut acts: Vec<(Act, bool)> = Vec::new();
-            for _ in 0..1 + random.below(6) {
-                let post = ["a", "b", "c"].get(random.index(4)).map(|tag| content(tag));
-                let is_before = random.one_in(4);
-                let may_be_late = !is_before && random.one_in(2);
-                let now = Read::Now { is_behind: may_be_late, minute: 0 };
-                let read = if is_before { Read::Before } else { now };
-                let act = Act { id: 1, post, read };
-                acts.push((act, may_be_late));
-            }
-            let before: Vec<_> = acts.iter().filter(|(act, _)| act.read == Read::Before).collect();
-            let before: Vec<_> = before.iter().map(|(act, _)| (act.post.clone(), false)).collect();
-            let (counts_before, totals_before) = one_by_one(&before);
-            let (mut counts, mut totals) = (BTreeMap::<Content, Bounds>::new(), None);
-            for choice in 0..1_u32 << acts.len() {
-                let is_possible =
-                    |(at, (_, may_be)): (usize, &(_, bool))| *may_be || choice & 1 << at == 0;
-                if !acts.iter().enumerate().all(is_possible) {
-                    continue;
-                }
-                let chosen = acts.iter().enumerate();
-                let chosen = chosen.map(|(at, (act, _))| (act.post.clone(), choice & 1 << at != 0));
-                let (found, sums) = one_by_one(&chosen.collect::<Vec<_>>());
-                for tag in ["a", "b", "c"].map(content) {
-                    let number = |counts: &BTreeMap<_, i64>| counts.get(&tag).map_or(0, |n| *n);
-                    let number = number(&found) - number(&counts_before);
-                    let held = counts.entry(tag).or_insert((number, number));
-                    *held = (held.0.min(number), held.1.max(number));
-                }
-                let sums: [i64; 5] = std::array::from_fn(|at| sums[at] - totals_before[at]);
-                let held = totals.get_or_insert(sums.map(|sum| (sum, sum)));
-                *held =
-                    std::array::from_fn(|at| (held[at].0.min(sums[at]), held[at].1.max(sums[at])));
-            }
-            acts.sort();
-            let mut tweet = Tweet::default();
-            for (act, is_late) in acts.clone() {
-                tweet.add(act, 1, is_late);
-            }
-            let (mut found, mut sums) = (BTreeMap::new(), Totals::default());
-            let mut note = |content: &Content, state: State| {
-                assert!(found.insert(content.clone(), bounds(&state)).is_none());
-                Ok(())
-            };
-            tweet.settle(&mut sums, &mut note).expect("no file");
-            counts.retain(|_, bounds| *bounds != (0, 0));
-            assert_eq!(found, counts, "round {round}: {acts:?}");
-            let sums = sums.named().map(|(_, state)| bounds(&state));
-            assert_eq!(Some(sums), totals, "round {round}: {acts:?}");
-        }
     }
 
     const MS: u64 = 1 << 22;
@@ -557,14 +337,14 @@ mod tests {
             assert_eq!(is_late, totals.contains(&("late_posts", (0, 2))), "{totals:?}");
             is_late
         };
-        let minute = 60_000;
+        let (minute, old) = (60_000, NOW - 1_000 * MS - 1);
         let here = post(NOW, (0, NOW_MS), "other");
         // Behind its own partition's, by more than the span.
         assert!(!late(&[], here.clone(), NOW - 1_000 * MS, (0, NOW_MS)));
-        assert!(late(&[], here.clone(), NOW - 1_000 * MS - 1, (0, NOW_MS)));
-        assert!(late(&[], delete(NOW, (0, NOW_MS)), NOW - 1_000 * MS - 1, (0, NOW_MS)));
+        assert!(late(&[], here.clone(), old, (0, NOW_MS)));
+        assert!(late(&[], delete(NOW, (0, NOW_MS)), old, (0, NOW_MS)));
+        assert!(late(&[], here.clone(), old, (0, NOW_MS - 11 * minute)));
         // Behind another one's, that was written up to ten minutes later, or may have been.
-        let old = NOW - 1_000 * MS - 1;
         assert!(late(&[], here.clone(), old, (1, NOW_MS)));
         assert!(late(&[], here.clone(), old, (1, NOW_MS - 10 * minute)));
         assert!(!late(&[], here.clone(), old, (1, NOW_MS - 11 * minute)));

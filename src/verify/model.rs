@@ -233,6 +233,7 @@ mod tests {
         let sources = [
             include_str!("model.rs"),
             include_str!("acts.rs"),
+            include_str!("weigh.rs"),
             include_str!("marks.rs"),
             include_str!("ranges.rs"),
             include_str!("folder.rs"),

@@ -110,15 +110,14 @@ impl<'a> Recount<'a> {
         let number = |model: &'static Model| Some((plan.index(model.table)?, model));
         let models = MODELS.iter().filter_map(number).collect();
         let anchor = |stored: &Stored| Some((stored.partition, stored.anchor?));
-        // Two sorts share the room.
-        let (with, alone) = (plan.memory / 2, plan.memory);
-        let bound = if said.marks.has_ledger() { with } else { alone };
+        // With a ledger acts and sums share the room.
+        let acts = if said.marks.has_ledger() { plan.memory / 2 } else { 0 };
         Recount {
             settings,
             said,
             before,
-            sums: Sums { plan, models, runs: Runs::new(bound) },
-            acts: Acts::new(said.marks, before.marks, with),
+            sums: Sums { plan, models, runs: Runs::new(plan.memory - acts) },
+            acts: Acts::new(said.marks, before.marks, acts),
             last: BTreeMap::new(),
             anchors: said.offsets.iter().filter_map(anchor).collect(),
             dropped: BTreeMap::new(),
