@@ -84,7 +84,7 @@ impl Sum for u64 {
 
 /// All acts so far.
 pub(super) struct Acts {
-    acts: Runs<Act, u64>,
+    runs: Runs<Act, u64>,
     clock: Clock,
     totals: Totals,
     /// Posts since the baseline.
@@ -104,7 +104,7 @@ impl Acts {
     /// Of tables that say `marks`, and said `before` at the baseline. Holds about `bound` bytes.
     pub(super) fn new(marks: &Marks, before: &Marks, bound: usize) -> Self {
         Acts {
-            acts: Runs::new(bound),
+            runs: Runs::new(bound),
             clock: Clock::default(),
             totals: Totals::default(),
             posts: 0,
@@ -161,9 +161,10 @@ impl Acts {
                 let Moment { newest, minute } = self.clock.read(version.partition, ms, id);
                 let is_behind = id < newest.saturating_sub(self.span);
                 // Where nothing was late, nothing of that matters.
-                match self.is_in_time {
-                    true => Read::Now { is_behind: false, minute: 0 },
-                    false => Read::Now { is_behind, minute },
+                if self.is_in_time {
+                    Read::Now { is_behind: false, minute: 0 }
+                } else {
+                    Read::Now { is_behind, minute }
                 }
             }
             When::Later => {
@@ -171,7 +172,7 @@ impl Acts {
                 Read::Later
             }
         };
-        self.acts.add(Act { id, post, read }, 1)
+        self.runs.add(Act { id, post, read }, 1)
     }
 
     /// An act that is in no set: a post counts, a delete is ignored.
@@ -194,7 +195,7 @@ impl Acts {
 
     /// Weighs the tweets, when everything was read.
     pub(super) fn finish(mut self, counts: &mut Counts<'_>) -> Result<Totals> {
-        let acts = std::mem::replace(&mut self.acts, Runs::new(0));
+        let acts = std::mem::replace(&mut self.runs, Runs::new(0));
         let (mut tweet, mut id, mut totals) = (Tweet::default(), 0, self.totals);
         for entry in acts.into_sorted() {
             let (act, times) = entry?;
@@ -261,7 +262,9 @@ mod tests {
         let mut see = |table: &str, name: &str, number| {
             marks.see(table, &[Value::Text(name.into()), Value::UInt(number)].into());
         };
-        floors.iter().for_each(|(name, number)| see("floors", name, *number));
+        for (name, number) in floors {
+            see("floors", name, *number);
+        }
         see("totals", "late_posts", late_posts);
         marks
     }
@@ -269,11 +272,13 @@ mod tests {
     /// A span of 1,000 ms.
     const SPAN: (&str, u64) = ("span", u64::MAX - 1_000);
 
+    type Named<N> = Vec<(N, Bounds)>;
+
     /// What the tags come to, and the totals that are not none.
     fn found(
         (now, before): (&Marks, &Marks),
         events: Vec<(Event, When)>,
-    ) -> (Vec<(String, Bounds)>, Vec<(&'static str, Bounds)>) {
+    ) -> (Named<String>, Named<&'static str>) {
         // So little memory that all go through files.
         let mut acts = Acts::new(now, before, 0);
         let mut tags = BTreeMap::<String, State>::new();

@@ -83,13 +83,11 @@ impl Marks {
         }
         let any = ["forgotten", "ledger", "span"].into_iter().filter(|name| is_there(name));
         let mut rows: Vec<_> = any.map(|name| (name, None)).collect();
-        match newest {
+        if is_there("forgotten") {
             // While there was no ledger nobody noted it.
-            _ if is_there("forgotten") => {
-                rows.extend(is_there("tweets").then_some(("tweets", None)))
-            }
-            Some(newest) => rows.push(("tweets", Some(newest))),
-            None => (),
+            rows.extend(is_there("tweets").then_some(("tweets", None)));
+        } else {
+            rows.extend(newest.map(|id| ("tweets", Some(id))));
         }
         rows
     }

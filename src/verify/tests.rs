@@ -182,7 +182,9 @@ struct Commit {
 impl Commit {
     fn of(job: &Job, partitions: &[Partition]) -> Self {
         let (rows, mut marks) = (job.rows(), Marks::default());
-        rows.iter().for_each(|(table, row)| marks.see(table, row));
+        for (table, row) in &rows {
+            marks.see(table, row);
+        }
         let next = partitions.iter().map(|partition| partition.next).collect();
         Commit { rows, marks, floor: job.floor, next }
     }
@@ -252,10 +254,7 @@ impl Schedule {
             (self.now_ms + ahead - BEGIN_MS - age) << 22 | random.below(1 << 22)
         };
         self.ids.push(id);
-        let record_ms = match self.has_times {
-            true => self.now_ms - random.below(3 * MINUTE_MS),
-            false => 0,
-        };
+        let record_ms = if self.has_times { self.now_ms - random.below(3 * MINUTE_MS) } else { 0 };
         let partition = random.index(PARTITIONS);
         let events = &mut self.partitions[partition].events;
         let partition = u32::try_from(partition).expect("few");
@@ -268,7 +267,8 @@ impl Schedule {
             let seed = if random.one_in(6) { random.below(99) } else { id };
             let tags =
                 [seed % 6, seed / 7 % 6].into_iter().take(usize::from(seed.to_le_bytes()[0] % 3));
-            let hashtags = tags.map(|tag| TAGS[tag as usize].into());
+            let hashtags =
+                tags.map(|tag| TAGS[usize::try_from(tag).expect("it is an index")].into());
             let minute = u32::try_from((id >> 22) / MINUTE_MS).expect("an early one");
             let (hashtags, time) = (hashtags.collect(), Time::Own(minute));
             Event::Tweet(Tweet { version, time, hashtags, user: None })
@@ -394,7 +394,9 @@ fn what_is_wrong_is_found() {
         more(&mut now.rows[at].1, 1);
         let wrong = |now: &Commit| {
             let mut marks = Marks::default();
-            now.rows.iter().for_each(|(table, row)| marks.see(table, row));
+            for (table, row) in &now.rows {
+                marks.see(table, row);
+            }
             let now = Commit { rows: now.rows.clone(), marks, next: now.next.clone(), ..*now };
             schedule.verify(&plan, None, &now).0
         };

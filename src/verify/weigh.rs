@@ -219,7 +219,7 @@ mod tests {
     fn each_end_of_a_range_is_reached_and_nothing_lies_beyond() {
         let mut random = Random::new(7);
         for round in 0..20_000 {
-            let acts = (0..1 + random.below(6)).map(|_| {
+            let acts = (0..=random.below(6)).map(|_| {
                 let post = ["a", "b", "c"].get(random.index(4)).map(|tag| content(tag));
                 let is_before = random.one_in(4);
                 (post, is_before, !is_before && random.one_in(2))
