@@ -3,7 +3,7 @@
 use crate::dead_letters::overflow::Room;
 use crate::decode;
 use crate::mesh::Cluster;
-use crate::pipeline::Credit;
+use crate::pipeline::{Credit, Ledger};
 use crate::sink::gather::Pace;
 use crate::sink::{Identity, Prefix};
 use crate::tables::Tables;
@@ -31,6 +31,8 @@ pub struct RunConfig {
     pub decode: decode::Settings,
     /// What the operator said about the tables.
     pub flows: dataflows::Settings,
+    /// Deletes and duplicates. Part of no fingerprint: exactness does not hang on it.
+    pub ledger: Ledger,
     /// At least so long from one epoch to the next.
     pub epoch: Duration,
     /// How commits are spaced.
@@ -59,6 +61,7 @@ impl RunConfig {
             tables: Tables::default(),
             decode: decode::Settings::default(),
             flows: dataflows::Settings::default(),
+            ledger: Ledger { span: Duration::from_mins(15), forget: false },
             epoch: Duration::from_millis(5),
             pace: Pace { interval: Duration::ZERO, heartbeat: Duration::from_secs(10) },
             credit: Credit { records: 200_000, bytes: 1 << 30 },
@@ -78,11 +81,12 @@ impl RunConfig {
         let Room { rows, bytes } = self.dead_letters;
         format!(
             "{} job={} prefix={} dead_letter_rows={rows} dead_letter_bytes={bytes} \
-             max_dead_letters={}",
+             max_dead_letters={} ledger_ms={}",
             self.fingerprint(&self.tables.all()),
             self.job,
             self.table_prefix,
-            self.max_dead_letters
+            self.max_dead_letters,
+            self.ledger.span.as_millis()
         )
     }
 

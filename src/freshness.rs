@@ -148,12 +148,12 @@ mod tests {
     /// A transaction in which partition 3 comes to offset 10 by a record of two seconds ago.
     fn transaction(tables: &Tables, is_empty: bool) -> Transaction {
         let mut changes = vec![TableChanges::default(); tables.all().len()];
-        let mut row: Row = vec![Value::Null; 9].into();
+        let mut row: Row = vec![Value::Null; 10].into();
         row[0] = Value::Text("t".into());
-        for (column, number) in (1..).zip([3, 0, 10]) {
+        for (column, number) in (1..).zip([3, 0, 10, 10]) {
             row[column] = Value::UInt(number);
         }
-        for (column, number) in (4..).zip([9, now_ms() - 2_000, 0]) {
+        for (column, number) in (5..).zip([9, now_ms() - 2_000, 0]) {
             row[column] = Value::Int(number);
         }
         if !is_empty {

@@ -6,14 +6,17 @@
 //! sink, never the dataflow's own state. Invariant: whatever is seen together was committed together.
 
 mod cluster;
+mod ledger;
 
 pub use cluster::{Process, Processes, Report};
+pub use ledger::Remembered;
 
 use crate::mesh::Traffic;
 use crate::progress::Stored;
 use crate::sink::{Position, Transaction};
 use crate::tables::Tables;
 use crate::{dead_letters, freshness};
+use dataflows::ledger::Figures;
 use dataflows::table::Panel;
 use dataflows::{Restored, Row, Table, Value};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
@@ -37,6 +40,8 @@ pub enum Phase {
     /// The tables are claimed and read.
     #[default]
     Starting,
+    /// What the ledger must remember is read again.
+    Replaying,
     /// Records are read.
     Running,
     /// No more records are read; the last ones are committed.
@@ -51,6 +56,8 @@ pub struct Monitor {
     records: AtomicU64,
     bytes: AtomicU64,
     restored: AtomicU64,
+    /// What is left to read again for the ledger: records, of files bytes.
+    replay: AtomicU64,
     /// Whether somebody may look; nobody asks the topic for its end otherwise.
     is_watched: AtomicBool,
     commit_seconds: Histogram,
@@ -78,6 +85,8 @@ struct State {
     /// The partitions that this process reads.
     assigned: Vec<u32>,
     processes: Option<Processes>,
+    /// By worker of this process.
+    ledger: BTreeMap<usize, Figures>,
 }
 
 /// Figures of the last minutes, each with its moment.
@@ -159,6 +168,10 @@ pub struct Look {
     pub running: Duration,
     /// Rows read from the tables at the start.
     pub restored: u64,
+    /// What this process has left to read again for the ledger: records, of files bytes.
+    pub replay: u64,
+    /// The ledger, if there is one.
+    pub ledger: Option<Remembered>,
     /// Records read by this process.
     pub records: u64,
     /// Bytes of their values.
@@ -193,6 +206,14 @@ impl Look {
         self.places.iter().filter_map(Place::lag).sum()
     }
 
+    /// A number of the table `totals`.
+    pub fn total(&self, name: &str) -> u64 {
+        let totals = self.tables.iter().find(|shown| shown.table.name == "totals");
+        let key = [Value::Text(name.into())];
+        let row = totals.and_then(|totals| totals.rows.get(&key[..]));
+        row.and_then(|row| row.get(1)?.as_u64()).unwrap_or(0)
+    }
+
     /// A process of the cluster that says nothing, and for how long.
     pub fn silent(&self) -> Option<(usize, Duration)> {
         let processes = self.processes.as_ref().filter(|_| self.phase == Phase::Running)?;
@@ -213,6 +234,7 @@ impl Default for Monitor {
             records: AtomicU64::default(),
             bytes: AtomicU64::default(),
             restored: AtomicU64::default(),
+            replay: AtomicU64::default(),
             is_watched: AtomicBool::default(),
             commit_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 14)),
             state: Mutex::default(),
@@ -266,6 +288,22 @@ impl Monitor {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// So much is to be read again.
+    pub fn replays(&self, left: u64) {
+        self.replay.fetch_add(left, Ordering::Relaxed);
+        self.enter(Phase::Replaying);
+    }
+
+    /// So much of it was.
+    pub fn replayed(&self, done: u64) {
+        self.replay.fetch_sub(done, Ordering::Relaxed);
+    }
+
+    /// How a worker's share of the ledger is doing.
+    pub fn ledger(&self, worker: usize, figures: Figures) {
+        self.lock().ledger.insert(worker, figures);
+    }
+
     /// The process is one of several.
     pub fn join(&self, own: usize, hosts: &[String], traffic: Arc<Traffic>) {
         self.lock().processes = Some(Processes::new(own, hosts, traffic));
@@ -282,7 +320,9 @@ impl Monitor {
     pub fn report(&self) -> Report {
         let (records, bytes) = (&self.records, &self.bytes);
         let [records, bytes] = [records, bytes].map(|count| count.load(Ordering::Relaxed));
-        Report { records, bytes, partitions: self.lock().assigned.clone() }
+        let state = self.lock();
+        let (partitions, ledger) = (state.assigned.clone(), state.remembered());
+        Report { records, bytes, partitions, ledger }
     }
 
     /// What another process, or this one, said of itself.
@@ -372,6 +412,8 @@ impl Monitor {
             started_ms: self.started_ms,
             running: self.started.elapsed(),
             restored: self.restored.load(Ordering::Relaxed),
+            replay: self.replay.load(Ordering::Relaxed),
+            ledger: state.whole_ledger(),
             records,
             bytes,
             whole: (records + others.0, bytes + others.1),
@@ -421,6 +463,18 @@ impl State {
     fn others(&self) -> (u64, u64) {
         let lead = self.processes.as_ref().filter(|processes| processes.is_lead());
         lead.map_or((0, 0), Processes::others)
+    }
+
+    /// What the workers of this process remember.
+    fn remembered(&self) -> Option<Remembered> {
+        Remembered::sum(self.ledger.values().map(Remembered::of))
+    }
+
+    /// The same of all processes whose work this one commits.
+    fn whole_ledger(&self) -> Option<Remembered> {
+        let lead = self.processes.as_ref().filter(|processes| processes.is_lead());
+        let others = lead.into_iter().flat_map(Processes::others_remember);
+        Remembered::sum(self.remembered().into_iter().chain(others))
     }
 
     fn clear_trouble(&mut self, of: Trouble) {

@@ -9,8 +9,9 @@
 //! ```
 //!
 //! **Start order.** The committer raises the generation, then reads offsets and rows; the topic is
-//! checked against the offsets; rows enter at epoch 0 on worker 0; only then does worker 0 tell
-//! each worker, through the dataflow, which partitions to read from where.
+//! checked against the offsets; rows enter at epoch 0 on worker 0; then all workers read again, still
+//! at epoch 0, what the ledger must remember; only then does worker 0 tell each worker, through the
+//! dataflow, which partitions to read from where.
 //!
 //! **Epochs.** Worker 0 ends an epoch by a message to all workers, at most one per epoch length and
 //! only while something is open, so a silent topic costs nothing and no other clock matters. What
@@ -27,10 +28,12 @@
 
 mod engine;
 mod flow;
+mod ledger;
 mod peers;
 mod watcher;
 mod worker;
 
+pub use ledger::Settings as Ledger;
 pub use worker::Credit;
 
 use crate::config::RunConfig;
@@ -44,10 +47,13 @@ use crate::sink::committer::{self, Channels, Counters};
 use crate::sink::gather::Order;
 use crate::sink::{Sink, Transaction};
 use crate::source::{Assignment, Found, SourceError, Topic};
+use crate::tables::Tables;
 use crate::{dead_letters, sink::SinkError};
 use dataflows::Restored;
+use dataflows::floors::Name;
 use engine::Engine;
 use peers::Peers;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -109,8 +115,19 @@ struct Lead {
     orders: tokio::sync::mpsc::Sender<Order>,
     /// Batches of restored rows; `None` after the last one.
     rows: Receiver<Option<Vec<Restored>>>,
-    /// Comes when the offsets are read: what to read from where, and what is found meanwhile.
-    begun: Receiver<(Vec<Assignment>, Receiver<News>)>,
+    /// Comes when the offsets are read.
+    begun: Receiver<Plan>,
+}
+
+/// What worker 0 must know before anything is read.
+struct Plan {
+    /// What to read from where.
+    assignments: Vec<Assignment>,
+    ledger: ledger::Start,
+    /// The records that were refused, and stand so.
+    letters: Vec<(u32, u64)>,
+    /// What is found meanwhile.
+    news: Receiver<News>,
 }
 
 /// What the watcher tells worker 0.
@@ -232,6 +249,7 @@ fn lead<T: Topic, S: Sink>(run: Run<T>, sink: S) -> Result<Summary, RunError> {
     let (durable, is_closed) = (Committed::default(), Arc::<AtomicBool>::default());
     let channels = Channels {
         offsets: offsets_in,
+        first: vec![tables.progress(), tables.letters(), tables.floors()],
         rows: rows_in,
         orders: orders_out,
         committed: note_offsets(&durable, tables.progress()),
@@ -255,12 +273,19 @@ fn lead<T: Topic, S: Sink>(run: Run<T>, sink: S) -> Result<Summary, RunError> {
     let Some(offsets) = engine.receive(&offsets)? else {
         return Err(abandon(&shared, engine, None, committer));
     };
-    let (stored, taken) = read(&offsets, tables.progress());
+    let mut known = Known::read(&offsets, &tables);
+    let ledger = ledger::Start::new(shared.config.ledger, &known.floors);
+    if ledger.is_empty {
+        known.stored.iter_mut().for_each(|stored| stored.replay_from = stored.next);
+    }
     let (news_in, news) = channel();
-    let watcher = match begin(&shared, &stored, durable, (requests, news_in)) {
-        Ok((assignments, watcher)) => {
+    let watcher = match begin(&shared, &known.stored, durable, (requests, news_in)) {
+        Ok((mut assignments, watcher)) => {
+            for assignment in &mut assignments {
+                assignment.letters = known.taken.of(assignment.partition);
+            }
             // A worker 0 that has ended needs none.
-            let _ = begun_in.send((with_letters(assignments, &taken), news));
+            let _ = begun_in.send(Plan { assignments, ledger, letters: known.letters, news });
             engine.wake();
             watcher
         }
@@ -299,25 +324,32 @@ fn abandon<T, S>(
     }
 }
 
-/// What a start must know before it reads: how far each partition is counted, and the room that its
-/// dead letters take.
-fn read(rows: &[Restored], progress_table: u8) -> (Vec<Stored>, Taken) {
-    let (mut stored, mut taken) = (Vec::new(), Taken::default());
-    for Restored { table, row } in rows {
-        if *table == progress_table {
-            stored.push(Stored::of(row));
-        } else if let Some(letter) = DeadLetter::of(row) {
-            taken.add(&letter);
-        }
-    }
-    (stored, taken)
+/// What a start must know before it reads.
+#[derive(Default)]
+struct Known {
+    /// How far each partition is counted.
+    stored: Vec<Stored>,
+    /// The room that its dead letters take, and where these stand.
+    taken: Taken,
+    letters: Vec<(u32, u64)>,
+    floors: BTreeMap<Name, u64>,
 }
 
-fn with_letters(mut assignments: Vec<Assignment>, taken: &Taken) -> Vec<Assignment> {
-    for assignment in &mut assignments {
-        assignment.letters = taken.of(assignment.partition);
+impl Known {
+    fn read(rows: &[Restored], tables: &Tables) -> Self {
+        let mut known = Known::default();
+        for Restored { table, row } in rows {
+            if *table == tables.progress() {
+                known.stored.push(Stored::of(row));
+            } else if *table == tables.floors() {
+                known.floors.extend(Name::of(row));
+            } else if let Some(letter) = DeadLetter::of(row) {
+                known.letters.push((letter.partition, letter.offset));
+                known.taken.add(&letter);
+            }
+        }
+        known
     }
-    assignments
 }
 
 /// Notes the offsets of each transaction that is committed.

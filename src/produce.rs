@@ -6,9 +6,9 @@
 //!                                           └── confirmed, or failed ◄─────────┘
 //! ```
 //!
-//! It owns the producer: idempotent, keyed by tweet id, every delivery checked; a run that ends
-//! without an error has all of its records in the topic, once; with `--resume` so have several runs
-//! together, however each of them ended. It judges nothing: a line that is no tweet is sent as it is,
+//! It owns the producer: idempotent, every delivery checked, every record keyed by the tweet that it
+//! is or is about; a run that ends without an error has all of its records in the topic, once; with
+//! `--resume` so have several runs together, however each of them ended. It judges nothing: a line that is no tweet is sent as it is,
 //! without a key. Reading follows the brokers' pace; no more than the client library's queue, a few
 //! batches and one record are in memory.
 
@@ -34,6 +34,7 @@ use client::Context;
 use input::{Batch, Input, Next, Reading, Record};
 use pace::Pace;
 use progress::Progress;
+use synthetic::Share;
 use transfer::{Named, Reached, Transfer};
 
 /// How long the last deliveries may take; longer than librdkafka's `message.timeout.ms`, so that
@@ -76,7 +77,28 @@ pub struct ProduceArgs {
     /// pass at --rate where that is slower than Twitter's average of 5,700 tweets a second
     #[arg(long, env = "TWEETFLOW_SEED", value_name = "N", default_value_t = 1)]
     pub seed: u64,
-    /// Stop after so many tweets
+    /// Delete notices among the synthetic tweets, so many for 100 tweets; a few are tombstones (no
+    /// value, the tweet's id as key). Most come up to a minute of the tweets' own time after their
+    /// tweet, some before it, and some are in another partition
+    #[arg(
+        long,
+        env = "TWEETFLOW_DELETES",
+        value_name = "PERCENT",
+        default_value_t,
+        conflicts_with = "input"
+    )]
+    pub deletes: Share,
+    /// Synthetic tweets that come again later, byte for byte, so many for 100 tweets; some are in
+    /// another partition then
+    #[arg(
+        long,
+        env = "TWEETFLOW_DUPLICATES",
+        value_name = "PERCENT",
+        default_value_t,
+        conflicts_with = "input"
+    )]
+    pub duplicates: Share,
+    /// Stop after so many records: tweets and whatever else is sent
     #[arg(long, env = "TWEETFLOW_LIMIT", value_name = "N")]
     pub limit: Option<u64>,
     /// Leave out tweets whose author gives no location (user.location, or author.location of
@@ -89,7 +111,7 @@ pub struct ProduceArgs {
     /// for all runs together
     #[arg(long, env = "TWEETFLOW_RESUME", value_name = "FILE")]
     pub resume: Option<PathBuf>,
-    /// Tweets per second, evenly; as fast as it goes if left out
+    /// Records per second, evenly; as fast as it goes if left out
     #[arg(long, env = "TWEETFLOW_RATE", value_name = "N")]
     pub rate: Option<f64>,
 }
@@ -421,9 +443,12 @@ impl Sender<'_> {
             transfer.begin(&self.producer)?;
         }
         let mut digits = itoa::Buffer::new();
-        let mut message = BaseRecord::to(self.topic).payload(record.payload);
-        if let Some(id) = record.id {
-            message = message.key(digits.format(id).as_bytes());
+        let mut message = BaseRecord::<[u8], [u8]>::to(self.topic);
+        if !record.payload.is_empty() {
+            message = message.payload(record.payload);
+        }
+        if let Some(key) = record.key {
+            message = message.key(digits.format(key).as_bytes());
         }
         while self.goes_on() {
             match self.producer.send(message) {

@@ -4,6 +4,9 @@
 //! time *e*, so they leave in one transaction: that is the whole of exactly-once. The newest
 //! position of a partition is the greatest, so this is `Latest` again.
 //!
+//! `replay_from` is where a restart reads again what the ledger must remember. It is a function of the
+//! floor that is stored in the same transaction, or an earlier one, and never falls.
+//!
 //! Beside the last record stands an older one, the anchor. A topic that is deleted and made anew while
 //! the job runs soon has its own last record here; the anchor is still the old topic's for a minute,
 //! in which the watcher, or the next start, finds another record at its offset.
@@ -14,12 +17,12 @@
 use crate::source::{Assignment, Reached};
 use dataflows::changes::{Changes, changes};
 use dataflows::latest::Latest;
+use dataflows::ledger::Replay;
 use dataflows::table::{Column, Kind, Panel, Restore, Table};
 use dataflows::{Epoch, Row, Rows, Value};
 use differential_dataflow::VecCollection;
 use differential_dataflow::operators::CountTotal;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// How long a record is only the next anchor; several times what the watcher needs to look at one.
@@ -34,6 +37,7 @@ pub const TABLE: Table = Table {
         Column::new("partition_id", Kind::Unsigned, "the partition"),
         Column::new("start_offset", Kind::Unsigned, "first offset that counts"),
         Column::new("next_offset", Kind::Unsigned, "first offset that does not count yet"),
+        Column::new("replay_from", Kind::Unsigned, "from here on the ledger remembers tweets"),
         Column::new("last_offset", Kind::OptionalSigned, "offset of the last record read"),
         Column::new("last_ms", Kind::OptionalSigned, "its timestamp, ms since 1970"),
         Column::new("last_hash", Kind::OptionalSigned, "its hash, to know it again"),
@@ -43,13 +47,14 @@ pub const TABLE: Table = Table {
     key: 2,
     restore: Restore::FromRows,
     panel: Panel::None,
-    version: 2,
+    version: 3,
 };
 
-/// How far a partition is counted. The order compares `next_offset` first.
+/// How far a partition is counted. The order compares `next_offset` first, then `replay_from`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Progress {
     next_offset: u64,
+    replay_from: u64,
     start_offset: u64,
     last: Option<Last>,
     anchor: Option<Anchor>,
@@ -82,45 +87,94 @@ impl Last {
     }
 }
 
-/// The anchors of one worker's partitions: each at least a minute older than the last record,
-/// but for the first one.
-#[derive(Debug, Default)]
-pub struct Anchors(BTreeMap<u32, (Anchor, Anchor, Instant)>);
-
-impl Anchors {
-    /// Begins with an anchor that was just compared with the topic.
-    pub fn begin(&mut self, partition: u32, anchor: Anchor) {
-        self.0.insert(partition, (anchor, anchor, Instant::now()));
-    }
-
-    /// The anchor to store beside the last record.
-    pub fn reach(&mut self, reached: &Reached) -> Anchor {
-        let last = Anchor { offset: reached.offset, hash: reached.hash };
-        let first = || (last, last, Instant::now());
-        let (anchor, next, since) = self.0.entry(reached.partition).or_insert_with(first);
-        if since.elapsed() >= ANCHOR_AGE {
-            (*anchor, *next, *since) = (*next, last, Instant::now());
-        }
-        *anchor
-    }
-}
-
 /// Updates of the progress collection: partition, and how far it came.
 pub type Update = (u32, Latest<Progress>);
 
-/// The update of a partition that is read from now on.
-pub fn assigned(assignment: &Assignment) -> Update {
-    let Assignment { partition, start, next, .. } = *assignment;
-    let progress = Progress { next_offset: next, start_offset: start, last: None, anchor: None };
-    (partition, Latest(progress))
+/// A partition as its reader keeps it.
+#[derive(Debug)]
+pub struct Reading {
+    partition: u32,
+    progress: Progress,
+    /// The offset to read next.
+    position: u64,
+    /// The anchor that may follow the one that is stored, and since when.
+    next_anchor: Option<(Anchor, Instant)>,
+    /// What the ledger remembers of it.
+    replay: Replay,
 }
 
-/// The update of a partition that was read up to `reached`.
-pub fn reached(start: u64, reached: &Reached, anchor: Anchor) -> Update {
-    let last = Last { offset: reached.offset, ms: reached.timestamp_ms, hash: reached.hash };
-    let next_offset = reached.offset + 1;
-    let (start_offset, last, anchor) = (start, Some(last), Some(anchor));
-    (reached.partition, Latest(Progress { next_offset, start_offset, last, anchor }))
+impl Reading {
+    /// What the ledger must remember is read next.
+    pub fn new(assignment: &Assignment) -> Self {
+        let Assignment { partition, start, next, replay_from, last, anchor, .. } = *assignment;
+        let (next_offset, start_offset) = (next, start);
+        let progress = Progress { next_offset, replay_from, start_offset, last, anchor };
+        // It was just compared with the topic.
+        let next_anchor = anchor.map(|anchor| (anchor, Instant::now()));
+        let replay = Replay::default();
+        Reading { partition, progress, position: replay_from, next_anchor, replay }
+    }
+
+    /// Its number.
+    pub fn partition(&self) -> u32 {
+        self.partition
+    }
+
+    /// What counts is read from now on. Where that starts is stored before the first record:
+    /// `--from latest` would else mean another place after a crash.
+    pub fn begin(&mut self) -> Update {
+        self.position = self.progress.next_offset;
+        // A row that stands has more to say, and is the greater one.
+        let progress = Progress { last: None, anchor: None, ..self.progress.clone() };
+        (self.partition, Latest(progress))
+    }
+
+    /// The record that is read now has an act on the tweet of this id.
+    pub fn note(&mut self, id: u64) {
+        self.replay.note(self.position, id);
+    }
+
+    /// A record was read; returns how far that led.
+    pub fn pass(&mut self, offset: u64) -> u64 {
+        offset + 1 - std::mem::replace(&mut self.position, offset + 1)
+    }
+
+    /// All records up to this one were read. With a ledger, `floor` is the one that is stored.
+    pub fn reach(&mut self, reached: &Reached, floor: Option<u64>) -> Update {
+        let last = Last { offset: reached.offset, ms: reached.timestamp_ms, hash: reached.hash };
+        self.progress.next_offset = reached.offset + 1;
+        self.progress.anchor = Some(self.anchor(last.anchor()));
+        self.progress.last = Some(last);
+        self.rise(floor);
+        (self.partition, Latest(self.progress.clone()))
+    }
+
+    /// The floor of the ledger rose. The update, if that moves the offset to read again from.
+    pub fn risen(&mut self, floor: u64) -> Option<Update> {
+        self.rise(Some(floor)).then(|| (self.partition, Latest(self.progress.clone())))
+    }
+
+    fn rise(&mut self, floor: Option<u64>) -> bool {
+        let next = self.progress.next_offset;
+        let from = floor.map_or(next, |floor| self.replay.from(floor, next));
+        std::mem::replace(&mut self.progress.replay_from, from) < from
+    }
+
+    /// The anchor to store beside the last record: at least a minute older, but for the first one.
+    fn anchor(&mut self, last: Anchor) -> Anchor {
+        let anchor = self.progress.anchor.unwrap_or(last);
+        match &mut self.next_anchor {
+            Some((next, since)) if since.elapsed() >= ANCHOR_AGE => {
+                *since = Instant::now();
+                std::mem::replace(next, last)
+            }
+            Some(_) => anchor,
+            None => {
+                self.next_anchor = Some((last, Instant::now()));
+                anchor
+            }
+        }
+    }
 }
 
 /// A row of the table as a start needs it.
@@ -132,6 +186,8 @@ pub struct Stored {
     pub start: u64,
     /// The offset to read next.
     pub next: u64,
+    /// From where on a restart reads again what the ledger must remember.
+    pub replay_from: u64,
     /// The last record read, where there was one.
     pub last: Option<Last>,
     /// A record read long before that one.
@@ -139,6 +195,11 @@ pub struct Stored {
 }
 
 impl Stored {
+    /// A partition of which nothing was read.
+    pub fn fresh(partition: u32, start: u64) -> Self {
+        Stored { partition, start, next: start, replay_from: start, last: None, anchor: None }
+    }
+
     /// The meaning of a row of this table.
     ///
     /// # Panics
@@ -147,8 +208,8 @@ impl Stored {
         let Some((partition, Latest(progress))) = state(row) else {
             panic!("a restored row has no meaning: {row:?}");
         };
-        let Progress { next_offset, start_offset, last, anchor } = progress;
-        Stored { partition, start: start_offset, next: next_offset, last, anchor }
+        let Progress { next_offset, replay_from, start_offset, last, anchor } = progress;
+        Stored { partition, start: start_offset, next: next_offset, replay_from, last, anchor }
     }
 }
 
@@ -175,6 +236,7 @@ fn row(topic: &str, partition: u32, progress: &Progress) -> Row {
         Value::UInt(u64::from(partition)),
         Value::UInt(progress.start_offset),
         Value::UInt(progress.next_offset),
+        Value::UInt(progress.replay_from),
         last(|last| last.offset),
         last(|last| last.ms),
         last(|last| last.hash),
@@ -186,7 +248,7 @@ fn row(topic: &str, partition: u32, progress: &Progress) -> Row {
 /// The reverse of [`row`]. The topic is part of the job's fingerprint and not looked at here.
 fn state(row: &Row) -> Option<Update> {
     let number = |column: usize| row.get(column)?.as_u64();
-    let last = match (row.get(4)?, row.get(5)?, row.get(6)?) {
+    let last = match (row.get(5)?, row.get(6)?, row.get(7)?) {
         (Value::Null, Value::Null, Value::Null) => None,
         (offset, ms, hash) => Some(Last {
             offset: offset.as_i64()?.cast_unsigned(),
@@ -194,44 +256,75 @@ fn state(row: &Row) -> Option<Update> {
             hash: hash.as_i64()?.cast_unsigned(),
         }),
     };
-    let anchor = match (row.get(7)?, row.get(8)?) {
+    let anchor = match (row.get(8)?, row.get(9)?) {
         (Value::Null, Value::Null) => None,
         (offset, hash) => Some(Anchor {
             offset: offset.as_i64()?.cast_unsigned(),
             hash: hash.as_i64()?.cast_unsigned(),
         }),
     };
-    let progress = Progress { next_offset: number(3)?, start_offset: number(2)?, last, anchor };
+    let (start_offset, next_offset, replay_from) = (number(2)?, number(3)?, number(4)?);
+    let progress = Progress { next_offset, replay_from, start_offset, last, anchor };
     Some((u32::try_from(number(1)?).ok()?, Latest(progress)))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Anchor, Anchors, Last, Latest, Progress, Reached, row, state};
-    use std::time::Instant;
+    use super::{Assignment, Last, Latest, Progress, Reached, Reading, row, state};
 
     #[test]
     fn a_row_restores_to_what_it_was_made_from() {
         let last = Last { offset: 8, ms: 1_700_000_000_000, hash: u64::MAX - 5 };
         for last in [None, Some(last)] {
             let anchor = last.map(Last::anchor);
-            let progress = Progress { next_offset: 9, start_offset: 4, last, anchor };
+            let (next_offset, replay_from, start_offset) = (9, 7, 4);
+            let progress = Progress { next_offset, replay_from, start_offset, last, anchor };
             assert_eq!(state(&row("tweets", 3, &progress)), Some((3, Latest(progress))));
         }
     }
 
+    fn reached(offset: u64) -> Reached {
+        Reached { partition: 0, offset, timestamp_ms: 0, hash: offset ^ 1 }
+    }
+
     #[test]
     fn an_anchor_is_older_than_its_age() {
-        let mut anchors = Anchors::default();
-        let reached = |offset| Reached { partition: 0, offset, timestamp_ms: 0, hash: offset ^ 1 };
-        assert_eq!(anchors.reach(&reached(5)).offset, 5);
-        assert_eq!(anchors.reach(&reached(6)), Anchor { offset: 5, hash: 4 });
-        for (offset, expected) in [(7, 5), (8, 7), (9, 8)] {
-            let Some((_, _, since)) = anchors.0.get_mut(&0) else { panic!("it is known") };
-            let Some(past) = Instant::now().checked_sub(super::ANCHOR_AGE) else { return };
-            *since = past;
-            assert_eq!(anchors.reach(&reached(offset)).offset, expected);
-            assert_eq!(anchors.reach(&reached(offset)).offset, expected);
+        let mut reading = Reading::new(&Assignment::fresh(0, 0));
+        let mut anchor = |offset, is_later: bool| {
+            if let Some((_, since)) = reading.next_anchor.as_mut().filter(|_| is_later) {
+                *since = since.checked_sub(super::ANCHOR_AGE)?;
+            }
+            reading.reach(&reached(offset), None).1.0.anchor
+        };
+        for (offset, expected, is_later) in
+            [(5, 5, false), (6, 5, false), (7, 5, true), (7, 5, false), (8, 7, true), (9, 8, true)]
+        {
+            // A machine that has just started has no such past.
+            let Some(found) = anchor(offset, is_later) else { return };
+            assert_eq!((found.offset, found.hash), (expected, expected ^ 1), "{offset}");
         }
+    }
+
+    #[test]
+    fn what_the_ledger_remembers_is_read_again() {
+        let stored = Assignment { next: 20, replay_from: 10, ..Assignment::fresh(0, 0) };
+        let mut reading = Reading::new(&stored);
+        let from = |reading: &Reading| reading.progress.replay_from;
+        reading.note(5);
+        reading.pass(12);
+        assert_eq!(reading.risen(4), None);
+        assert_eq!(reading.begin().1.0.replay_from, 10);
+        reading.note(9);
+        reading.pass(20);
+        reading.reach(&reached(20), Some(4));
+        assert_eq!(from(&reading), 10);
+        assert_eq!(reading.risen(5), None);
+        assert!(reading.risen(10).is_some(), "all is below");
+        assert_eq!(from(&reading), 21);
+        reading.note(11);
+        reading.reach(&reached(29), Some(10));
+        assert_eq!(from(&reading), 21);
+        reading.reach(&reached(30), None);
+        assert_eq!(from(&reading), 31, "without a ledger nothing is");
     }
 }

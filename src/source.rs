@@ -10,8 +10,8 @@ pub mod kafka;
 mod place;
 
 use crate::dead_letters::overflow::Room;
-use crate::progress::{Anchor, Stored};
-use std::collections::BTreeMap;
+use crate::progress::{Anchor, Last, Stored};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 pub use self::place::{AnySource, AnyTopic, AnyWatch};
@@ -113,6 +113,23 @@ pub enum SourceError {
         /// The lowest offset that is left.
         low: u64,
     },
+    /// The records that the ledger must remember are gone.
+    #[error(
+        "of partition {partition} of {topic:?} the ledger must read again from offset {replay_from} \
+         on, to know which tweets can still be deleted, but the oldest record is {low}; \
+         --forget-ledger goes on with an empty ledger: deletes and duplicates of tweets that were \
+         counted before have no effect then"
+    )]
+    Forgotten {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: u32,
+        /// Where to read again from.
+        replay_from: u64,
+        /// The lowest offset that is left.
+        low: u64,
+    },
     /// Bad records are the rule, not the exception.
     #[error(
         "of topic {topic:?} one worker met {excess} records that cannot be counted beyond those that \
@@ -163,12 +180,25 @@ pub struct Assignment {
     pub start: u64,
     /// The offset to read next.
     pub next: u64,
+    /// The offset from which on the ledger must hear again of what is counted; at most `next`.
+    pub replay_from: u64,
     /// The offset at which to stop; `None` = read on for ever.
     pub until: Option<u64>,
+    /// The last record that was read.
+    pub last: Option<Last>,
     /// A record before `next` that the topic was just seen to hold.
     pub anchor: Option<Anchor>,
     /// The room that its dead letters take.
     pub letters: Room,
+}
+
+impl Assignment {
+    /// A partition of which nothing was read, to its end and beyond.
+    pub fn fresh(partition: u32, start: u64) -> Self {
+        let (next, replay_from, letters) = (start, start, Room::default());
+        let (until, last, anchor) = (None, None, None);
+        Assignment { partition, start, next, replay_from, until, last, anchor, letters }
+    }
 }
 
 /// One record, borrowed from the source until it is decoded.
@@ -215,6 +245,9 @@ pub enum Polled<'a> {
     Record(Record<'a>),
     /// After all records of the poll, once for each partition that had any.
     Reached(Reached),
+    /// All of this partition was handed out that there is, or that is to be read. It comes again when
+    /// more was read since.
+    End(u32),
 }
 
 /// A hash that is the same in every version of the program, for "is this the same record?".
@@ -268,7 +301,7 @@ pub trait Watch: Send + 'static {
 
 /// One worker's share of a topic.
 pub trait Source {
-    /// Adds a partition.
+    /// Adds a partition; in place of what it was told of it before, if it was finished.
     fn assign(&mut self, assignment: &Assignment) -> Result<(), SourceError>;
 
     /// Hands out at most `limit` records that are there, without waiting. Returns how many.
@@ -277,6 +310,9 @@ pub trait Source {
         limit: usize,
         visit: &mut dyn FnMut(Polled<'_>),
     ) -> Result<usize, SourceError>;
+
+    /// From now on, of the partitions that it has, it reads all but these.
+    fn wait(&mut self, partitions: &BTreeSet<u32>) -> Result<(), SourceError>;
 
     /// Whether every assigned partition has reached its `until`.
     fn is_finished(&self) -> bool;

@@ -6,7 +6,7 @@
 //! what the tables are.
 
 use crate::{dead_letters, freshness, progress};
-use dataflows::{Definition, Switch, Table};
+use dataflows::{Definition, Switch, Table, floors};
 
 /// The tables of a job, in the order in which a transaction writes them.
 #[derive(Clone, Debug)]
@@ -39,11 +39,6 @@ impl Tables {
             Switch::Always => true,
             Switch::On => !is_named(without, table),
             Switch::Off => is_named(with, table),
-            Switch::Needed => {
-                let needs = |flow: &&Definition| flow.needs == Some(table);
-                let mut needing = dataflows::ALL.iter().filter(needs);
-                needing.any(|flow| flow.switch != Switch::On || !is_named(without, flow.table.name))
-            }
         };
         let flows = dataflows::ALL.iter().filter(|table| is_on(table.table.name, table.switch));
         let flows: Vec<_> = flows.copied().collect();
@@ -82,6 +77,12 @@ impl Tables {
     /// The number of `kafka_offsets`.
     pub fn progress(&self) -> u8 {
         u8::try_from(self.flows.len()).expect("there are fewer than 250 tables")
+    }
+
+    /// The number of `floors`.
+    pub fn floors(&self) -> u8 {
+        let index = self.flows.iter().position(|flow| flow.table.name == floors::TABLE.name);
+        index.and_then(|index| u8::try_from(index).ok()).expect("each job has them")
     }
 
     /// The number of `dead_letters`.
@@ -129,6 +130,7 @@ mod tests {
                 "hashtags",
                 "users",
                 "totals",
+                "floors",
                 "kafka_offsets",
                 "dead_letters",
                 "dead_letter_overflow"

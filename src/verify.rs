@@ -96,9 +96,6 @@ pub enum VerifyError {
         /// How many there are.
         differences: u64,
     },
-    /// What was read before a baseline decides what counts behind it.
-    #[error("cannot be checked: --baseline does not work with a ledger")]
-    Ledger,
     /// The file of `--baseline`.
     #[error("--baseline cannot be used: {reason}; move it away to begin a new one")]
     Baseline {
@@ -116,14 +113,13 @@ pub enum VerifyError {
 impl VerifyError {
     /// 3 where nothing can be said of the tables, 2 for arguments that cannot work, else 1.
     pub fn exit_code(&self) -> u8 {
-        use VerifyError::{Baseline, Compacted, Gone, Ledger, NoPartition, RetriedGone};
+        use VerifyError::{Baseline, Compacted, Gone, NoPartition, RetriedGone};
         use VerifyError::{Sink, Source};
         match self {
             Gone { .. }
             | NoPartition { .. }
             | RetriedGone { .. }
             | Compacted { .. }
-            | Ledger
             | Sink(SinkError::NoJob { .. }) => 3,
             Sink(error) if error.is_operators() => 2,
             Source(error) if error.is_operators() => 2,
@@ -252,9 +248,6 @@ impl Check<'_> {
         let plan = Plan::new(&config.topic, config.tables.clone(), settings);
         let snapshot = Snapshot::read(&plan, self.sink, &identity)?;
         let base = Base::read(&plan, settings, &identity)?;
-        if settings.baseline.is_some() && snapshot.marks.has_ledger() {
-            return Err(VerifyError::Ledger);
-        }
         let mut recount = Recount::new(&plan, config.decode, snapshot.said(), base.said());
         recount.overflow(&snapshot.dropped);
         base.begin(&mut recount, topic, &snapshot.letters, stop)?;
@@ -441,11 +434,14 @@ impl Base {
         Said { letters: &self.letters, offsets: &self.offsets, marks: &self.marks }
     }
 
-    /// What is to be read: from the baseline, else from the start, to where the tables are.
+    /// What is to be read: from the baseline, else from the start, to where the tables are. With a
+    /// ledger a little from before the baseline is read again.
     fn ranges(&self, offsets: &[Stored]) -> Vec<Range> {
         let range = |stored: &Stored| {
             let base = self.offsets.iter().find(|base| base.partition == stored.partition);
-            let start = base.map_or(stored.start, |base| base.next);
+            let has_ledger = self.marks.has_ledger();
+            let again = |base: &Stored| if has_ledger { base.replay_from } else { base.next };
+            let start = base.map_or(stored.start, again);
             Range { partition: stored.partition, start, next: stored.next }
         };
         offsets.iter().map(range).collect()

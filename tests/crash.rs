@@ -261,3 +261,120 @@ fn the_end_waits_for_the_last_commit() {
     let counted = assert_exact(&store, &memory.partitions, "at the end");
     assert_eq!(counted, 50);
 }
+
+/// Tweets that are written a second apart, some of them a second time or deleted within seconds,
+/// before or behind them, in any partition.
+fn tweets_and_deletes(random: &mut Random, tweets: u64) -> Partitions {
+    let mut partitions = vec![Vec::new(); 3];
+    for second in 0..tweets {
+        let mut put = |payload: String| {
+            let partition = usize::try_from(random.below(3)).unwrap();
+            partitions[partition].push(payload.into_bytes());
+            random.below(10)
+        };
+        let chance = put(snowflake(second, second % 12));
+        // About another one, some seconds away.
+        match chance {
+            0 => drop(put(snowflake(second.saturating_sub(5), second.saturating_sub(5) % 12))),
+            1 => drop(put(delete(second.saturating_sub(7)))),
+            2 => drop(put(delete(second + 6))),
+            _ => {}
+        }
+    }
+    Arc::new(partitions)
+}
+
+fn id(second: u64) -> u64 {
+    (1_000 * (1_000_000 + second)) << 22
+}
+
+fn snowflake(second: u64, tag: u64) -> String {
+    let (id, user) = (id(second), second % 9);
+    format!(
+        r#"{{"id":{id},"entities":{{"hashtags":[{{"text":"t{tag}"}}]}},"user":{{"id":{user},"name":"n"}}}}"#
+    )
+}
+
+fn delete(second: u64) -> String {
+    let id = id(second);
+    format!(r#"{{"delete":{{"status":{{"id":{id},"id_str":"{id}"}}}}}}"#)
+}
+
+/// Uses by hashtag, and tweets that count, are deleted, are there again: of the records below the
+/// stored offsets, with nothing forgotten.
+fn what_counts(stored: &Stored, partitions: &Partitions) -> BTreeMap<String, u64> {
+    let mut acts = BTreeMap::<u64, (u64, bool, String)>::new();
+    for row in table(stored, "kafka_offsets") {
+        let number = |column: usize| usize::try_from(row[column].as_u64().unwrap()).unwrap();
+        for payload in &partitions[number(1)][..number(3)] {
+            let json: serde_json::Value = serde_json::from_slice(payload).unwrap();
+            if let Some(id) = json["delete"]["status"]["id"].as_u64() {
+                acts.entry(id).or_default().1 = true;
+            } else {
+                let (posts, _, tag) = acts.entry(json["id"].as_u64().unwrap()).or_default();
+                *posts += 1;
+                json["entities"]["hashtags"][0]["text"].as_str().unwrap().clone_into(tag);
+            }
+        }
+    }
+    let mut counts = BTreeMap::<String, u64>::new();
+    for (posts, is_deleted, tag) in acts.into_values().filter(|(posts, ..)| *posts > 0) {
+        let mut add = |name: &str, count| *counts.entry(name.to_owned()).or_default() += count;
+        add("duplicates", posts - 1);
+        if is_deleted {
+            add("deleted", 1);
+        } else {
+            add("tweets", 1);
+            add(&tag, 1);
+        }
+    }
+    counts.retain(|_, count| *count > 0);
+    counts
+}
+
+/// With a ledger that forgets most of it, and partitions that wait for each other.
+#[test]
+fn deletes_and_duplicates_are_exact_after_a_fault_at_any_step() {
+    let (mut replayed, mut forgotten) = (0, 0);
+    for seed in 0..12 {
+        println!("seed {seed}");
+        let mut random = Random(seed);
+        let mut memory = MemoryTopic::new(tweets_and_deletes(&mut random, 3_000));
+        (memory.has_time, memory.slice) = (false, 40);
+        let store = Store::default();
+        for run_no in 0.. {
+            let (workers, credit) = (1 + random.below(4), 50 + random.below(400));
+            let mut config = config(workers, credit);
+            config.ledger.span = Duration::from_secs(40 + random.below(40));
+            let mut fate = Random(random.next());
+            let quiet = run_no > 12;
+            let faults = Box::new(move |_: Step| match fate.below(40) {
+                _ if quiet => Fault::None,
+                0..2 => Fault::Lost,
+                2..4 => Fault::Crash,
+                _ => Fault::None,
+            });
+            let result = run(&memory, &store, config, faults);
+            let about = format!("seed {seed}, run {run_no} with {workers} workers: {result:?}");
+            let stored = store.lock();
+            let number = |row: &dataflows::Row, column: usize| row[column].as_u64().unwrap();
+            let counts = ["hashtags", "totals"].into_iter().flat_map(|name| table(&stored, name));
+            let text = |row: &dataflows::Row| row[0].as_text().unwrap().to_owned();
+            let mut counts: BTreeMap<_, _> =
+                counts.map(|row| (text(row), number(row, 1))).collect();
+            // What is read of them; that nothing was late is part of the comparison.
+            for name in ["delete", "time_unknown", "time_from_record"] {
+                counts.remove(name);
+            }
+            assert_eq!(counts, what_counts(&stored, &memory.partitions), "{about}");
+            for row in table(&stored, "kafka_offsets") {
+                replayed += number(row, 3) - number(row, 4);
+                forgotten += number(row, 4);
+            }
+            if result.is_ok() {
+                break;
+            }
+        }
+    }
+    assert!(replayed > 1_000 && forgotten > 1_000, "{replayed} {forgotten}");
+}

@@ -47,6 +47,7 @@ fn holds(kind: Kind) -> String {
 
 fn section(table: &Table) -> String {
     let mut text = format!("\n## {}\n\n", table.name);
+    let more = if table.name == "floors" { FLOORS } else { "" };
     let mut sentence = table.comment.chars();
     let first = sentence.next().unwrap().to_uppercase();
     writeln!(text, "{first}{}.\n", sentence.as_str()).unwrap();
@@ -56,8 +57,18 @@ fn section(table: &Table) -> String {
         let (name, comment) = (column.name, column.comment);
         writeln!(text, "| `{name}`{key} | {} | {comment} |", holds(column.kind)).unwrap();
     }
-    text
+    text + more
 }
+
+const FLOORS: &str = "
+| row | `newest` |
+|---|---|
+| `minutes` | the newest minute in which a tweet was written, since 1970 |
+| `tweets` | the newest tweet id, read with a ledger |
+| `ledger` | its floor: of tweets below this id nothing is remembered |
+| `span` | 2⁶⁴ - 1 less the smallest span of the ledger so far, in milliseconds; there is none if there never was a ledger |
+| `forgotten` | the newest tweet id that was read without a ledger, or remembered by one that was switched off or forgotten |
+";
 
 const METRICS_HEAD: &str = "\
 # Metrics

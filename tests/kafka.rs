@@ -11,7 +11,6 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-use tweetflow::dead_letters::overflow::Room;
 use tweetflow::source::kafka::{From, KafkaConfig, KafkaTopic};
 use tweetflow::source::{Assignment, Source, SourceError, Topic};
 
@@ -62,15 +61,7 @@ fn an_offset_that_is_gone_is_an_error_and_no_jump() {
         settings: Vec::new(),
     };
     let mut source = KafkaTopic::new(config).unwrap().open(Box::new(|| {})).unwrap();
-    let assignment = Assignment {
-        partition: 0,
-        start: 0,
-        next: 0,
-        until: None,
-        anchor: None,
-        letters: Room::default(),
-    };
-    source.assign(&assignment).unwrap();
+    source.assign(&Assignment::fresh(0, 0)).unwrap();
     let deadline = Instant::now() + Duration::from_secs(20);
     let error = loop {
         match source.poll(100, &mut |polled| panic!("it jumped to {polled:?}")) {

@@ -10,14 +10,20 @@ use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
+use tweetflow::produce::synthetic::Synthetic;
 
 fn produce(topic: &str, input: &Path, more: &[&str]) -> Command {
-    let (brokers, input) = (service("TEST_KAFKA"), input.to_str().unwrap());
-    let arguments = ["produce", "--brokers", &brokers, "--topic", topic, "--input", input];
+    command(topic, &[&["--input", input.to_str().unwrap()], more].concat())
+}
+
+fn command(topic: &str, more: &[&str]) -> Command {
+    let brokers = service("TEST_KAFKA");
+    let arguments = ["produce", "--brokers", &brokers, "--topic", topic];
     let mut command = program(&[&arguments[..], more].concat(), "");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
@@ -32,6 +38,17 @@ fn ended(command: &mut Command) -> (Option<i32>, String, String) {
 
 /// Key and payload of all committed records, sorted.
 fn records(topic: &str, partitions: i32) -> Vec<(Option<String>, String)> {
+    let placed = placed_records(topic, partitions).into_iter();
+    let mut seen: Vec<_> =
+        placed.map(|(_, key, payload)| (key, payload.expect("it is no tombstone"))).collect();
+    seen.sort();
+    seen
+}
+
+/// Partition, key and payload.
+type Placed = (i32, Option<String>, Option<String>);
+
+fn placed_records(topic: &str, partitions: i32) -> Vec<Placed> {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", service("TEST_KAFKA")).set("group.id", "tests");
     config.set("enable.partition.eof", "true").set("enable.auto.commit", "false");
@@ -46,13 +63,13 @@ fn records(topic: &str, partitions: i32) -> Vec<(Option<String>, String)> {
         match consumer.poll(Duration::from_secs(70)).expect("records or the end within a minute") {
             Ok(record) => {
                 let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-                seen.push((record.key().map(text), text(record.payload().unwrap())));
+                let (key, payload) = (record.key().map(text), record.payload().map(text));
+                seen.push((record.partition(), key, payload));
             }
             Err(rdkafka::error::KafkaError::PartitionEOF(_)) => ends += 1,
             Err(error) => panic!("{error}"),
         }
     }
-    seen.sort();
     seen
 }
 
@@ -205,4 +222,60 @@ fn a_transfer_goes_on_only_with_its_input_its_topic_and_its_brokers() {
     assert!(deleted[0].is_ok(), "{deleted:?}");
     refused(&topic, "do not know how far", 1);
     assert_eq!(records(&topic, 1), expected(0..12));
+}
+
+/// Deletes, tombstones and tweets that come again, sent by two runs, are those of the generator; and
+/// what is about a tweet is in its partition or in another.
+#[test]
+fn an_untidy_stream_arrives_as_it_was_made() {
+    const COUNT: u64 = 3_000;
+    let folder = tempfile::tempdir().unwrap();
+    let (topic, resume) = (fresh_topic("untidy"), folder.path().join("resume"));
+    let run = |limit: &str, deletes: &str| {
+        let resume = resume.to_str().unwrap();
+        let stream = ["--synthetic", "--seed", "5", "--deletes", deletes, "--duplicates", "10%"];
+        let more = ["--partitions", "4", "--resume", resume, "--limit", limit];
+        ended(&mut command(&topic, &[&stream[..], &more].concat()))
+    };
+    assert_eq!(run("1234", "20%").0, Some(0));
+    let (code, _, errors) = run("3000", "5%");
+    assert!(code == Some(2) && errors.contains("--seed 5 --deletes 5%"), "{errors}");
+    let (code, said, errors) = run("3000", "20%");
+    assert!(code == Some(0) && said.contains("tweets=1766 "), "{said}{errors}");
+    let [deletes, repeats] = ["20%", "10%"].map(|share| share.parse().unwrap());
+    let generator = Synthetic::new(5).with(deletes, repeats);
+    let record = |index| {
+        let mut payload = Vec::new();
+        let key = generator.record(index, &mut payload).to_string();
+        (Some(key), String::from_utf8(payload).unwrap())
+    };
+    let mut expected: Vec<_> = (0..COUNT).map(record).collect();
+    let placed = placed_records(&topic, 4);
+    let mut seen: Vec<_> =
+        placed.iter().cloned().map(|(_, key, value)| (key, value.unwrap_or_default())).collect();
+    expected.sort();
+    seen.sort();
+    assert!(seen == expected);
+    let id = |payload: &str| {
+        let rest = payload.split("\"id_str\":\"").nth(1).unwrap();
+        rest[..rest.find('"').unwrap()].to_owned()
+    };
+    let (mut homes, mut others, mut tombstones) = (BTreeMap::new(), Vec::new(), 0);
+    for (partition, key, payload) in placed {
+        match payload {
+            None => tombstones += 1,
+            Some(payload) if payload.starts_with("{\"delete\":") || key != Some(id(&payload)) => {
+                others.push((partition, id(&payload)));
+            }
+            Some(payload) => drop(homes.insert(id(&payload), partition)),
+        }
+    }
+    // Some deletes are about tweets beyond the limit.
+    let home = |(partition, id): &(i32, String)| homes.get(id).map(|home| home == partition);
+    let at_home = others.iter().filter(|other| home(other) == Some(true)).count();
+    let elsewhere = others.iter().filter(|other| home(other) == Some(false)).count();
+    assert!(
+        at_home > 200 && elsewhere > 60 && tombstones > 8,
+        "{at_home} {elsewhere} {tombstones}"
+    );
 }

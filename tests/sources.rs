@@ -179,11 +179,13 @@ impl Read {
                     partition: reached.partition,
                     start: 0,
                     next: reached.offset + 1,
+                    replay_from: reached.offset + 1,
                     last: Some(last),
                     anchor: Some(last.anchor()),
                 };
                 self.stored.insert(reached.partition, stored);
             }
+            Polled::End(_) => {}
         }
     }
 
@@ -330,6 +332,7 @@ fn another_topic_is_refused(mut bed: impl Bed) {
     other.last = stored.last.map(|last| Last { hash: last.hash ^ 1, ..last });
     let mut longer = stored.clone();
     longer.next += 1000;
+    longer.replay_from = longer.next;
     longer.last = None;
     let gone = Stored { partition: 5, ..stored };
     for wrong in [other, longer, gone] {

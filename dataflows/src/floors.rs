@@ -1,22 +1,24 @@
 //! `floors(name, newest)`: the newest key that was seen of what is forgotten by age.
 //!
-//! Whatever is forgotten is forgotten by one number that rises and never falls: its floor, which
-//! lies a fixed span below the newest key. It is a function of the data's own keys, so that it is
-//! the same whatever the order of arrival, the epochs and the workers; and it is stored, because
-//! the newest key may have no row of its own.
+//! Whatever is forgotten is forgotten by one number that rises and never falls: its floor. That of
+//! minutes lies a fixed span below the newest one: a function of the data's own keys, so that it is
+//! the same whatever the order of arrival, the epochs and the workers. That of the ledger is the
+//! program's to raise ([`Said`]); exactness does not hang on how. Floors are stored, because the
+//! newest key may have no row of its own.
 //!
-//! [`Newest::below`] is how the others learn a floor: every worker hears of each rise, at the epoch
-//! in which it happened.
+//! [`Newest::rises`] and [`Newest::below`] are how the others learn a floor: at the epoch in which it
+//! rose.
 //!
 //! Restore: a row is the greatest key so far, so it enters as that and only a greater one replaces
 //! it.
 
 use crate::changes::{Changes, changes};
 use crate::latest::Latest;
+use crate::ledger::Floors;
 use crate::table::{Column, Kind, Panel, Restore, Table};
-use crate::{Epoch, Event, Inputs, Rows, Value};
-use differential_dataflow::VecCollection;
+use crate::{Epoch, Event, Events, Inputs, Row, Rows, Value};
 use differential_dataflow::operators::CountTotal;
+use differential_dataflow::{AsCollection, VecCollection};
 use serde::{Deserialize, Serialize};
 use timely::dataflow::StreamVec;
 use timely::dataflow::operators::vec::{Broadcast, Map};
@@ -26,29 +28,55 @@ pub const TABLE: Table = Table {
     name: "floors",
     comment: "the newest of what is forgotten by age",
     columns: &[
-        Column::new("name", Kind::Text(64), "what is forgotten by age: minutes"),
-        Column::new("newest", Kind::Unsigned, "the newest seen; minutes since 1970"),
+        Column::new("name", Kind::Text(64), "minutes, tweets, ledger, span, forgotten"),
+        Column::new("newest", Kind::Unsigned, "the greatest so far: see docs/tables.md"),
     ],
     key: 1,
     restore: Restore::FromRows,
     panel: Panel::None,
-    version: 1,
+    version: 2,
 };
 
-/// What is forgotten by age.
+/// What is known by its greatest number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Name {
-    /// Minutes in which tweets were written.
+    /// Minutes in which tweets were written, since 1970.
     Minutes,
+    /// Ids that the ledger was told of, but for those that are ahead of their record.
+    Tweets,
+    /// The floor of the ledger: of tweets below this id nothing is remembered.
+    Ledger,
+    /// [`u64::MAX`] less the milliseconds of the smallest span that the ledger was run with.
+    Span,
+    /// Ids that were told while there was no ledger: of tweets up to this one not all is known.
+    Forgotten,
 }
 
+/// What the program says beside the events: of one of these names, a number.
+pub type Said<'scope> = VecCollection<'scope, Epoch, Name, Latest<u64>>;
+
 impl Name {
-    const ALL: [Name; 1] = [Name::Minutes];
+    const ALL: [Name; 5] = [Name::Minutes, Name::Tweets, Name::Ledger, Name::Span, Name::Forgotten];
 
     /// As the table names it.
     pub const fn text(self) -> &'static str {
         match self {
             Name::Minutes => "minutes",
+            Name::Tweets => "tweets",
+            Name::Ledger => "ledger",
+            Name::Span => "span",
+            Name::Forgotten => "forgotten",
+        }
+    }
+
+    /// The meaning of a row; `None` for one that the table cannot have written.
+    pub fn of(row: &Row) -> Option<(Name, u64)> {
+        match &row[..] {
+            [Value::Text(text), Value::UInt(newest)] => {
+                let name = Name::ALL.into_iter().find(|name| name.text() == &**text)?;
+                Some((name, *newest))
+            }
+            _ => None,
         }
     }
 
@@ -56,6 +84,7 @@ impl Name {
     fn key(self, event: &Event) -> Option<u64> {
         match (self, event) {
             (Name::Minutes, Event::Tweet(tweet)) => tweet.time.minute().map(u64::from),
+            (Name::Tweets | Name::Forgotten, event) => event.aged_id(),
             _ => None,
         }
     }
@@ -66,20 +95,32 @@ impl Name {
 pub struct Newest<'scope>(VecCollection<'scope, Epoch, (Name, Latest<u64>), isize>);
 
 impl<'scope> Newest<'scope> {
+    /// The newest key of `name` where it changes, on some worker.
+    pub fn rises(&self, name: Name) -> Floors<'scope> {
+        let rises = self.0.clone().inner.flat_map(move |((of, newest), epoch, difference)| {
+            (of == name && difference > 0).then_some((newest.0, epoch, 1))
+        });
+        rises.as_collection()
+    }
+
     /// The floor of `name` where it changes, on every worker: `span` below the newest key.
     pub fn below(&self, name: Name, span: u64) -> StreamVec<'scope, Epoch, (u64, Epoch)> {
-        let rises = self.0.clone().inner.flat_map(move |((of, newest), epoch, difference)| {
-            let is_meant = of == name && difference > 0;
-            is_meant.then_some((newest.0.saturating_sub(span), epoch))
-        });
-        rises.broadcast()
+        let rises = self.rises(name).inner;
+        rises.map(move |(newest, epoch, _)| (newest.saturating_sub(span), epoch)).broadcast()
     }
 }
 
-/// The newest keys as a function of the events; [`Inputs::newest`] keeps them for all who read them.
-pub(crate) fn newest<'scope>(inputs: &Inputs<'scope>) -> Newest<'scope> {
-    let seen = inputs.events.extract("newest keys", |batch, newest| {
-        for name in Name::ALL {
+/// The newest keys as a function of the events and of what the program says;
+/// [`Inputs::newest`] keeps them for all who read them.
+pub(crate) fn newest<'scope>(
+    events: &Events<'scope>,
+    rows: &Rows<'scope>,
+    said: Said<'scope>,
+    has_ledger: bool,
+) -> Newest<'scope> {
+    let tweets = if has_ledger { Name::Tweets } else { Name::Forgotten };
+    let seen = events.extract("newest keys", move |batch, newest| {
+        for name in [Name::Minutes, tweets] {
             // One for each epoch of the batch, of which there is nearly always one.
             let mut greatest: Option<(u64, Epoch)> = None;
             for (event, epoch, _) in batch.iter().filter(|(.., difference)| *difference > 0) {
@@ -95,14 +136,8 @@ pub(crate) fn newest<'scope>(inputs: &Inputs<'scope>) -> Newest<'scope> {
             newest.extend(greatest.map(|(key, epoch)| (name, epoch, Latest(key))));
         }
     });
-    let restored = inputs.rows(&TABLE).restore(|row| match &row[..] {
-        [Value::Text(text), Value::UInt(newest)] => {
-            let name = Name::ALL.into_iter().find(|name| name.text() == &**text)?;
-            Some((name, Latest(*newest)))
-        }
-        _ => None,
-    });
-    Newest(seen.concat(restored).count_total())
+    let restored = rows.restore(|row| Name::of(row).map(|(name, newest)| (name, Latest(newest))));
+    Newest(seen.concat(said).concat(restored).count_total())
 }
 
 /// The rows as a function of the newest keys.

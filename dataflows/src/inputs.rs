@@ -2,8 +2,10 @@
 //!
 //! A sum is built when the first table asks for it, and once.
 
-use crate::posts::{Ledger, Posts};
-use crate::{Definition, Events, Fold, Restored, Rows, Settings, Shared, Table};
+use crate::floors::Name;
+use crate::posts::Posts;
+use crate::{Definition, Events, Restored, Rows, Settings, Shared, Table};
+use crate::{Fold, Sources};
 use crate::{floors, hashtag_pairs, hashtags, hashtags_by_minute, users};
 use std::cell::OnceCell;
 
@@ -22,7 +24,7 @@ pub struct Inputs<'scope> {
     hashtags: OnceCell<hashtags::Uses<'scope>>,
     users: OnceCell<users::Newest<'scope>>,
     pairs: OnceCell<hashtag_pairs::Uses<'scope>>,
-    newest: OnceCell<floors::Newest<'scope>>,
+    newest: floors::Newest<'scope>,
     minutes: OnceCell<hashtags_by_minute::Uses<'scope>>,
 }
 
@@ -31,13 +33,16 @@ impl<'scope> Inputs<'scope> {
     pub fn new(
         tables: &[Definition],
         (settings, fold): (Settings, Fold),
-        events: Events<'scope>,
-        rows: Shared<'scope, Restored>,
-        ledger: Option<Ledger<'scope>>,
+        sources: Sources<'scope>,
     ) -> Self {
+        let Sources { events, retried, rows, said, ledger } = sources;
+        let all = events.concat(&retried);
+        let floors = numbered(tables, &floors::TABLE, &rows);
+        let newest = floors::newest(&all, &floors, said, ledger.is_some());
         Inputs {
-            posts: Posts::new(&events, ledger),
-            events,
+            posts: Posts::new((&events, &retried), ledger, newest.rises(Name::Ledger)),
+            newest,
+            events: all,
             settings,
             fold,
             tables: tables.to_vec(),
@@ -45,17 +50,13 @@ impl<'scope> Inputs<'scope> {
             hashtags: OnceCell::new(),
             users: OnceCell::new(),
             pairs: OnceCell::new(),
-            newest: OnceCell::new(),
             minutes: OnceCell::new(),
         }
     }
 
     /// The restored rows of a table of the job.
     pub fn rows(&self, table: &Table) -> Rows<'scope> {
-        let numbered = (0_u8..).zip(&self.tables);
-        let index = numbered.filter(|(_, definition)| definition.table.name == table.name);
-        let (index, _) = index.last().expect("a job has the tables that its tables need");
-        Rows::new(&self.rows, index)
+        numbered(&self.tables, table, &self.rows)
     }
 
     /// Uses by hashtag.
@@ -75,11 +76,23 @@ impl<'scope> Inputs<'scope> {
 
     /// The newest keys of what is forgotten by age.
     pub fn newest(&self) -> &floors::Newest<'scope> {
-        self.newest.get_or_init(|| floors::newest(self))
+        &self.newest
     }
 
     /// Uses by minute and hashtag.
     pub fn minutes(&self) -> &hashtags_by_minute::Uses<'scope> {
         self.minutes.get_or_init(|| hashtags_by_minute::count(self))
     }
+}
+
+/// The restored rows of a table of the job.
+fn numbered<'scope>(
+    tables: &[Definition],
+    table: &Table,
+    rows: &Shared<'scope, Restored>,
+) -> Rows<'scope> {
+    let numbered = (0_u8..).zip(tables);
+    let index = numbered.filter(|(_, definition)| definition.table.name == table.name);
+    let (index, _) = index.last().expect("a job has the tables that its tables need");
+    Rows::new(rows, index)
 }

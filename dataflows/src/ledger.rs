@@ -51,7 +51,7 @@ pub enum Act<C> {
 }
 
 /// What a tweet adds up to. Of an id with posts exactly one of the first two stands, and the third
-/// once for each post but the first: their sum is the number of posts.
+/// once for each post but the first: their sum is the number of posts. The others say what was late.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Effect<C> {
     /// The tweet counts.
@@ -60,6 +60,10 @@ pub enum Effect<C> {
     Deleted,
     /// A post of a tweet that was posted before.
     Duplicate,
+    /// Beside its [`Effect::Counts`]: the post came below the floor.
+    LatePost,
+    /// A delete that came below the floor and was ignored.
+    LateDelete,
 }
 
 /// How one worker's share of the ledger is doing.
@@ -67,12 +71,20 @@ pub enum Effect<C> {
 pub struct Figures {
     /// Ids that are remembered.
     pub entries: usize,
+    /// Bytes that they take, about.
+    pub bytes: usize,
     /// Ids below are not.
     pub floor: u64,
-    /// Posts that came below the floor in this run: they count, whatever came before.
-    pub late_posts: u64,
-    /// Deletes that came below the floor in this run: they were ignored.
-    pub late_deletes: u64,
+    /// Tweets that were counted and then taken back, in this run.
+    pub retractions: u64,
+}
+
+/// How a worker's share is looked at.
+pub struct Watched<C> {
+    /// Kept up to date.
+    pub figures: Rc<Cell<Figures>>,
+    /// Bytes that a content takes beyond its own size.
+    pub weigh: fn(&C) -> usize,
 }
 
 /// Acts by tweet id; they come and never go.
@@ -81,16 +93,16 @@ pub type Acts<'scope, C> = VecCollection<'scope, Epoch, (u64, Act<C>), isize>;
 /// Floors; the greatest holds. Whichever workers they enter on, all see them.
 pub type Floors<'scope> = VecCollection<'scope, Epoch, u64, isize>;
 
-/// What each tweet adds up to, as a function of acts and floors. `figures` is kept up to date.
+/// What each tweet adds up to, as a function of acts and floors.
 pub fn ledger<'scope, C: ExchangeData>(
     acts: Acts<'scope, C>,
     floors: Floors<'scope>,
-    figures: Rc<Cell<Figures>>,
+    watched: Watched<C>,
 ) -> VecCollection<'scope, Epoch, (u64, Effect<C>), isize> {
     let by_id = Exchange::new(|((id, _), ..): &((u64, Act<C>), Epoch, isize)| spread(*id));
     let (acts, floors) = (acts.inner, floors.inner.broadcast());
     let effects = acts.binary_frontier(floors, by_id, Pipeline, "ledger", |_, _| {
-        let mut memory = Memory::default();
+        let mut memory = Memory::new(watched.weigh);
         let mut acts = BTreeMap::<Epoch, (Capability<Epoch>, Vec<(u64, Act<C>)>)>::new();
         let mut floors = BTreeMap::<Epoch, u64>::new();
         move |(acts_in, acts_frontier), (floors_in, floors_frontier), output| {
@@ -127,7 +139,7 @@ pub fn ledger<'scope, C: ExchangeData>(
             while let Some((_, floor)) = pop_before(&mut floors, until) {
                 memory.raise(floor);
             }
-            figures.set(memory.figures());
+            watched.figures.set(memory.figures());
         }
     });
     effects.as_collection()
@@ -163,26 +175,27 @@ enum State<C> {
 struct Memory<C> {
     floor: u64,
     entries: BTreeMap<u64, State<C>>,
-    late_posts: u64,
-    late_deletes: u64,
-}
-
-impl<C> Default for Memory<C> {
-    fn default() -> Self {
-        Memory { floor: 0, entries: BTreeMap::new(), late_posts: 0, late_deletes: 0 }
-    }
+    weigh: fn(&C) -> usize,
+    /// Of all contents.
+    weight: usize,
+    retractions: u64,
 }
 
 impl<C: Clone + Ord> Memory<C> {
+    fn new(weigh: fn(&C) -> usize) -> Self {
+        Memory { floor: 0, entries: BTreeMap::new(), weigh, weight: 0, retractions: 0 }
+    }
+
     fn act(&mut self, id: u64, act: Act<C>, mut emit: impl FnMut(Effect<C>, isize)) {
         match act {
             Act::Post(content) if id >= self.floor => self.post(id, content, emit),
-            Act::Post(content) | Act::Ageless(content) => {
-                self.late_posts += 1;
+            Act::Post(content) => {
+                emit(Effect::LatePost, 1);
                 emit(Effect::Counts(content), 1);
             }
+            Act::Ageless(content) => emit(Effect::Counts(content), 1),
             Act::Delete if id >= self.floor => self.delete(id, emit),
-            Act::Delete => self.late_deletes += 1,
+            Act::Delete => emit(Effect::LateDelete, 1),
         }
     }
 
@@ -191,6 +204,7 @@ impl<C: Clone + Ord> Memory<C> {
         match self.entries.entry(id) {
             Entry::Vacant(entry) => {
                 emit(Effect::Counts(content.clone()), 1);
+                self.weight += (self.weigh)(&content);
                 entry.insert(State::Posted(content));
             }
             Entry::Occupied(mut entry) => match entry.get_mut() {
@@ -198,6 +212,8 @@ impl<C: Clone + Ord> Memory<C> {
                     emit(Effect::Duplicate, 1);
                     if content > *held {
                         emit(Effect::Counts(content.clone()), 1);
+                        self.weight += (self.weigh)(&content);
+                        self.weight -= (self.weigh)(held);
                         emit(Effect::Counts(std::mem::replace(held, content)), -1);
                     }
                 }
@@ -214,8 +230,10 @@ impl<C: Clone + Ord> Memory<C> {
         if matches!(state, State::Posted(_)) {
             let deleted = State::Deleted { was_posted: true };
             if let State::Posted(content) = std::mem::replace(state, deleted) {
+                self.weight -= (self.weigh)(&content);
                 emit(Effect::Counts(content), -1);
             }
+            self.retractions += 1;
             emit(Effect::Deleted, 1);
         }
     }
@@ -233,17 +251,22 @@ impl<C: Clone + Ord> Memory<C> {
     fn raise(&mut self, floor: u64) {
         if floor > self.floor {
             self.floor = floor;
-            self.entries = self.entries.split_off(&floor);
+            let kept = self.entries.split_off(&floor);
+            let forgotten = std::mem::replace(&mut self.entries, kept).into_values();
+            let weights = forgotten.filter_map(|state| match state {
+                State::Posted(content) => Some((self.weigh)(&content)),
+                State::Deleted { .. } => None,
+            });
+            self.weight -= weights.sum::<usize>();
         }
     }
 
     fn figures(&self) -> Figures {
-        Figures {
-            entries: self.entries.len(),
-            floor: self.floor,
-            late_posts: self.late_posts,
-            late_deletes: self.late_deletes,
-        }
+        // A map that is filled at its end is a little more than half full.
+        let entry = size_of::<(u64, State<C>)>() * 2;
+        let entries = self.entries.len();
+        let bytes = entries * entry + self.weight;
+        Figures { entries, bytes, floor: self.floor, retractions: self.retractions }
     }
 }
 

@@ -87,8 +87,6 @@ pub enum Switch {
     On,
     /// Only if it is switched on.
     Off,
-    /// If a table that the job has needs it.
-    Needed,
 }
 
 /// A table and the function that maintains it.
@@ -127,8 +125,8 @@ pub const ALL: &[Definition] = &[
     definition!(hashtags, Always),
     definition!(users, Always),
     definition!(totals, Always),
-    definition!(floors, Needed),
-    definition!(hashtags_by_minute, On, needs floors),
+    definition!(floors, Always),
+    definition!(hashtags_by_minute, On),
     definition!(top_hashtags, On),
     definition!(top_users, On),
     definition!(trending, On, needs hashtags_by_minute),
@@ -141,19 +139,30 @@ pub const ALL: &[Definition] = &[
 /// One change of one table at one epoch.
 pub type TableChange = (u8, Change, Epoch);
 
-/// The changes of `tables`, some of [`ALL`] in that order, numbered by their place among them. Without
-/// a ledger each tweet counts as often as it was read, and deletes are only counted.
+/// What the tables are functions of.
+pub struct Sources<'scope> {
+    /// What was read.
+    pub events: Events<'scope>,
+    /// The same of records that are read out of their order, and not again by a restart.
+    pub retried: Events<'scope>,
+    /// At [`RESTORED`]: the rows that a restart found.
+    pub rows: Shared<'scope, Restored>,
+    /// Floors that are the program's to raise.
+    pub said: floors::Said<'scope>,
+    /// Without one each tweet counts as often as it was read, and deletes are only counted.
+    pub ledger: Option<Ledger<'scope>>,
+}
+
+/// The changes of `tables`, some of [`ALL`] in that order, numbered by their place among them.
 pub fn build<'scope>(
     tables: &[Definition],
-    (settings, fold): (Settings, Fold),
-    events: &Events<'scope>,
-    rows: &Shared<'scope, Restored>,
-    ledger: Option<Ledger<'scope>>,
+    functions: (Settings, Fold),
+    sources: Sources<'scope>,
 ) -> StreamVec<'scope, Epoch, TableChange> {
-    let scope = events.scope();
-    let inputs = Inputs::new(tables, (settings, fold), events.clone(), rows.clone(), ledger);
+    let (scope, rows) = (sources.events.scope(), sources.rows.clone());
+    let inputs = Inputs::new(tables, functions, sources);
     let tables = (0_u8..).zip(tables).map(|(index, definition)| {
-        let changes = (definition.build)(&inputs, &Rows::new(rows, index));
+        let changes = (definition.build)(&inputs, &Rows::new(&rows, index));
         numbered(index, changes)
     });
     scope.concatenate(tables)

@@ -2,11 +2,11 @@
 //!
 //! Without a ledger each tweet that was read is one, and this costs nothing. With one
 //! ([`Ledger`]) a tweet that was read twice is one post, a deleted one none, and posts go as well
-//! as come. Tables of the newest statement (`users`) do not look here: what a tweet said of its
-//! author stays true when the tweet is deleted.
+//! as come. Tables of the newest statement (`users`, `floors`) do not look here: what a tweet said of
+//! its author stays true when the tweet is deleted.
 
 use crate::latest::Version;
-use crate::ledger::{Act, Acts, Effect, Figures, Floors, is_ahead, ledger};
+use crate::ledger::{Act, Acts, Effect, Figures, Floors, Watched, is_ahead, ledger};
 use crate::tweet::{Time, Tweet};
 use crate::{Epoch, Event, Events, Shared};
 use differential_dataflow::VecCollection;
@@ -19,8 +19,6 @@ use std::rc::Rc;
 pub struct Ledger<'scope> {
     /// At [`crate::RESTORED`]: the events that were counted before and must be remembered.
     pub replayed: Events<'scope>,
-    /// At [`crate::RESTORED`] the floor that is stored, then those that follow.
-    pub floors: Floors<'scope>,
     /// How it is doing on this worker.
     pub figures: Rc<Cell<Figures>>,
 }
@@ -68,6 +66,11 @@ impl Content {
     fn of(tweet: &Tweet) -> Self {
         Content { tags: tweet.hashtags.join("\n").into(), time: tweet.time }
     }
+
+    /// What its text takes on the heap, with what an allocation adds.
+    fn weight(&self) -> usize {
+        if self.tags.is_empty() { 0 } else { (self.tags.len() + 8).next_multiple_of(16) }
+    }
 }
 
 /// The posts of a dataflow.
@@ -83,13 +86,28 @@ pub enum Posts<'scope> {
 pub type Effects<'scope> = Shared<'scope, (u64, Effect<Content>)>;
 
 impl<'scope> Posts<'scope> {
-    /// Through the ledger, where there is one.
-    pub fn new(events: &Events<'scope>, ledger: Option<Ledger<'scope>>) -> Self {
-        let Some(Ledger { replayed, floors, figures }) = ledger else {
-            return Posts::Read(events.clone());
+    /// Through the ledger, where there is one. What is `retried` counts and is not remembered. The
+    /// ledger's floors are what `floors` stores.
+    pub fn new(
+        (events, retried): (&Events<'scope>, &Events<'scope>),
+        ledger: Option<Ledger<'scope>>,
+        floors: Floors<'scope>,
+    ) -> Self {
+        let Some(Ledger { replayed, figures }) = ledger else {
+            return Posts::Read(events.concat(retried));
         };
-        let acts = acts(events).concat(acts(&replayed));
-        Posts::Kept(Shared::new(self::ledger(acts, floors, figures)))
+        let retried = retried.extract("retried acts", |batch, acts| {
+            acts.extend(batch.iter().filter_map(|(event, epoch, difference)| match event {
+                Event::Tweet(tweet) => {
+                    let act = Act::Ageless(Content::of(tweet));
+                    Some(((tweet.version.tweet_id, act), *epoch, *difference))
+                }
+                _ => None,
+            }));
+        });
+        let acts = acts(events).concat(acts(&replayed)).concat(retried);
+        let watched = Watched { figures, weigh: Content::weight };
+        Posts::Kept(Shared::new(self::ledger(acts, floors, watched)))
     }
 
     /// What one table takes out of each post. `logic` sees a post, the time and the difference of

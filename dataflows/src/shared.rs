@@ -8,6 +8,7 @@ use differential_dataflow::difference::Semigroup;
 use differential_dataflow::{AsCollection, VecCollection};
 use std::rc::Rc;
 use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::generic::operator::Operator;
 use timely::dataflow::operators::rc::SharedStream;
 use timely::dataflow::{Scope, Stream};
@@ -28,6 +29,12 @@ impl<'scope, D: Clone + 'static> Shared<'scope, D> {
     /// Shares a collection.
     pub fn new(collection: VecCollection<'scope, Epoch, D, isize>) -> Self {
         Shared { stream: collection.inner.shared() }
+    }
+
+    /// Both.
+    #[must_use]
+    pub fn concat(&self, other: &Self) -> Self {
+        Shared { stream: self.stream.clone().concat(other.stream.clone()) }
     }
 
     /// The scope that the collection lives in.

@@ -48,6 +48,8 @@ pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'s
                     Effect::Counts(_) => tweet::Kind::Tweet.name(),
                     Effect::Deleted => "deleted",
                     Effect::Duplicate => "duplicates",
+                    Effect::LatePost => "late_posts",
+                    Effect::LateDelete => "late_deletes",
                 };
                 add(read, name, *epoch, *difference);
             }

@@ -4,6 +4,7 @@
 //! arrives here, so that a table is a pure function of these fields.
 
 use crate::latest::Version;
+use crate::ledger::is_ahead;
 use serde::{Deserialize, Serialize};
 
 /// One tweet.
@@ -144,6 +145,17 @@ impl Event {
             Event::User(..) => Kind::User,
             Event::Delete { kind, .. } | Event::Other(kind) => *kind,
         }
+    }
+
+    /// The tweet that it is about, if its id says how old it is: see [`is_ahead`].
+    pub fn aged_id(&self) -> Option<u64> {
+        let version = match self {
+            Event::Tweet(tweet) => &tweet.version,
+            Event::Delete { version, .. } => version,
+            Event::User(..) | Event::Other(_) => return None,
+        };
+        let is_ahead = is_ahead(version.tweet_id, version.record_ms);
+        (!is_ahead).then_some(version.tweet_id)
     }
 
     /// Under what more `totals` counts it.

@@ -15,7 +15,7 @@ mod common;
 
 use common::Random;
 use dataflows::Epoch;
-use dataflows::ledger::{Act, Effect, Replay, ledger};
+use dataflows::ledger::{Act, Effect, Replay, Watched, ledger};
 use differential_dataflow::input::Input;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -51,17 +51,22 @@ struct Model {
     floor: u64,
     /// By id: the posts, and whether there was a delete.
     known: BTreeMap<u64, (Vec<Content>, bool)>,
-    /// Posts below the floor.
+    /// Posts that count and are not remembered.
     late: Vec<Content>,
+    late_posts: isize,
+    late_deletes: isize,
 }
 
 impl Model {
     fn act(&mut self, id: u64, act: &Act<Content>) {
         match act {
-            Act::Post(content) if id < self.floor => self.late.push(*content),
+            Act::Post(content) if id < self.floor => {
+                self.late.push(*content);
+                self.late_posts += 1;
+            }
             Act::Ageless(content) => self.late.push(*content),
             Act::Post(content) => self.known.entry(id).or_default().0.push(*content),
-            Act::Delete if id < self.floor => (),
+            Act::Delete if id < self.floor => self.late_deletes += 1,
             Act::Delete => self.known.entry(id).or_default().1 = true,
         }
     }
@@ -70,6 +75,8 @@ impl Model {
         let mut table = Table::new();
         let mut add = |effect, count| *table.entry(effect).or_default() += count;
         self.late.iter().for_each(|content| add(Effect::Counts(*content), 1));
+        add(Effect::LatePost, self.late_posts);
+        add(Effect::LateDelete, self.late_deletes);
         for (posts, is_deleted) in self.known.values() {
             let Some(greatest) = posts.iter().max() else { continue };
             add(if *is_deleted { Effect::Deleted } else { Effect::Counts(*greatest) }, 1);
@@ -100,8 +107,8 @@ struct Schedule {
     model: Model,
     /// By partition the offset to read again from, and the one to go on from.
     stored: Vec<(u64, u64)>,
-    /// Offsets that a chunk spans.
-    width: u64,
+    /// Acts that a chunk holds.
+    width: u32,
 }
 
 /// The runs of one schedule.
@@ -109,7 +116,7 @@ fn plan(seed: u64, mutant: Mutant) -> Vec<Run> {
     let mut random = Random(seed);
     let partitions: Vec<_> = (0..=random.below(3)).map(|_| partition(&mut random)).collect();
     let stored = vec![(0, 0); partitions.len()];
-    let width = 1 + random.below(3);
+    let width = 1 + u32::try_from(random.below(3)).expect("small");
     let model = Model::default();
     let mut schedule = Schedule { random, mutant, partitions, model, stored, width };
     (0..3).map(|_| Run { seed, ..schedule.run() }).collect()
@@ -267,7 +274,8 @@ fn begin(worker: &mut Worker, run: &Run) -> (ProbeHandle<Epoch>, Arriving) {
     let (mut acts, mut floors, probe) = worker.dataflow::<Epoch, _, _>(|scope| {
         let (acts_in, acts) = scope.new_collection();
         let (floors_in, floors) = scope.new_collection();
-        let counted = ledger(acts, floors, Rc::new(Cell::default()));
+        let watched = Watched { figures: Rc::new(Cell::default()), weigh: |_| 0 };
+        let counted = ledger(acts, floors, watched);
         let (probe, _) = counted
             .map(|(_, effect)| effect)
             .inner

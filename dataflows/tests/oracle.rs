@@ -15,11 +15,13 @@
 mod common;
 
 use common::Random;
-use dataflows::latest::Version;
+use dataflows::floors::Name;
+use dataflows::latest::{Latest, Version};
 use dataflows::posts::Ledger;
 use dataflows::tweet::{Kind, Time, Tweet, User};
 use dataflows::{
-    Change, Definition, Epoch, Event, Restored, Row, Settings, Shared, Switch, TableChange, Value,
+    Change, Definition, Epoch, Event, Restored, Row, Settings, Shared, Sources, Switch,
+    TableChange, Value,
 };
 use differential_dataflow::input::Input;
 use std::collections::BTreeMap;
@@ -150,6 +152,13 @@ mod model {
             if count > 0 {
                 totals.insert(row[..1].to_vec(), row);
             }
+        }
+        // The newest id has another name, for nothing is forgotten.
+        let at = definitions.iter().position(|it| it.table.name == "floors");
+        let floors = &mut tables[at.expect("it is listed")];
+        if let Some(row) = floors.remove(&[Value::Text("forgotten".into())][..]) {
+            let name = Value::Text("tweets".into());
+            floors.insert(vec![name.clone()], [name, row[1].clone()].into());
         }
         tables
     }
@@ -314,9 +323,15 @@ mod model {
     }
 
     fn floors(events: &[Event], _: Settings) -> Vec<Row> {
-        let rows = newest(events).into_iter();
-        rows.map(|newest| [Value::Text("minutes".into()), Value::UInt(newest.into())].into())
-            .collect()
+        let ids = events.iter().filter_map(|event| match event {
+            Event::Tweet(Tweet { version, .. }) | Event::Delete { version, .. } => {
+                Some(version.tweet_id)
+            }
+            Event::User(..) | Event::Other(_) => None,
+        });
+        let minutes = newest(events).map(|newest| ("minutes", u64::from(newest)));
+        let rows = minutes.into_iter().chain(ids.max().map(|id| ("forgotten", id)));
+        rows.map(|(name, newest)| [Value::Text(name.into()), Value::UInt(newest)].into()).collect()
     }
 
     /// Uses by minute and hashtag, of the newest minute and so many before it.
@@ -420,22 +435,24 @@ fn run(
         if workers == 1 { timely::Config::thread() } else { timely::Config::process(workers) };
     let guards = timely::execute(config, move |worker| {
         let (index, sink) = (worker.index(), Arc::clone(&sink));
-        let (mut events, mut restored, mut replayed, floors, probe) = worker
+        let (mut events, mut restored, mut replayed, retried, said, probe) = worker
             .dataflow::<Epoch, _, _>(|scope| {
                 let (events_in, events) = scope.new_collection::<Event, isize>();
                 let (restored_in, restored) = scope.new_collection::<Restored, isize>();
                 let (replayed_in, replayed) = scope.new_collection::<Event, isize>();
-                let (floors_in, floors) = scope.new_collection::<u64, isize>();
-                let replayed = Shared::new(replayed);
-                let ledger = Ledger { replayed, floors, figures: Rc::default() };
+                let (retried_in, retried) = scope.new_collection::<Event, isize>();
+                let (said_in, said) = scope.new_collection::<Name, Latest<u64>>();
+                let (replayed, retried) = (Shared::new(replayed), Shared::new(retried));
+                let ledger = Ledger { replayed, figures: Rc::default() };
                 let ledger = before.is_some().then_some(ledger);
-                let (events, restored) = (Shared::new(events), Shared::new(restored));
+                let (events, rows) = (Shared::new(events), Shared::new(restored));
+                let sources = Sources { events, retried, rows, said, ledger };
                 let functions = (settings, fold as dataflows::Fold);
-                let tables = dataflows::build(&tables, functions, &events, &restored, ledger);
+                let tables = dataflows::build(&tables, functions, sources);
                 let (probe, _) = tables
                     .inspect(move |change| sink.lock().expect("no panic").push(change.clone()))
                     .probe();
-                (events_in, restored_in, replayed_in, floors_in, probe)
+                (events_in, restored_in, replayed_in, retried_in, said_in, probe)
             });
         if index == 0 {
             for (table, rows) in (0_u8..).zip(&rows) {
@@ -447,7 +464,7 @@ fn run(
         for event in before.iter().flat_map(|before| before.iter().skip(index).step_by(workers)) {
             replayed.insert(event.clone());
         }
-        drop((replayed, floors));
+        drop((replayed, retried, said));
         for epoch in 1..=epochs {
             for input in [&mut events as &mut dyn Advance, &mut restored] {
                 input.to(epoch);

@@ -8,7 +8,7 @@ use super::job::JobError;
 use super::listen::address;
 use crate::config::RunConfig;
 use crate::monitor::Monitor;
-use crate::pipeline::{self, Summary};
+use crate::pipeline::{self, Ledger, Summary};
 use crate::produce::ProduceError;
 use crate::produce::folder::{self, FolderSettings};
 use crate::server::{About, Server};
@@ -30,6 +30,8 @@ pub(super) const EXAMPLES: &str = "Examples:\n  \
 /// Partition files of the topic.
 const PARTITIONS: u32 = 4;
 const TOPIC: &str = "tweets";
+/// At full speed 5,700 tweets are a second of their own time.
+const LEDGER: Duration = Duration::from_mins(1);
 
 /// Arguments of `demo`.
 #[derive(Args)]
@@ -108,6 +110,8 @@ fn demo(args: &DemoArgs, stop: &Arc<AtomicBool>) -> Result<Summary, JobError> {
     "demo".clone_into(&mut config.job);
     "files".clone_into(&mut config.from);
     config.workers = usize::from(args.workers);
+    // What is counted is gone from the folder, so a restart could not read it again.
+    config.ledger = Ledger { span: LEDGER, forget: true };
     let files = FilesConfig { folder: topic, topic: TOPIC.to_owned(), until_end: false };
     let topic = FilesTopic::new(files);
     let (wrote, ran) = std::thread::scope(|scope| {

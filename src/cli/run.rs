@@ -45,6 +45,15 @@ pub(super) struct RunArgs {
     /// At least so long between two epochs
     #[arg(long, env = "TWEETFLOW_EPOCH_MS", value_name = "MS", default_value_t = 5)]
     epoch_ms: u64,
+    /// For so long behind the newest tweet a tweet can be deleted, or come a second time: 15m, 1h. It
+    /// costs about 100 bytes for each tweet of that time. 0 = deletes and duplicates have no effect
+    #[arg(long, env = "TWEETFLOW_LEDGER", value_name = "SPAN", default_value = "15m",
+        value_parser = span)]
+    ledger: Duration,
+    /// Start with an empty ledger: deletes and duplicates of tweets that were counted before have no
+    /// effect. For when the topic no longer holds what the ledger must read again
+    #[arg(long, env = "TWEETFLOW_FORGET_LEDGER")]
+    forget_ledger: bool,
     /// Records that a worker may have read and not yet committed
     #[arg(long, env = "TWEETFLOW_MAX_RECORDS", value_name = "N", default_value_t = 200_000)]
     max_records: u64,
@@ -121,9 +130,22 @@ fn config(args: &RunArgs) -> Result<RunConfig, JobError> {
     config.epoch = Duration::from_millis(args.epoch_ms);
     config.pace.interval = Duration::from_millis(args.commit_interval_ms);
     config.credit = Credit { records: args.max_records.max(1), ..config.credit };
+    config.ledger = pipeline::Ledger { span: args.ledger, forget: args.forget_ledger };
     config.max_dead_letters = args.max_dead_letters;
     config.dead_letters =
         Room { rows: args.dead_letter_rows, bytes: args.dead_letter_mb.saturating_mul(1 << 20) };
     config.retry_for = Duration::from_secs(args.retry_seconds);
     Ok(config)
+}
+
+/// A span of the ledger: at most about thirty years, for ids are numbers of 64 bits.
+pub(super) fn span(text: &str) -> Result<Duration, String> {
+    let wanted =
+        || format!("{text:?} is not a span like 15m, 1h or 90s; 0 switches the ledger off");
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let span = text.parse::<jiff::SignedDuration>().map_err(|_| wanted())?;
+    let span = Duration::try_from(span).map_err(|_| wanted())?;
+    if span > Duration::from_hours(24 * 10_000) { Err(wanted()) } else { Ok(span) }
 }

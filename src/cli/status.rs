@@ -75,6 +75,15 @@ impl Line {
                 let text = format!("{} rows restored", HumanCount(look.restored));
                 self.say(look.restored, None, text);
             }
+            Phase::Replaying if look.replay > 0 => {
+                let left = look.replay;
+                let text = match self.unit {
+                    "bytes" => format!("{} to read again for the ledger", HumanBytes(left)),
+                    unit => format!("{} {unit} to read again for the ledger", HumanCount(left)),
+                };
+                let all = self.bar.as_ref().map_or(left, |(_, all)| left.max(*all));
+                self.say(all - left, Some(all), text);
+            }
             Phase::Running if is_far => {
                 #[allow(
                     clippy::cast_possible_truncation,

@@ -2,6 +2,7 @@
 //!
 //! Each process tells the others its own part; nothing here decides anything.
 
+use super::Remembered;
 use crate::mesh::Traffic;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -19,6 +20,8 @@ pub struct Report {
     pub bytes: u64,
     /// The partitions that it reads.
     pub partitions: Vec<u32>,
+    /// Its share of the ledger.
+    pub ledger: Option<Remembered>,
 }
 
 /// A process, as it was heard of last.
@@ -87,6 +90,12 @@ impl Processes {
         })
     }
 
+    /// What the others remember.
+    pub(super) fn others_remember(&self) -> impl Iterator<Item = Remembered> {
+        let others = self.all.iter().enumerate().filter(|(index, _)| *index != self.own);
+        others.filter_map(|(_, process)| process.report.ledger)
+    }
+
     /// A process that has said nothing for a while, and for how long.
     pub fn silent(&self) -> Option<(usize, Duration)> {
         let silences = self.all.iter().map(|process| process.heard.elapsed()).enumerate();
@@ -104,7 +113,7 @@ mod tests {
         let hosts = ["a:1", "b:1", "c:1"].map(str::to_owned);
         let mut processes = Processes::new(0, &hosts, Arc::default());
         for process in 0..3_u64 {
-            let report = Report { records: 10 + process, bytes: 100, partitions: vec![1] };
+            let report = Report { records: 10 + process, bytes: 100, ..Report::default() };
             processes.heard(usize::try_from(process).unwrap(), &report);
         }
         assert_eq!(processes.others(), (11 + 12, 200));

@@ -3,6 +3,7 @@
 //! Built once, the same on every worker. It owns no state beyond timely's; the loop in `worker`
 //! drives it.
 
+use super::ledger::Tiding;
 use crate::config::RunConfig;
 use crate::dead_letters::overflow::{self, Dropped, Room};
 use crate::dead_letters::{self, DeadLetter};
@@ -10,13 +11,16 @@ use crate::decode;
 use crate::progress::{self, Progress};
 use crate::sink::gather::{self, Closings, Order, gather};
 use crate::source::Assignment;
+use dataflows::floors::Name;
 use dataflows::latest::Latest;
-use dataflows::{Epoch, Event, Restored, Rows, Shared};
+use dataflows::ledger::Figures;
+use dataflows::{Epoch, Event, Ledger, Restored, Rows, Shared, Sources};
 use differential_dataflow::input::{Input, InputSession};
 use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
+use timely::dataflow::operators::vec::input::Handle;
 use timely::dataflow::operators::vec::{Broadcast, Input as TimelyInput, Map};
 use timely::dataflow::operators::{Concat, Exchange, Inspect, Probe};
 use timely::dataflow::{ProbeHandle, Scope};
@@ -27,8 +31,14 @@ use timely::worker::Worker;
 pub(super) enum Control {
     /// From here on, this epoch.
     Epoch(Epoch),
+    /// What is read again, but for these refused records, before anything else.
+    Replay(Vec<Assignment>, Vec<(u32, u64)>),
     /// Who reads what from where; worker `partition % workers` takes a partition.
     Assign(Vec<Assignment>),
+    /// The floor of the ledger; it is stored at this epoch or an earlier one.
+    Floor(u64),
+    /// These partitions are not read for a while.
+    Wait(BTreeSet<u32>),
     /// A dead letter of that partition is gone, and gives back its room.
     Freed(u32, Room),
 }
@@ -37,6 +47,9 @@ pub(super) enum Control {
 /// are only ever moved together.
 pub(super) struct Inputs {
     pub(super) events: InputSession<Epoch, Event, isize>,
+    pub(super) retried: InputSession<Epoch, Event, isize>,
+    pub(super) replayed: InputSession<Epoch, Event, isize>,
+    pub(super) said: InputSession<Epoch, Name, Latest<u64>>,
     pub(super) letters: InputSession<Epoch, DeadLetter, isize>,
     pub(super) dropped: InputSession<Epoch, u32, Dropped>,
     pub(super) progress: InputSession<Epoch, u32, Latest<Progress>>,
@@ -47,6 +60,9 @@ impl Inputs {
     /// Enters `epoch`; everything before it is complete on this worker.
     pub(super) fn advance_to(&mut self, epoch: Epoch) {
         self.events.advance_to(epoch);
+        self.retried.advance_to(epoch);
+        self.replayed.advance_to(epoch);
+        self.said.advance_to(epoch);
         self.letters.advance_to(epoch);
         self.dropped.advance_to(epoch);
         self.progress.advance_to(epoch);
@@ -57,6 +73,9 @@ impl Inputs {
     /// Hands what is buffered to the dataflow.
     pub(super) fn flush(&mut self) {
         self.events.flush();
+        self.retried.flush();
+        self.replayed.flush();
+        self.said.flush();
         self.letters.flush();
         self.dropped.flush();
         self.progress.flush();
@@ -69,9 +88,14 @@ pub(super) struct Flow {
     /// `None` once this worker reads no more.
     pub(super) inputs: Option<Inputs>,
     /// Only worker 0 sends.
-    pub(super) control: timely::dataflow::operators::vec::input::Handle<Epoch, Control>,
+    pub(super) control: Handle<Epoch, Control>,
     /// What worker 0 said and this worker has not yet done.
     pub(super) mailbox: Rc<RefCell<VecDeque<Control>>>,
+    /// Only worker 0 hears.
+    pub(super) tell: Handle<Epoch, Tiding>,
+    pub(super) tidings: Rc<RefCell<Vec<Tiding>>>,
+    /// How this worker's share of the ledger is doing.
+    pub(super) figures: Rc<Cell<Figures>>,
     /// On worker 0: the newest epoch in which some worker has read something.
     pub(super) opened: Rc<Cell<Epoch>>,
     /// On worker 0: when each epoch was ended.
@@ -90,12 +114,18 @@ pub(super) fn build(
 ) -> Flow {
     worker.dataflow_named::<Epoch, _, _>("tweetflow", |scope| {
         let (events_in, events) = scope.new_collection();
+        let (retried_in, retried) = scope.new_collection();
+        let (replayed_in, replayed) = scope.new_collection();
+        let (said_in, said) = scope.new_collection();
         let (letters_in, letters) = scope.new_collection();
         let (dropped_in, dropped) = scope.new_collection();
         let (progress_in, updates) = scope.new_collection();
         let (rows_in, rows) = scope.new_collection();
         let inputs = Inputs {
             events: events_in,
+            retried: retried_in,
+            replayed: replayed_in,
+            said: said_in,
             letters: letters_in,
             dropped: dropped_in,
             progress: progress_in,
@@ -115,7 +145,6 @@ pub(super) fn build(
             .inspect(move |epoch| newest.set(newest.get().max(*epoch)))
             .probe_with(&reading);
 
-        let events = Shared::new(events);
         let rows = Shared::new(rows);
         let tables = &config.tables;
         let restored = Rows::new(&rows, tables.progress());
@@ -123,8 +152,13 @@ pub(super) fn build(
         let letters = dead_letters::build(&config.topic, letters);
         let restored = Rows::new(&rows, tables.dropped());
         let dropped = overflow::build(&config.topic, dropped, &restored);
+        let figures = Rc::default();
+        let ledger = Ledger { replayed: Shared::new(replayed), figures: Rc::clone(&figures) };
+        let ledger = config.ledger.span_ms().map(|_| ledger);
+        let (events, retried) = (Shared::new(events), Shared::new(retried));
+        let sources = Sources { events, retried, rows, said, ledger };
         let functions = (config.flows, decode::fold as dataflows::Fold);
-        let changes = dataflows::build(tables.flows(), functions, &events, &rows, None)
+        let changes = dataflows::build(tables.flows(), functions, sources)
             .concat(dataflows::numbered(tables.progress(), offsets))
             .concat(dataflows::numbered(tables.letters(), letters))
             .concat(dataflows::numbered(tables.dropped(), dropped));
@@ -137,17 +171,25 @@ pub(super) fn build(
             gather::Commits { orders, closings: Rc::clone(&closings), pace: config.pace },
         );
         let (control, mailbox) = mailbox(scope);
+        let (tell, tidings) = letterbox(scope);
         let inputs = Some(inputs);
-        Flow { inputs, control, mailbox, opened, closings, reading, durable }
+        Flow {
+            inputs,
+            control,
+            mailbox,
+            tell,
+            tidings,
+            figures,
+            opened,
+            closings,
+            reading,
+            durable,
+        }
     })
 }
 
 /// What is sent into the handle arrives in every worker's mailbox, in order.
-#[allow(clippy::type_complexity, reason = "two halves of one thing, taken apart at once")]
-fn mailbox(
-    scope: Scope<'_, Epoch>,
-) -> (timely::dataflow::operators::vec::input::Handle<Epoch, Control>, Rc<RefCell<VecDeque<Control>>>)
-{
+fn mailbox(scope: Scope<'_, Epoch>) -> (Handle<Epoch, Control>, Rc<RefCell<VecDeque<Control>>>) {
     let (handle, messages) = scope.new_input();
     let mailbox = Rc::new(RefCell::new(VecDeque::new()));
     let inbox = Rc::clone(&mailbox);
@@ -155,4 +197,15 @@ fn mailbox(
         inbox.borrow_mut().push_back(message.clone());
     });
     (handle, mailbox)
+}
+
+/// What is sent into the handle arrives at worker 0.
+fn letterbox(scope: Scope<'_, Epoch>) -> (Handle<Epoch, Tiding>, Rc<RefCell<Vec<Tiding>>>) {
+    let (handle, tidings) = scope.new_input();
+    let inbox = Rc::new(RefCell::new(Vec::new()));
+    let arrived = Rc::clone(&inbox);
+    // An operator before the exchange, as above.
+    let tidings = tidings.map(|tiding: Tiding| tiding).exchange(|_: &Tiding| 0);
+    tidings.inspect(move |tiding| arrived.borrow_mut().push(*tiding));
+    (handle, inbox)
 }

@@ -4,21 +4,29 @@
 //! more read and uncommitted than its credit (in bytes: plus one poll); it leaves only when everything it read is committed,
 //! or nothing will be any more.
 
-use super::flow::{self, Control, Flow, Inputs};
+mod credit;
+mod entering;
+
+pub use credit::Credit;
+
+use super::flow::{self, Control, Flow};
+use super::ledger::{Clock, Keeper, Tiding};
 use super::peers::Voice;
-use super::{Lead, News, Shared};
-use crate::config::RunConfig;
+use super::{Lead, News, Plan, Shared};
 use crate::dead_letters::DeadLetter;
-use crate::dead_letters::overflow::{Dropped, Room, Taken};
+use crate::dead_letters::overflow::{Room, Taken};
 use crate::monitor::Phase;
+use crate::progress::Reading;
 use crate::source::{Assignment, Found, Polled, Record, Source, SourceError, Topic};
-use crate::{decode, progress};
-use dataflows::latest::Version;
+use credit::Outstanding;
+use dataflows::floors::Name;
+use dataflows::latest::Latest;
 use dataflows::{Epoch, Event};
-use std::collections::VecDeque;
+use entering::{Refusals, bury, decode};
+use std::collections::BTreeSet;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::sync::mpsc::{RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use timely::worker::Worker;
 
@@ -29,18 +37,10 @@ const POLL_RECORDS: u64 = 512;
 const BEHIND_RECORDS: u64 = 5_000;
 /// How much longer epochs are then.
 const BEHIND_FACTOR: u32 = 5;
+/// How often figures of the ledger are shown.
+const LOOK: Duration = Duration::from_millis(200);
 /// The longest sleep. Everything that matters wakes a worker before; this bounds a signal's way.
 const NAP: Duration = Duration::from_millis(100);
-
-/// What one worker may have read and not yet committed; it is also a bound of the largest
-/// transaction.
-#[derive(Clone, Copy, Debug)]
-pub struct Credit {
-    /// In records.
-    pub records: u64,
-    /// In bytes of their values.
-    pub bytes: u64,
-}
 
 /// What a worker did.
 #[derive(Clone, Copy, Debug, Default)]
@@ -78,14 +78,17 @@ pub(super) fn run<T: Topic>(timely: &mut Worker, shared: &Shared<T>) -> WorkerSu
             place: (timely.index(), timely.peers()),
             epoch: 0,
             outstanding: Outstanding::default(),
-            assigned: None,
-            anchors: progress::Anchors::default(),
+            stage: Stage::Waiting,
+            partitions: Vec::new(),
+            floor: None,
+            step: shared.config.ledger.step(),
             taken: Taken::default(),
             is_bounded: false,
             clock: None,
-            news: None,
+            lead: None,
             decoded: Vec::new(),
             refusals: Refusals::default(),
+            looked: Instant::now(),
         };
         reader.run(timely, lead)
     });
@@ -109,8 +112,30 @@ pub(super) fn run<T: Topic>(timely: &mut Worker, shared: &Shared<T>) -> WorkerSu
     summary
 }
 
-/// What to read from where, and what is found meanwhile.
-type Plan = (Vec<Assignment>, Receiver<News>);
+/// What a worker is doing.
+enum Stage {
+    /// It does not know what to read.
+    Waiting,
+    /// It reads again what the ledger must remember, but for these refused records.
+    Replaying { letters: BTreeSet<(u32, u64)>, is_told: bool },
+    /// It reads what counts.
+    Reading,
+}
+
+/// A partition that this worker reads.
+struct Partition {
+    reading: Reading,
+    clock: Clock,
+}
+
+/// What worker 0 does for all, once the rows are restored.
+struct Leading {
+    plan: Plan,
+    /// How many workers have not read again all that they had to.
+    replaying: usize,
+    /// Where there is a ledger.
+    keeper: Option<Keeper>,
+}
 
 /// The state of one worker's loop.
 struct Reader<'a, T: Topic> {
@@ -125,50 +150,24 @@ struct Reader<'a, T: Topic> {
     /// The epoch that this worker is in.
     epoch: Epoch,
     outstanding: Outstanding,
-    /// The partitions of this worker; `None` until worker 0 has told.
-    assigned: Option<Vec<Assignment>>,
-    anchors: progress::Anchors,
+    stage: Stage,
+    partitions: Vec<Partition>,
+    /// With a ledger: its floor, which is stored.
+    floor: Option<u64>,
+    /// With a ledger: ids that make a difference to its floor.
+    step: Option<u64>,
     /// The room that the dead letters of its partitions take.
     taken: Taken,
     /// Whether reading ends at an offset that was seen at the start.
     is_bounded: bool,
-    /// On worker 0, once the rows are restored: the newest epoch announced, and when.
+    /// On worker 0, once reading has begun: the newest epoch announced, and when.
     clock: Option<(Epoch, Instant)>,
-    /// On worker 0, once the rows are restored: what the watcher finds.
-    news: Option<Receiver<News>>,
+    lead: Option<Leading>,
     /// The events of one record, on their way.
     decoded: Vec<Event>,
     refusals: Refusals,
-}
-
-/// Whether bad records are the exception: a topic whose form has changed is not to run into the
-/// dead letters as a whole.
-#[derive(Default)]
-struct Refusals {
-    /// Records that could not be counted, less those that could since; never below 0.
-    excess: u64,
-    /// What was found in the last one.
-    last: Box<str>,
-}
-
-impl Refusals {
-    fn note(&mut self, entered: Result<(), Box<str>>) {
-        match entered {
-            Ok(()) => self.excess = self.excess.saturating_sub(1),
-            Err(detail) => {
-                self.excess += 1;
-                self.last = detail;
-            }
-        }
-    }
-
-    fn check(&self, config: &RunConfig) -> Result<(), SourceError> {
-        if config.max_dead_letters == 0 || self.excess <= config.max_dead_letters {
-            return Ok(());
-        }
-        let (topic, detail) = (config.topic.clone(), self.last.to_string());
-        Err(SourceError::Refused { topic, excess: self.excess, detail })
-    }
+    /// When the ledger was looked at.
+    looked: Instant,
 }
 
 impl<T: Topic> Reader<'_, T> {
@@ -196,8 +195,10 @@ impl<T: Topic> Reader<'_, T> {
                 return Ok(());
             }
             self.hear()?;
+            self.keep();
             self.tick();
-            if self.poll()? > 0 {
+            self.look();
+            if self.replay()? + self.poll()? > 0 {
                 timely.step();
             } else {
                 timely.step_or_park(Some(self.nap()));
@@ -205,9 +206,10 @@ impl<T: Topic> Reader<'_, T> {
         }
     }
 
-    /// On worker 0: rows enter at epoch 0, then every worker learns what to read, at epoch 1.
+    /// On worker 0: rows enter at epoch 0, then every worker learns what to read again, still at
+    /// epoch 0.
     fn restore(&mut self, timely: &mut Worker, lead: &Lead) {
-        let Some((assignments, news)) = self.wait_for_plan(timely, lead) else { return };
+        let Some(plan) = self.wait_for_plan(timely, lead) else { return };
         loop {
             self.speak();
             let Some(inputs) = &mut self.flow.inputs else { return };
@@ -228,11 +230,39 @@ impl<T: Topic> Reader<'_, T> {
             }
             timely.step();
         }
-        self.shared.monitor.enter(Phase::Running);
+        let floor = plan.ledger.floor;
+        let span_ms = self.shared.config.ledger.span_ms();
+        let keeper = floor.zip(span_ms).map(|(floor, span_ms)| Keeper::new(span_ms, floor));
+        let (assignments, letters) = (plan.assignments.clone(), plan.letters.clone());
+        self.say(Control::Replay(assignments, letters));
+        let (_, replaying) = self.place;
+        self.lead = Some(Leading { plan, replaying, keeper });
+    }
+
+    /// On worker 0: every worker learns what to read, at epoch 1.
+    fn begin(&mut self) {
         self.announce(1);
-        self.flow.control.send(Control::Assign(assignments));
+        let Some(Leading { plan, keeper, .. }) = &mut self.lead else { return };
+        if let Some(inputs) = &mut self.flow.inputs {
+            inputs.advance_to(1);
+            for (name, newest) in &plan.ledger.said {
+                inputs.said.update(*name, Latest(*newest));
+            }
+            inputs.flush();
+        }
+        let assignments = std::mem::take(&mut plan.assignments);
+        if let Some(keeper) = keeper {
+            assignments.iter().for_each(|assignment| keeper.expect(assignment.partition));
+        }
+        if let Some(floor) = plan.ledger.floor {
+            self.say(Control::Floor(floor));
+        }
+        self.say(Control::Assign(assignments));
+    }
+
+    fn say(&mut self, control: Control) {
+        self.flow.control.send(control);
         self.flow.control.flush();
-        self.news = Some(news);
     }
 
     /// On worker 0: waits until the offsets are read; `None` when they never will be.
@@ -261,12 +291,18 @@ impl<T: Topic> Reader<'_, T> {
     /// On worker 0: every worker learns of partitions that were added to the topic; records that
     /// are to be tried again enter here.
     fn hear(&mut self) -> Result<(), SourceError> {
-        let news: Vec<_> = self.news.iter().flat_map(Receiver::try_iter).collect();
+        // What is found while the ledger remembers waits.
+        if self.clock.is_none() {
+            return Ok(());
+        }
+        let news: Vec<_> = self.lead.iter().flat_map(|lead| lead.plan.news.try_iter()).collect();
         for news in news {
             match news {
                 News::Partitions(found) => {
-                    self.flow.control.send(Control::Assign(found));
-                    self.flow.control.flush();
+                    if let Some(keeper) = self.lead.as_mut().and_then(|lead| lead.keeper.as_mut()) {
+                        found.iter().for_each(|found| keeper.expect(found.partition));
+                    }
+                    self.say(Control::Assign(found));
                 }
                 News::Retry(letter, record) => self.retry(&letter, record.as_ref()),
                 News::Changed(error) => return Err(error),
@@ -284,8 +320,9 @@ impl<T: Topic> Reader<'_, T> {
             let (timestamp_ms, payload) = (*timestamp_ms, payload.as_deref());
             // A tombstone is never a dead letter, so the key says nothing here.
             let record = Record { partition, offset, timestamp_ms, key: None, payload };
-            match enter(inputs, &record, self.shared.config.decode, &mut self.decoded) {
+            match decode(&record, self.shared.config.decode, &mut self.decoded) {
                 Ok(()) => {
+                    self.decoded.drain(..).for_each(|event| inputs.retried.update(event, 1));
                     inputs.letters.update(letter.clone(), -1);
                     self.flow.control.send(Control::Freed(partition, Room::of(letter)));
                     self.flow.control.flush();
@@ -299,6 +336,33 @@ impl<T: Topic> Reader<'_, T> {
         }
         inputs.flush();
         self.flow.opened.set(self.flow.opened.get().max(self.epoch));
+    }
+
+    /// On worker 0: hears how far the workers are, and raises the floor.
+    fn keep(&mut self) {
+        let tidings = self.flow.tidings.take();
+        let Some(Leading { replaying, keeper, .. }) = &mut self.lead else { return };
+        for tiding in tidings {
+            match (tiding, &mut *keeper) {
+                (Tiding::Replayed, _) => *replaying -= 1,
+                (tiding, Some(keeper)) => keeper.hear(tiding),
+                (_, None) => {}
+            }
+        }
+        let floor = keeper.as_mut().and_then(Keeper::rise);
+        let waiting = keeper.as_mut().and_then(Keeper::waiting);
+        if *replaying == 0 && self.clock.is_none() {
+            return self.begin();
+        }
+        if let (Some(floor), Some(inputs)) = (floor, &mut self.flow.inputs) {
+            inputs.said.update(Name::Ledger, Latest(floor));
+            inputs.flush();
+            self.flow.opened.set(self.flow.opened.get().max(self.epoch));
+            self.say(Control::Floor(floor));
+        }
+        if let Some(waiting) = waiting {
+            self.say(Control::Wait(waiting));
+        }
     }
 
     /// On worker 0: ends the current epoch for all workers.
@@ -347,72 +411,199 @@ impl<T: Topic> Reader<'_, T> {
                         inputs.advance_to(epoch);
                     }
                 }
+                Control::Replay(all, letters) => self.remember(all, letters)?,
                 Control::Assign(all) => self.assign(all)?,
+                Control::Floor(floor) => self.rise(floor),
+                Control::Wait(partitions) => self.source.wait(&partitions)?,
                 Control::Freed(partition, room) => self.taken.free(partition, room),
             }
         }
         Ok(())
     }
 
+    /// Of these assignments, those of this worker.
+    fn mine(&self, all: Vec<Assignment>) -> impl Iterator<Item = Assignment> + use<T> {
+        let (index, peers) = self.place;
+        all.into_iter().filter(move |it| it.partition as usize % peers == index)
+    }
+
+    /// Begins to read again what the ledger must remember.
+    fn remember(
+        &mut self,
+        all: Vec<Assignment>,
+        letters: Vec<(u32, u64)>,
+    ) -> Result<(), SourceError> {
+        if self.flow.inputs.is_none() {
+            return Ok(());
+        }
+        for assignment in self.mine(all) {
+            let reading = Reading::new(&assignment);
+            self.partitions.push(Partition { reading, clock: Clock::default() });
+            let Assignment { replay_from, next, .. } = assignment;
+            if replay_from < next {
+                let until = Some(next);
+                let again = Assignment { next: replay_from, until, anchor: None, ..assignment };
+                self.source.assign(&again)?;
+                self.shared.monitor.replays(next - replay_from);
+            }
+        }
+        let letters = letters.into_iter().collect();
+        self.stage = Stage::Replaying { letters, is_told: false };
+        Ok(())
+    }
+
+    /// Reads again; nothing of it counts.
+    fn replay(&mut self) -> Result<u64, SourceError> {
+        let (Stage::Replaying { letters, is_told: false }, Some(inputs)) =
+            (&self.stage, &mut self.flow.inputs)
+        else {
+            return Ok(0);
+        };
+        let (partitions, decoded) = (&mut self.partitions, &mut self.decoded);
+        let (settings, monitor) = (self.shared.config.decode, &self.shared.monitor);
+        let limit = usize::try_from(POLL_RECORDS).unwrap_or(usize::MAX);
+        let records = self.source.poll(limit, &mut |polled| {
+            let Polled::Record(record) = polled else { return };
+            let Some(partition) = find(partitions, record.partition) else { return };
+            let is_refused = letters.contains(&(record.partition, record.offset));
+            if !is_refused && decode(&record, settings, decoded).is_ok() {
+                for event in decoded.drain(..) {
+                    if let Some(id) = event.aged_id() {
+                        partition.reading.note(id);
+                        partition.clock.see(id);
+                        inputs.replayed.update(event, 1);
+                    }
+                }
+            }
+            monitor.replayed(partition.reading.pass(record.offset));
+        })? as u64;
+        inputs.flush();
+        if self.source.is_finished() {
+            self.stage = Stage::Replaying { letters: BTreeSet::new(), is_told: true };
+            self.flow.tell.send(Tiding::Replayed);
+            self.flow.tell.flush();
+        }
+        Ok(records)
+    }
+
     fn assign(&mut self, all: Vec<Assignment>) -> Result<(), SourceError> {
-        let Some(inputs) = &mut self.flow.inputs else { return Ok(()) };
+        if self.flow.inputs.is_none() {
+            return Ok(());
+        }
+        self.stage = Stage::Reading;
         self.shared.monitor.enter(Phase::Running);
         if let Some(peers) = &self.shared.peers {
             peers.running();
         }
         // Of all partitions: a worker without any waits for those that are added.
         self.is_bounded = all.iter().all(|assignment| assignment.until.is_some());
-        let (index, peers) = self.place;
-        let is_mine = |assignment: &Assignment| assignment.partition as usize % peers == index;
-        let mine: Vec<_> = all.into_iter().filter(is_mine).collect();
+        let mine: Vec<_> = self.mine(all).collect();
         self.shared.monitor.assigned(mine.iter().map(|assignment| assignment.partition));
         for assignment in &mine {
             self.source.assign(assignment)?;
             self.taken.set(assignment.partition, assignment.letters);
-            // Where reading starts is stored before the first record: `--from latest` would else
-            // mean another place after a crash.
-            let (partition, position) = progress::assigned(assignment);
-            inputs.progress.update(partition, position);
-            if let Some(anchor) = assignment.anchor {
-                self.anchors.begin(partition, anchor);
+            if find(&mut self.partitions, assignment.partition).is_none() {
+                let reading = Reading::new(assignment);
+                self.partitions.push(Partition { reading, clock: Clock::default() });
+            }
+            let (Some(partition), Some(inputs)) =
+                (find(&mut self.partitions, assignment.partition), &mut self.flow.inputs)
+            else {
+                continue;
+            };
+            let (number, position) = partition.reading.begin();
+            inputs.progress.update(number, position);
+            if assignment.until.is_some_and(|until| assignment.next >= until) {
+                partition.clock.end();
             }
         }
-        inputs.flush();
-        self.assigned.get_or_insert_default().extend(mine);
+        if let Some(inputs) = &mut self.flow.inputs {
+            inputs.flush();
+        }
+        self.tell();
         Ok(())
     }
 
-    /// Whether the topic has an end, and all partitions of this worker were read up to theirs.
+    /// The floor is stored: what is below need not be read again.
+    fn rise(&mut self, floor: u64) {
+        self.floor = Some(floor);
+        let (Stage::Reading, Some(inputs)) = (&self.stage, &mut self.flow.inputs) else { return };
+        for partition in &mut self.partitions {
+            if let Some((partition, position)) = partition.reading.risen(floor) {
+                inputs.progress.update(partition, position);
+            }
+        }
+        inputs.flush();
+    }
+
+    /// Worker 0 hears what makes a difference to the floor.
+    fn tell(&mut self) {
+        let Some(step) = self.step else { return };
+        let partitions = self.partitions.iter_mut();
+        let mut tidings: Vec<_> =
+            partitions.filter_map(|it| it.clock.tiding(it.reading.partition(), step)).collect();
+        if !tidings.is_empty() {
+            self.flow.tell.send_batch(&mut tidings);
+            self.flow.tell.flush();
+        }
+    }
+
+    /// Shows the ledger to whoever looks.
+    fn look(&mut self) {
+        if self.step.is_some() && self.looked.elapsed() >= LOOK {
+            self.looked = Instant::now();
+            self.shared.monitor.ledger(self.place.0, self.flow.figures.get());
+        }
+    }
+
+    /// Whether the topic has an end, and all partitions of this worker were read up to theirs. Worker
+    /// 0 is the last one: it raises the floor.
     fn is_finished(&self) -> bool {
-        self.assigned.is_some() && self.is_bounded && self.source.is_finished()
+        let keeper = self.lead.as_ref().and_then(|lead| lead.keeper.as_ref());
+        matches!(self.stage, Stage::Reading)
+            && self.is_bounded
+            && self.source.is_finished()
+            && keeper.is_none_or(Keeper::is_all_read)
     }
 
     /// Reads as many records as there are and credit allows, at the current epoch.
     fn poll(&mut self) -> Result<u64, SourceError> {
         let room = self.outstanding.room(self.shared.config.credit);
-        let (Some(inputs), Some(assigned)) = (&mut self.flow.inputs, &self.assigned) else {
+        let (Stage::Reading, Some(inputs)) = (&self.stage, &mut self.flow.inputs) else {
             return Ok(0);
         };
         if room == 0 {
             return Ok(0);
         }
         let (settings, decoded) = (self.shared.config.decode, &mut self.decoded);
-        let (refusals, anchors) = (&mut self.refusals, &mut self.anchors);
+        let (refusals, partitions) = (&mut self.refusals, &mut self.partitions);
         let (taken, bound) = (&mut self.taken, self.shared.config.dead_letters);
+        let (floor, has_ledger) = (self.floor, self.step.is_some());
         let mut bytes = 0;
         let limit = usize::try_from(room.min(POLL_RECORDS)).unwrap_or(usize::MAX);
         let records = self.source.poll(limit, &mut |polled| match polled {
             Polled::Record(record) => {
                 bytes += record.payload.map_or(0, |payload| payload.len() as u64);
-                let entered = enter(inputs, &record, settings, decoded);
-                refusals.note(entered.map_err(|letter| bury(inputs, letter, taken, bound)));
+                let Some(partition) = find(partitions, record.partition) else { return };
+                let decoding = decode(&record, settings, decoded);
+                for event in decoded.drain(..).filter(|_| decoding.is_ok()) {
+                    if let Some(id) = event.aged_id().filter(|_| has_ledger) {
+                        partition.reading.note(id);
+                        partition.clock.see(id);
+                    }
+                    inputs.events.update(event, 1);
+                }
+                partition.reading.pass(record.offset);
+                partition.clock.pass();
+                refusals.note(decoding.map_err(|letter| bury(inputs, letter, taken, bound)));
             }
             Polled::Reached(reached) => {
-                let of = |assignment: &&Assignment| assignment.partition == reached.partition;
-                let start = assigned.iter().find(of).map_or(0, |assignment| assignment.start);
-                let anchor = anchors.reach(&reached);
-                let (partition, position) = progress::reached(start, &reached, anchor);
+                let Some(partition) = find(partitions, reached.partition) else { return };
+                let (partition, position) = partition.reading.reach(&reached, floor);
                 inputs.progress.update(partition, position);
+            }
+            Polled::End(partition) => {
+                find(partitions, partition).into_iter().for_each(|it| it.clock.end());
             }
         })? as u64;
         if records > 0 {
@@ -424,76 +615,13 @@ impl<T: Topic> Reader<'_, T> {
             self.shared.monitor.read(records, bytes);
             self.refusals.check(&self.shared.config)?;
         }
+        self.tell();
         Ok(records)
     }
 }
 
-/// A dead letter enters, as a row if there is room. Returns what was found.
-fn bury(inputs: &mut Inputs, letter: DeadLetter, taken: &mut Taken, limit: Room) -> Box<str> {
-    let (partition, offset, detail) = (letter.partition, letter.offset, letter.detail.clone());
-    if taken.take(&letter, limit) {
-        inputs.letters.update(letter, 1);
-    } else {
-        inputs.dropped.update(partition, Dropped { first: offset, last: offset, records: 1 });
-    }
-    detail
-}
-
-/// Decodes one record; it enters as its events, or its dead letter comes back.
-/// `decoded` is empty before and after.
-fn enter(
-    inputs: &mut Inputs,
-    record: &Record<'_>,
-    settings: decode::Settings,
-    decoded: &mut Vec<Event>,
-) -> Result<(), DeadLetter> {
-    let Record { partition, offset, timestamp_ms, key, payload } = *record;
-    let version = Version { tweet_id: 0, record_ms: timestamp_ms, partition, offset };
-    match decode::decode(key, payload, version, settings, decoded) {
-        Ok(()) => {
-            decoded.drain(..).for_each(|event| inputs.events.update(event, 1));
-            Ok(())
-        }
-        Err(fault) => Err(DeadLetter::new(record, &fault)),
-    }
-}
-
-/// What was read and is not committed, by epoch.
-#[derive(Default)]
-struct Outstanding {
-    epochs: VecDeque<(Epoch, Credit)>,
-    records: u64,
-    bytes: u64,
-}
-
-impl Outstanding {
-    fn add(&mut self, epoch: Epoch, records: u64, bytes: u64) {
-        self.records += records;
-        self.bytes += bytes;
-        match self.epochs.back_mut() {
-            Some((last, sum)) if *last == epoch => {
-                sum.records += records;
-                sum.bytes += bytes;
-            }
-            _ => self.epochs.push_back((epoch, Credit { records, bytes })),
-        }
-    }
-
-    /// Forgets the epochs that are committed.
-    fn settle(&mut self, is_durable: impl Fn(Epoch) -> bool) {
-        while let Some((epoch, sum)) = self.epochs.front()
-            && is_durable(*epoch)
-        {
-            self.records -= sum.records;
-            self.bytes -= sum.bytes;
-            self.epochs.pop_front();
-        }
-    }
-
-    /// How many more records may be read.
-    fn room(&self, credit: Credit) -> u64 {
-        if self.bytes >= credit.bytes { 0 } else { credit.records.saturating_sub(self.records) }
-    }
+fn find(partitions: &mut [Partition], number: u32) -> Option<&mut Partition> {
+    partitions.iter_mut().find(|partition| partition.reading.partition() == number)
 }
 
 /// Microseconds since 1970, by this machine's clock.

@@ -9,6 +9,7 @@
 use super::ProduceError;
 use super::input::{Batch, Input, Next, Position, Reading};
 use super::pace::Pace;
+use super::synthetic::Synthetic;
 use rustix::fs::{FallocateFlags, fallocate};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -64,7 +65,9 @@ pub fn run(
     counted: &dyn Fn() -> BTreeMap<u32, u64>,
 ) -> Result<u64, ProduceError> {
     let mut writer = Writer::open(settings)?;
-    let mut reading = Reading::of(settings.input.as_deref(), SEED, settings.rate)?;
+    let rate = settings.rate.unwrap_or(f64::INFINITY);
+    let generator = || Synthetic::new(SEED).at_rate(rate);
+    let mut reading = Reading::of(settings.input.as_deref(), generator)?;
     let hash = if settings.input.is_none() { SEED } else { 0 };
     reading.skip_to(Position { records: writer.records, hash })?;
     let mut input = Input::start(reading)?;

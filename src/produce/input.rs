@@ -34,13 +34,13 @@ const BATCHES: usize = 4;
 pub(super) struct Position {
     /// Records before it, sent or left out.
     pub(super) records: u64,
-    /// A hash of all of their bytes, or the generator's seed; 0 where nobody asks for it.
+    /// A hash of all of their bytes, or what the generator is known by; 0 where nobody asks for it.
     pub(super) hash: u64,
 }
 
-/// One record of a batch.
+/// One record of a batch. Without a payload it is a tombstone; no record of a file is empty.
 pub(super) struct Record<'a> {
-    pub(super) id: Option<u64>,
+    pub(super) key: Option<u64>,
     pub(super) payload: &'a [u8],
     /// Behind it.
     pub(super) position: Position,
@@ -50,7 +50,7 @@ pub(super) struct Record<'a> {
 #[derive(Default)]
 pub(super) struct Batch {
     bytes: Vec<u8>,
-    /// Per record: its tweet id, where it ends in `bytes`, and the position behind it.
+    /// Per record: its key, where it ends in `bytes`, and the position behind it.
     records: Vec<(Option<u64>, usize, Position)>,
     /// Records that `--require-location` left out.
     pub(super) left_out: u64,
@@ -60,9 +60,9 @@ impl Batch {
     /// Each record.
     pub(super) fn records(&self) -> impl Iterator<Item = Record<'_>> {
         let starts = std::iter::once(0).chain(self.records.iter().map(|(_, end, _)| *end));
-        starts.zip(&self.records).map(|(start, &(id, end, position))| {
+        starts.zip(&self.records).map(|(start, &(key, end, position))| {
             let payload = &self.bytes[start..end];
-            Record { id, payload, position }
+            Record { key, payload, position }
         })
     }
 
@@ -165,21 +165,23 @@ impl Reading {
     /// Opens what `args` ask for; reads nothing.
     pub(super) fn open(args: &ProduceArgs) -> Result<Self, ProduceError> {
         let (require_location, is_hashed) = (args.require_location, args.resume.is_some());
-        let reading = Self::of(args.input.as_deref(), args.seed, args.rate)?;
+        let generator = || {
+            let rate = args.rate.unwrap_or(f64::INFINITY);
+            Synthetic::new(args.seed).at_rate(rate).with(args.deletes, args.duplicates)
+        };
+        let reading = Self::of(args.input.as_deref(), generator)?;
         Ok(Self { require_location, is_hashed, ..reading })
     }
 
-    /// Opens a file, or synthetic tweets at that rate where there is none; reads nothing.
+    /// Opens a file, or a synthetic stream where there is none; reads nothing.
     pub(super) fn of(
         input: Option<&Path>,
-        seed: u64,
-        rate: Option<f64>,
+        generator: impl FnOnce() -> Synthetic,
     ) -> Result<Self, ProduceError> {
         let origin = if let Some(path) = input {
             Origin::File(Box::new(FileInput::open(path)?))
         } else {
-            let generator = Synthetic::new(seed).at_rate(rate.unwrap_or(f64::INFINITY));
-            Origin::Synthetic { generator: Box::new(generator), seed, index: 0 }
+            Origin::Synthetic { generator: Box::new(generator()), index: 0 }
         };
         let (skip, position) = Default::default();
         Ok(Self { origin, require_location: false, is_hashed: false, skip, position })
@@ -187,9 +189,9 @@ impl Reading {
 
     /// Leaves out what lies before `position`, if the input is the same up to there.
     pub(super) fn skip_to(&mut self, position: Position) -> Result<(), ProduceError> {
-        if let Origin::Synthetic { seed, index, .. } = &mut self.origin {
-            if position.records > 0 && position.hash != *seed {
-                let path = format!("--synthetic --seed {seed}");
+        if let Origin::Synthetic { generator, index } = &mut self.origin {
+            if position.records > 0 && position.hash != generator.identity() {
+                let path = generator.arguments();
                 return Err(ProduceError::Changed { path, records: position.records });
             }
             *index = position.records;
@@ -209,11 +211,11 @@ impl Reading {
     /// Appends the next record, unless it is left out or was sent before.
     fn take(&mut self, batch: &mut Batch) -> Result<Taken, ProduceError> {
         let file = match &mut self.origin {
-            Origin::Synthetic { generator, seed, index } => {
-                let id = generator.tweet(*index, &mut batch.bytes);
+            Origin::Synthetic { generator, index } => {
+                let key = generator.record(*index, &mut batch.bytes);
                 *index += 1;
-                let position = Position { records: *index, hash: *seed };
-                batch.records.push((Some(id), batch.bytes.len(), position));
+                let position = Position { records: *index, hash: generator.identity() };
+                batch.records.push((Some(key), batch.bytes.len(), position));
                 return Ok(Taken::Record);
             }
             Origin::File(file) => file,
@@ -245,7 +247,7 @@ impl Reading {
             return Ok(Taken::Record);
         }
         batch.bytes.extend_from_slice(payload);
-        batch.records.push((found.facts.id, batch.bytes.len(), self.position));
+        batch.records.push((found.facts.key, batch.bytes.len(), self.position));
         Ok(Taken::Record)
     }
 
@@ -261,7 +263,7 @@ impl Reading {
 /// Where records come from.
 enum Origin {
     File(Box<FileInput>),
-    Synthetic { generator: Box<Synthetic>, seed: u64, index: u64 },
+    Synthetic { generator: Box<Synthetic>, index: u64 },
 }
 
 /// A file or standard input, taken apart.

@@ -22,18 +22,21 @@ fn read(text: &[u8]) -> Vec<(Option<u64>, Vec<u8>)> {
     let batches = batches(reading(Box::new(Cursor::new(text.to_vec()))));
     let batches: Vec<Batch> = batches.into_iter().map(Result::unwrap).collect();
     let records = batches.iter().flat_map(Batch::records);
-    records.map(|record| (record.id, record.payload.to_vec())).collect()
+    records.map(|record| (record.key, record.payload.to_vec())).collect()
 }
 
 #[test]
 fn lines_leave_as_they_are_and_blank_ones_do_not() {
     let text =
-        b"\n{\"id\":7}\r\n \t \r\n {\"id\":1,\"id_str\":\"9\"} \n\r\nno json\n{\"delete\":{}}";
-    let expected: [(Option<u64>, &[u8]); 4] = [
+        b"\n{\"id\":7}\r\n \t \r\n {\"id\":1,\"id_str\":\"9\"} \n\r\nno json\n{\"limit\":{\"track\":1}}\n\
+        {\"delete\":{\"status\":{\"id\":7,\"user_id\":1}}}";
+    let expected: [(Option<u64>, &[u8]); 5] = [
         (Some(7), b"{\"id\":7}"),
         (Some(9), b" {\"id\":1,\"id_str\":\"9\"} "),
         (None, b"no json"),
-        (None, b"{\"delete\":{}}"),
+        (None, b"{\"limit\":{\"track\":1}}"),
+        // In the partition of its tweet.
+        (Some(7), b"{\"delete\":{\"status\":{\"id\":7,\"user_id\":1}}}"),
     ];
     let seen = read(text);
     let seen: Vec<_> = seen.iter().map(|(id, payload)| (*id, payload.as_slice())).collect();
@@ -72,11 +75,14 @@ fn what_is_at_hand_does_not_wait_for_what_is_not() {
         let thread = std::thread::spawn(move || feed(reading(Box::new(first)), &sender));
         writer.write_all(text).unwrap();
         let batch = batches.recv_timeout(Duration::from_secs(10)).unwrap().unwrap();
-        assert_eq!(batch.records().map(|record| record.id).collect::<Vec<_>>(), [Some(1), Some(2)]);
+        assert_eq!(
+            batch.records().map(|record| record.key).collect::<Vec<_>>(),
+            [Some(1), Some(2)]
+        );
         writer.write_all(more).unwrap();
         drop(writer);
         let last = batches.recv().unwrap().unwrap();
-        assert_eq!(last.records().next().map(|record| record.id), Some(Some(3)));
+        assert_eq!(last.records().next().map(|record| record.key), Some(Some(3)));
         thread.join().unwrap();
     }
 }
@@ -98,7 +104,7 @@ fn tweets_without_location_are_left_out_and_counted() {
     let batches: Vec<Batch> = batches(reading).into_iter().map(Result::unwrap).collect();
     assert_eq!(batches.iter().map(|batch| batch.left_out).sum::<u64>(), 1);
     let seen = batches.iter().flat_map(Batch::records);
-    let seen: Vec<_> = seen.map(|record| (record.id, record.position.records)).collect();
+    let seen: Vec<_> = seen.map(|record| (record.key, record.position.records)).collect();
     assert_eq!(seen, [(Some(2), 2), (None, 3), (None, 4)]);
 }
 
@@ -125,18 +131,25 @@ fn a_run_goes_on_behind_any_record_of_the_same_input() {
 
 #[test]
 fn synthetic_tweets_go_on_with_their_seed_only() {
-    let open = |seed: u64| Reading {
-        origin: Origin::Synthetic { generator: Box::new(Synthetic::new(seed)), seed, index: 0 },
-        ..reading(Box::new(Cursor::new(Vec::new())))
+    let stream = |seed: u64, deletes: &str| {
+        let (deletes, duplicates) = (deletes.parse().unwrap(), "20%".parse().unwrap());
+        Reading::of(None, || Synthetic::new(seed).with(deletes, duplicates)).unwrap()
     };
+    let open = |seed: u64| stream(seed, "50%");
     let take = |reading: &mut Reading, count: usize| {
         let mut batch = Batch::default();
         (0..count).for_each(|_| assert!(matches!(reading.take(&mut batch), Ok(Taken::Record))));
-        batch.records().map(|record| (record.id, record.position)).collect::<Vec<_>>()
+        let seen = |record: Record<'_>| (record.key, record.position, record.payload.to_vec());
+        batch.records().map(seen).collect::<Vec<_>>()
     };
     let all = take(&mut open(3), 10);
     let mut later = open(3);
     later.skip_to(all[5].1).unwrap();
     assert_eq!(take(&mut later, 4), all[6..]);
     assert!(open(4).skip_to(all[5].1).is_err() && open(4).skip_to(Position::default()).is_ok());
+    let error = stream(3, "7.5%").skip_to(all[5].1).unwrap_err().to_string();
+    assert!(error.contains("--seed 3 --deletes 7.5% --duplicates 20%"), "{error}");
+    // Where there are only tweets, a run of an earlier version is resumed.
+    let only_tweets = Reading::of(None, || Synthetic::new(3));
+    assert!(only_tweets.unwrap().skip_to(Position { records: 5, hash: 3 }).is_ok());
 }

@@ -1,20 +1,23 @@
-//! Owns what `produce` has to know of a record: the tweet id, which is the key; whether the author
-//! gives a location, for `--require-location`; and whether it is a page of statuses.
+//! Owns what `produce` has to know of a record: its key, the id of the tweet that it is or is about,
+//! so that a tweet and its delete are in one partition; whether the author gives a location, for
+//! `--require-location`; and whether it is a page of statuses.
 //!
-//! It looks at the outermost object, one level into `data`, `user` and `author`, and passes over
-//! everything else; it never refuses a record. `id_str` is preferred, because JavaScript producers
-//! round numbers above 2^53.
+//! It looks at the outermost object, one level into `data`, `user` and `author`, into messages about
+//! one tweet (a delete, a drop, a withheld tweet, of either API), and passes over everything else; it
+//! never refuses a record. `id_str` is preferred, because JavaScript producers round numbers above
+//! 2^53.
 
 use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// What is known of a record; nothing of control messages, other JSON, and what is no JSON.
+/// What is known of a record; nothing of messages that are not about one tweet, of other JSON, and of
+/// what is no JSON.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Facts {
-    /// The tweet's id: of v1.1 or a flattened v2 tweet, else of `data`.
-    pub(super) id: Option<u64>,
+    /// The tweet's id: of a message about one, of v1.1 or a flattened v2 tweet, else of `data`.
+    pub(super) key: Option<u64>,
     /// It is a tweet whose author stands in it, and gives no location.
     pub(super) lacks_location: bool,
     /// It has a member `statuses` that is an array.
@@ -43,20 +46,30 @@ impl<'de> Visitor<'de> for Outermost {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Facts, A::Error> {
         let (mut text, mut number, mut inner) = (None, None, None);
-        let (mut author, mut is_page) = (None, false);
+        let (mut about, mut author, mut is_page) = (None, None, false);
         while let Some(name) = map.next_key::<Name>()? {
             match name {
                 Name::IdStr => text = map.next_value::<Value>()?.id.or(text),
                 Name::Id => number = map.next_value::<Value>()?.id.or(number),
-                Name::Data => inner = map.next_value::<Value>()?.inner,
+                Name::Data => {
+                    let data = map.next_value::<Value>()?;
+                    (inner, about) = (data.inner, data.about.or(about));
+                }
+                // `status_withheld` of the first API holds the id itself.
+                Name::Message => {
+                    let message = map.next_value::<Value>()?;
+                    about = message.about.or(message.inner).or(about);
+                }
                 Name::Author => author = map.next_value::<Value>()?.located.or(author),
                 Name::Statuses => is_page = map.next_value::<Value>()?.is_array,
-                Name::Location | Name::Other => drop(map.next_value::<IgnoredAny>()?),
+                Name::Tweet | Name::Location | Name::Other => {
+                    map.next_value::<IgnoredAny>()?;
+                }
             }
         }
         let own = text.or(number);
         let lacks_location = own.is_some() && author == Some(false);
-        Ok(Facts { id: own.or(inner), lacks_location, is_page })
+        Ok(Facts { key: about.or(own).or(inner), lacks_location, is_page })
     }
 }
 
@@ -65,6 +78,10 @@ enum Name {
     Id,
     IdStr,
     Data,
+    /// Of a message about one tweet.
+    Message,
+    /// Of that tweet, in such a message.
+    Tweet,
     Author,
     Location,
     Statuses,
@@ -86,6 +103,11 @@ impl<'de> Deserialize<'de> for Name {
                     "id" => Name::Id,
                     "id_str" => Name::IdStr,
                     "data" => Name::Data,
+                    "delete" | "tweet_delete" | "status_withheld" | "withheld"
+                    | "tweet_withheld" | "drop" | "undrop" | "tweet_drop" | "tweet_undrop" => {
+                        Name::Message
+                    }
+                    "status" | "tweet" => Name::Tweet,
                     "user" | "author" => Name::Author,
                     "location" => Name::Location,
                     "statuses" => Name::Statuses,
@@ -104,6 +126,8 @@ struct Value {
     id: Option<u64>,
     /// It is an object with such an id.
     inner: Option<u64>,
+    /// It is a message about the tweet with this id, or holds one.
+    about: Option<u64>,
     /// It is an object, with a location that is not null or without.
     located: Option<bool>,
     is_array: bool,
@@ -155,15 +179,18 @@ impl<'de> Visitor<'de> for Value {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self, A::Error> {
-        let (mut inner, mut located) = (None, false);
+        let (mut text, mut number, mut about, mut located) = (None, None, None, false);
         while let Some(name) = map.next_key::<Name>()? {
             match name {
-                Name::Id => inner = map.next_value::<Value>()?.id,
+                Name::IdStr => text = map.next_value::<Value>()?.id,
+                Name::Id => number = map.next_value::<Value>()?.id,
+                Name::Tweet => about = map.next_value::<Value>()?.inner.or(about),
+                Name::Message => about = map.next_value::<Value>()?.about.or(about),
                 Name::Location => located = !map.next_value::<Value>()?.is_null,
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }
-        Ok(Self { inner, located: Some(located), ..self })
+        Ok(Self { inner: text.or(number), about, located: Some(located), ..self })
     }
 }
 
@@ -189,7 +216,30 @@ mod tests {
             (r#"{"data":{"id":"12","text":"t"},"includes":{"users":[{"id":"3"}]}}"#, Some(12)),
             (r#"{"id":"13","data":{"id":"14"}}"#, Some(13)),
         ] {
-            assert_eq!(look(line.as_bytes()).id, expected, "{line}");
+            assert_eq!(look(line.as_bytes()).key, expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_message_about_a_tweet_has_its_key() {
+        for (line, expected) in [
+            (
+                r#"{"delete":{"status":{"id":9007199254740992,"id_str":"9007199254740993",
+                    "user_id":3,"user_id_str":"3"},"timestamp_ms":"5"}}"#,
+                9_007_199_254_740_993,
+            ),
+            (r#"{"delete":{"timestamp_ms":"5","status":{"user_id":3,"id":7}}}"#, 7),
+            (r#"{"status_withheld":{"id":8,"user_id":3,"withheld_in_countries":["XY"]}}"#, 8),
+            (r#"{"data":{"delete":{"tweet":{"id":"9","author_id":"3"},"event_at":"x"}}}"#, 9),
+            (r#"{"data":{"tweet_delete":{"tweet":{"id":"10"}}}}"#, 10),
+            (r#"{"data":{"undrop":{"tweet":{"id":"11","author_id":"3"}}}}"#, 11),
+            (r#"{"data":{"tweet_withheld":{"tweet":{"id":"12"}}}}"#, 12),
+            // A tweet that is withheld somewhere says so itself.
+            (r#"{"data":{"id":"13","withheld":{"country_codes":["XY"]}}}"#, 13),
+            (r#"{"id":14,"withheld":{"copyright":true},"user":{}}"#, 14),
+            (r#"{"id":15,"delete":null}"#, 15),
+        ] {
+            assert_eq!(look(line.as_bytes()).key, Some(expected), "{line}");
         }
     }
 
@@ -200,7 +250,13 @@ mod tests {
             "no json",
             "7",
             r#"[{"id":7}]"#,
-            r#"{"delete":{"status":{"id":7,"id_str":"7"}}}"#,
+            r#"{"delete":{"status":{"user_id":7}}}"#,
+            r#"{"delete":{"status":[7]}}"#,
+            r#"{"scrub_geo":{"user_id":7,"up_to_status_id":8,"up_to_status_id_str":"8"}}"#,
+            r#"{"user_withheld":{"id":7,"withheld_in_countries":["XY"]}}"#,
+            r#"{"data":{"user_delete":{"user":{"id":"7"}}}}"#,
+            r#"{"data":{"scrub_geo":{"user":{"id":"7"},"up_to_tweet_id":"8"}}}"#,
+            r#"{"status":{"id":7}}"#,
             r#"{"limit":{"track":5}}"#,
             r#"{"id":-1}"#,
             r#"{"data":[{"id":"12"}]}"#,
@@ -215,9 +271,9 @@ mod tests {
             r#"{"id":7"#,
             r#"{"id":7} x"#,
         ] {
-            assert_eq!(look(line.as_bytes()).id, None, "{line}");
+            assert_eq!(look(line.as_bytes()).key, None, "{line}");
         }
-        assert_eq!(look(b"{\"text\":\"\xff\",\"id\":7}").id, Some(7));
+        assert_eq!(look(b"{\"text\":\"\xff\",\"id\":7}").key, Some(7));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Owns the synthetic tweets: Twitter API v1.1 stream objects, each one line of JSON.
+//! Owns the synthetic stream: Twitter API v1.1 stream objects, each one line of JSON.
 //!
 //! ```text
 //! (seed, index) ── draw ──► who, what kind ── words, users ──► body ── json ──► one line
@@ -6,8 +6,9 @@
 //!
 //! Invariant: tweet `index` of a seed and rate is always the same bytes for one
 //! [`GENERATOR_VERSION`], and its id rises with the index; so threads can share a run, and a run can
-//! be resumed at an index. (The ranks of users and hashtags go through the platform's `powf`, whose last bit may differ between
-//! C libraries; that moves a rank about once in 10^10 samples.)
+//! be resumed at an index. The same holds for every record of a stream with deletes and repeats, see
+//! `stream.rs`. (The ranks of users and hashtags go through the platform's `powf`, whose last bit may
+//! differ between C libraries; that moves a rank about once in 10^10 samples.)
 //!
 //! What the numbers are made after: 5,700 tweets a second, Zipf's law for users and hashtags, 35 % of
 //! users without a location, 35 % retweets and quotes with hashtags of their own, 12 % texts that
@@ -16,17 +17,21 @@
 mod body;
 mod draw;
 mod json;
+mod stream;
 mod user;
 mod words;
 
 #[cfg(test)]
 mod tests;
 
+pub use stream::Share;
+
 use rand_distr::Zipf;
 
 use body::{Body, Form, Plan};
 use draw::{Draw, Of, mix};
 use json::{Date, Escapes, Put, Text, Token, Twice, put};
+use stream::Extras;
 use user::User;
 use words::{Script, Words};
 
@@ -55,7 +60,7 @@ const SOURCES: [&str; 8] = [
     r#"<a href=\"https://ifttt.com\" rel=\"nofollow\">IFTTT</a>"#,
 ];
 
-/// How fast the tweets' own time passes.
+/// How fast the stream's own time passes; every record takes its part of it.
 #[derive(Clone, Copy)]
 struct Clock {
     tweets: u64,
@@ -69,6 +74,7 @@ const AVERAGE: Clock = Clock { tweets: 57, in_ms: 10 };
 pub struct Synthetic {
     seed: u64,
     clock: Clock,
+    extras: Extras,
     words: Words,
     users: Option<Zipf<f64>>,
     hashtags: Option<Zipf<f64>>,
@@ -98,11 +104,11 @@ impl Synthetic {
     /// A generator whose tweets depend on the seed alone.
     pub fn new(seed: u64) -> Self {
         let zipf = |(count, exponent)| Zipf::new(count, exponent).ok();
-        let (clock, words) = (AVERAGE, Words::new());
-        Self { seed, clock, words, users: zipf(USERS), hashtags: zipf(HASHTAGS) }
+        let (clock, extras, words) = (AVERAGE, Extras::default(), Words::new());
+        Self { seed, clock, extras, words, users: zipf(USERS), hashtags: zipf(HASHTAGS) }
     }
 
-    /// The same with so many tweets in a second of their own time, at most 5,700: whoever watches a
+    /// The same with so many records in a second of their own time, at most 5,700: whoever watches a
     /// slow stream sees minutes pass.
     #[must_use]
     pub fn at_rate(self, per_second: f64) -> Self {
@@ -118,17 +124,7 @@ impl Synthetic {
 
     /// Appends tweet `index` as one line of JSON without its end, and returns the tweet's id.
     pub fn tweet(&self, index: u64, out: &mut Vec<u8>) -> u64 {
-        let mut draw = Draw::new(self.seed, Of::Tweet, index);
-        let (id, posted_ms) = self.clock.snowflake(index, &mut draw);
-        let escapes = if draw.per_mille(50) { Escapes::All } else { Escapes::Needed };
-        let head = Head {
-            id,
-            posted_ms,
-            author: self.author(&mut draw),
-            index,
-            passed_on: false,
-            escapes,
-        };
+        let (head, mut draw) = self.head(index);
         let inner = match draw.below(100) {
             0..25 => Inner::Retweeted(self.earlier(&head, &mut draw)),
             25..35 => Inner::Quoted(self.earlier(&head, &mut draw)),
@@ -137,8 +133,17 @@ impl Synthetic {
         self.status(&head, &inner, &mut draw, out);
         out.pop();
         let level = if draw.per_mille(990) { "low" } else { "none" };
-        put!(out, ",\"filter_level\":\"", level, "\",\"timestamp_ms\":\"", posted_ms, "\"}");
-        id
+        put!(out, ",\"filter_level\":\"", level, "\",\"timestamp_ms\":\"", head.posted_ms, "\"}");
+        head.id
+    }
+
+    /// The head of tweet `index`, and the stream of its further decisions.
+    fn head(&self, index: u64) -> (Head, Draw) {
+        let mut draw = Draw::new(self.seed, Of::Tweet, index);
+        let (id, posted_ms) = self.clock.snowflake(index, &mut draw);
+        let escapes = if draw.per_mille(50) { Escapes::All } else { Escapes::Needed };
+        let author = self.author(&mut draw);
+        (Head { id, posted_ms, author, index, passed_on: false, escapes }, draw)
     }
 
     /// A user, popular ones more often.

@@ -130,6 +130,57 @@ pub const METRICS: &[MetricDoc] = &[
         Kind::Gauge(|look| float(look.restored)),
     ),
     metric(
+        "replay_left",
+        None,
+        "What the start has left to read again for the ledger: records, of files bytes.",
+        Kind::Gauge(|look| float(look.replay)),
+    ),
+    metric(
+        "ledger_entries",
+        None,
+        "Tweets that can still be deleted or come a second time.",
+        Kind::Gauge(|look| look.ledger.map_or(0.0, |ledger| float(ledger.entries))),
+    ),
+    metric(
+        "ledger",
+        Some("bytes"),
+        "Memory that they take, about.",
+        Kind::Gauge(|look| look.ledger.map_or(0.0, |ledger| float(ledger.bytes))),
+    ),
+    metric(
+        "ledger_floor_timestamp",
+        Some("seconds"),
+        "Tweets from before this moment are not remembered.",
+        Kind::Gauge(|look| {
+            let floor_ms = look.ledger.and_then(|ledger| ledger.floor_ms());
+            floor_ms.map_or(f64::NAN, |ms| float(ms) / 1000.0)
+        }),
+    ),
+    metric(
+        "ledger_retractions",
+        None,
+        "Tweets that were counted and taken back, because they were deleted.",
+        Kind::Counter(|look| look.ledger.map_or(0, |ledger| ledger.retractions)),
+    ),
+    metric(
+        "ledger_late_posts",
+        None,
+        "Tweets that came below the floor and count as often as they come, in all runs.",
+        Kind::Gauge(|look| float(look.total("late_posts"))),
+    ),
+    metric(
+        "ledger_late_deletes",
+        None,
+        "Deletes that came below the floor and had no effect, in all runs.",
+        Kind::Gauge(|look| float(look.total("late_deletes"))),
+    ),
+    metric(
+        "ledger_duplicates",
+        None,
+        "Tweets that came a second time and do not count, in all runs.",
+        Kind::Gauge(|look| float(look.total("duplicates"))),
+    ),
+    metric(
         "ready",
         None,
         "1 while records are read and both sides answer.",

@@ -3,7 +3,8 @@
 //! Numbers beyond 2⁵³ are texts: a browser would round them.
 
 use super::About;
-use crate::monitor::{Look, Percentiles, Phase, Process, Processes, Shown, Trouble, now_ms};
+use crate::monitor::now_ms;
+use crate::monitor::{Look, Percentiles, Phase, Process, Processes, Remembered, Shown, Trouble};
 use dataflows::Value;
 use dataflows::table::Panel;
 use indicatif::HumanCount;
@@ -61,12 +62,26 @@ pub(super) fn json(look: &Look, about: &About) -> Vec<u8> {
         "partitions": partitions,
         "lag": number(look.lag()),
         "lag_unit": unit(about),
+        "ledger": look.ledger.map(|ledger| self::ledger(look, &ledger)),
         "dead_letters": { "total": look.letters.values().sum::<u64>(), "reasons": reasons },
         "cluster": look.processes.as_ref().map(cluster),
         "tables": look.tables.iter().map(table).collect::<Vec<_>>(),
     });
     // A value of plain maps and lists has a text.
     serde_json::to_vec(&state).unwrap_or_default()
+}
+
+fn ledger(look: &Look, ledger: &Remembered) -> serde_json::Value {
+    json!({
+        "entries": ledger.entries,
+        "bytes": ledger.bytes,
+        "floor_ms": ledger.floor_ms(),
+        "retractions": ledger.retractions,
+        "deleted": look.total("deleted"),
+        "duplicates": look.total("duplicates"),
+        "late_posts": look.total("late_posts"),
+        "late_deletes": look.total("late_deletes"),
+    })
 }
 
 fn cluster(processes: &Processes) -> serde_json::Value {
@@ -123,6 +138,10 @@ pub(super) fn status(look: &Look, about: &About) -> (&'static str, String) {
         (Phase::Starting, None) => {
             let rows = HumanCount(look.restored);
             ("starting", format!("reading the tables: {rows} rows"))
+        }
+        (Phase::Replaying, None) => {
+            let (left, unit) = (HumanCount(look.replay), unit(about));
+            ("starting", format!("reading again what the ledger remembers: {left} {unit} left"))
         }
         (Phase::Stopping, None) => ("stopping", "the last records are committed".to_owned()),
         (Phase::Running, None) if is_behind(look) => {
@@ -228,9 +247,9 @@ mod tests {
         monitor.begin(&tables);
         monitor.enter(Phase::Running);
         let mut changes = vec![TableChanges::default(); tables.all().len()];
-        let mut row: Row = vec![Value::Null; 9].into();
+        let mut row: Row = vec![Value::Null; 10].into();
         row[0] = Value::Text("t".into());
-        for (column, number) in (1..).zip([0, 0, next]) {
+        for (column, number) in (1..).zip([0, 0, next, next]) {
             row[column] = Value::UInt(number);
         }
         changes[usize::from(tables.progress())].upserts = vec![row];

@@ -41,9 +41,10 @@ pub struct Counters {
 
 /// The committer's ends of its channels.
 pub struct Channels {
-    /// The rows of the progress table and of the dead letters, sent once, after the generation was
-    /// raised.
+    /// The rows of what a start must know, sent once, after the generation was raised.
     pub offsets: SyncSender<Vec<Restored>>,
+    /// The numbers of those tables.
+    pub first: Vec<u8>,
     /// All rows that state is restored from, batch by batch; `None` after the last one.
     pub rows: SyncSender<Option<Vec<Restored>>>,
     /// Transactions to commit; closed when the gatherer is gone.
@@ -203,7 +204,7 @@ impl<S: Sink> Committer<S> {
     /// already failed elsewhere; the rest is then read for nobody and ends soon.
     async fn restore(&mut self, identity: &Identity, channels: &Channels) -> Result<(), SinkError> {
         let mut offsets = Vec::new();
-        for table in [self.progress, channels.letters.0] {
+        for table in channels.first.iter().copied() {
             let monitor = &self.monitor;
             let keep = &mut |mut rows: Vec<Restored>| {
                 monitor.restored(&rows);

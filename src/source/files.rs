@@ -15,12 +15,11 @@ use super::{
     Assignment, Found as FoundRecord, Polled, Reached, Record, Source, SourceError, Topic, Watch,
     fingerprint,
 };
-use crate::dead_letters::overflow::Room;
 use crate::progress::{Anchor, Last, Stored};
 use folder::{Found, Packing};
 use lines::{Lines, Next};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -91,6 +90,24 @@ impl FilesTopic {
         let path = found.path.display();
         let reason = format!("the line of {path} that ends at byte {} is another", anchor.offset);
         Err(self.changed(partition, reason))
+    }
+
+    /// What the ledger reads again must be there: what was counted may have been given back.
+    fn remembers(
+        &self,
+        partition: u32,
+        found: &Found,
+        (replay_from, next): (u64, u64),
+    ) -> Result<(), SourceError> {
+        if replay_from == next || found.packing != Packing::Plain {
+            return Ok(());
+        }
+        let low = first_data(&found.path).map_err(|source| file(&found.path, source))?;
+        if replay_from < low {
+            let topic = self.config.topic.clone();
+            return Err(SourceError::Forgotten { topic, partition, replay_from, low });
+        }
+        Ok(())
     }
 
     /// Beyond what was read, a file has not become shorter.
@@ -168,8 +185,14 @@ impl Topic for FilesTopic {
                 self.compare(partition, found, anchor)?;
             }
             let until = self.config.until_end.then(|| Self::end(found)).transpose()?;
-            let (start, next) = known.map_or((0, 0), |stored| (stored.start, stored.next));
-            Ok(Assignment { partition, start, next, until, anchor, letters: Room::default() })
+            let mut fresh = Assignment::fresh(partition, 0);
+            if let Some(stored) = known {
+                let Stored { start, next, replay_from, .. } = *stored;
+                self.remembers(partition, found, (replay_from, next))?;
+                fresh = Assignment { start, next, replay_from, ..fresh };
+            }
+            let last = known.and_then(|stored| stored.last);
+            Ok(Assignment { until, last, anchor, ..fresh })
         };
         found.iter().map(|(partition, found)| assign((*partition, found))).collect()
     }
@@ -204,10 +227,7 @@ impl Watch for FilesWatch {
             return Ok(Vec::new());
         }
         let found = self.topic.list()?.into_keys().filter(|number| !known.contains(number));
-        let (until, anchor, letters) = (None, None, Room::default());
-        let assign =
-            |partition| Assignment { partition, start: 0, next: 0, until, anchor, letters };
-        Ok(found.map(assign).collect())
+        Ok(found.map(|partition| Assignment::fresh(partition, 0)).collect())
     }
 
     fn compare(&mut self, stored: &Stored) -> Result<(), SourceError> {
@@ -268,6 +288,9 @@ struct Partition {
     /// `None` while nothing is there to be read.
     lines: Option<Lines>,
     is_done: bool,
+    is_waiting: bool,
+    /// Whether it was said that all of it is read.
+    is_end_told: bool,
 }
 
 impl Partition {
@@ -304,6 +327,7 @@ impl Partition {
                 payload,
             }));
             self.next = offset + 1;
+            self.is_end_told = false;
             handed_out += 1;
             last = Some((offset, bytes));
         };
@@ -312,10 +336,17 @@ impl Partition {
         }
         if is_at_end {
             self.is_done = is_final;
+            self.tell_end(visit);
         } else {
             self.lines = Some(lines);
         }
         Ok(handed_out)
+    }
+
+    fn tell_end(&mut self, visit: &mut dyn FnMut(Polled<'_>)) {
+        if !std::mem::replace(&mut self.is_end_told, true) {
+            visit(Polled::End(self.number));
+        }
     }
 
     fn reached(
@@ -396,6 +427,7 @@ impl Source for FilesSource {
             return Err(self.topic.changed(number, "its file does not exist any more".to_owned()));
         };
         let is_done = until.is_some_and(|until| next >= until);
+        self.partitions.retain(|partition| partition.number != number);
         self.partitions.push(Partition {
             number,
             found,
@@ -404,6 +436,8 @@ impl Source for FilesSource {
             anchor,
             lines: None,
             is_done,
+            is_waiting: false,
+            is_end_told: false,
         });
         Ok(())
     }
@@ -423,9 +457,17 @@ impl Source for FilesSource {
         for _ in 0..count {
             self.turn = (self.turn + 1) % count;
             let partition = &mut self.partitions[self.turn];
+            if partition.is_waiting {
+                continue;
+            }
             let polled = match partition.is_ready(may_look) {
                 Ok(true) => partition.poll(limit, visit),
-                Ok(false) => Ok(0),
+                Ok(false) => {
+                    if may_look || partition.is_done {
+                        partition.tell_end(visit);
+                    }
+                    Ok(0)
+                }
                 Err(fault) => Err(fault),
             };
             match polled {
@@ -438,6 +480,13 @@ impl Source for FilesSource {
             }
         }
         Ok(0)
+    }
+
+    fn wait(&mut self, partitions: &BTreeSet<u32>) -> Result<(), SourceError> {
+        for partition in &mut self.partitions {
+            partition.is_waiting = partitions.contains(&partition.number);
+        }
+        Ok(())
     }
 
     fn is_finished(&self) -> bool {

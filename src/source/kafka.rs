@@ -13,7 +13,6 @@ mod watch;
 pub use watch::KafkaWatch;
 
 use super::{Assignment, Found, Polled, Reached, Record, Source, SourceError, Topic, fingerprint};
-use crate::dead_letters::overflow::Room;
 use crate::progress::{Anchor, Last, Stored};
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -21,7 +20,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{ClientContext, Message, Offset, TopicPartitionList};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -224,7 +223,7 @@ impl KafkaTopic {
         (low, high): (u64, u64),
     ) -> Result<u64, SourceError> {
         if let Some(start) = self.config.starts.get(&partition) {
-            let known = Stored { partition, start: *start, next: *start, last: None, anchor: None };
+            let known = Stored::fresh(partition, *start);
             return self.resume(consumer, &known, (low, high));
         }
         if !self.config.starts.is_empty() {
@@ -282,6 +281,19 @@ impl KafkaTopic {
             );
         }
         Ok(stored.next)
+    }
+
+    /// From where the ledger reads again; all of it must be there.
+    fn remember(&self, stored: &Stored, next: u64, low: u64) -> Result<u64, SourceError> {
+        let Stored { partition, replay_from, .. } = *stored;
+        if replay_from == stored.next {
+            return Ok(next);
+        }
+        if replay_from < low {
+            let topic = self.config.topic.clone();
+            return Err(SourceError::Forgotten { topic, partition, replay_from, low });
+        }
+        Ok(replay_from)
     }
 
     /// Whether a record is still there; [`SourceError::Changed`] if it is another one.
@@ -371,19 +383,23 @@ impl Topic for KafkaTopic {
         let assign = |partition| {
             let marks = self.watermarks(&consumer, partition)?;
             let known = stored.iter().find(|stored| stored.partition == partition);
-            let (start, next) = match known {
-                Some(stored) => (stored.start, self.resume(&consumer, stored, marks)?),
+            let fresh = match known {
+                Some(stored) => {
+                    let next = self.resume(&consumer, stored, marks)?;
+                    let replay_from = self.remember(stored, next, marks.0)?;
+                    Assignment { next, replay_from, ..Assignment::fresh(partition, stored.start) }
+                }
                 // A partition that was added to a topic that is read already counts from its start.
-                None if !stored.is_empty() => (marks.0, marks.0),
+                None if !stored.is_empty() => Assignment::fresh(partition, marks.0),
                 None => {
                     let first = self.first_offset(&consumer, partition, marks)?;
-                    (first, first)
+                    Assignment::fresh(partition, first)
                 }
             };
             let until = self.config.until_end.then_some(marks.1);
             let anchor = known.and_then(|stored| stored.last.map(Last::anchor).or(stored.anchor));
-            let letters = Room::default();
-            Ok(Assignment { partition, start, next, until, anchor, letters })
+            let last = known.and_then(|stored| stored.last);
+            Ok(Assignment { until, last, anchor, ..fresh })
         };
         partitions.into_iter().map(assign).collect()
     }
@@ -416,17 +432,25 @@ struct Partition {
     is_done: bool,
     /// Not fetched any more.
     is_left: bool,
+    /// Not fetched for a while.
+    is_waiting: bool,
 }
 
 impl KafkaSource {
     /// What an error of a poll means: nothing (it passes), the end of a partition, or the end.
-    fn on_error(&mut self, error: KafkaError) -> Result<(), SourceError> {
+    fn on_error(
+        &mut self,
+        error: KafkaError,
+        visit: &mut dyn FnMut(Polled<'_>),
+    ) -> Result<(), SourceError> {
         if let KafkaError::PartitionEOF(number) = error {
-            let at_end = |partition: &&mut Partition| {
-                partition.number.cast_signed() == number && partition.until.is_some()
-            };
-            if let Some(partition) = self.partitions.iter_mut().find(at_end) {
-                partition.is_done = true;
+            let mut partitions = self.partitions.iter_mut();
+            let is_it = |partition: &&mut Partition| partition.number.cast_signed() == number;
+            if let Some(partition) = partitions.find(is_it) {
+                partition.is_done |= partition.until.is_some();
+                if !partition.is_done {
+                    visit(Polled::End(partition.number));
+                }
             }
             return Ok(());
         }
@@ -452,11 +476,12 @@ impl KafkaSource {
     }
 
     /// Stops fetching partitions that have reached their end.
-    fn leave_done(&mut self) -> Result<(), SourceError> {
+    fn leave_done(&mut self, visit: &mut dyn FnMut(Polled<'_>)) -> Result<(), SourceError> {
         for partition in &mut self.partitions {
             let reached = partition.until.is_some_and(|until| partition.next >= until);
             if (reached || partition.is_done) && !std::mem::replace(&mut partition.is_left, true) {
                 partition.is_done = true;
+                visit(Polled::End(partition.number));
                 let list = self.topic.list(partition.number, Offset::Invalid)?;
                 let left = self.consumer.incremental_unassign(&list);
                 left.map_err(|error| self.topic.read_error(error))?;
@@ -470,7 +495,9 @@ impl Source for KafkaSource {
     fn assign(&mut self, assignment: &Assignment) -> Result<(), SourceError> {
         let Assignment { partition: number, next, until, .. } = *assignment;
         let is_done = until.is_some_and(|until| next >= until);
-        self.partitions.push(Partition { number, next, until, is_done, is_left: is_done });
+        let (is_left, is_waiting) = (is_done, false);
+        self.partitions.retain(|partition| partition.number != number);
+        self.partitions.push(Partition { number, next, until, is_done, is_left, is_waiting });
         if is_done {
             return Ok(());
         }
@@ -500,11 +527,16 @@ impl Source for KafkaSource {
                     let number = message.partition().cast_unsigned();
                     let found = partitions.find(|(_, partition)| partition.number == number);
                     let offset = message.offset().cast_unsigned();
-                    let Some((index, partition)) = found.filter(|(_, partition)| {
-                        !partition.is_done && partition.until.is_none_or(|until| offset < until)
-                    }) else {
+                    let Some((index, partition)) =
+                        found.filter(|(_, partition)| !partition.is_done)
+                    else {
                         continue;
                     };
+                    if partition.until.is_some_and(|until| offset >= until) {
+                        // The last offsets before the end held no record.
+                        partition.is_done = true;
+                        continue;
+                    }
                     partition.next = offset + 1;
                     visit(Polled::Record(record(&message)));
                     last[index] = Some(message);
@@ -518,10 +550,23 @@ impl Source for KafkaSource {
             visit(Polled::Reached(Reached { partition, offset, timestamp_ms, hash }));
         }
         for error in errors {
-            self.on_error(error)?;
+            self.on_error(error, visit)?;
         }
-        self.leave_done()?;
+        self.leave_done(visit)?;
         Ok(handed_out)
+    }
+
+    fn wait(&mut self, partitions: &BTreeSet<u32>) -> Result<(), SourceError> {
+        for partition in self.partitions.iter_mut().filter(|partition| !partition.is_left) {
+            let waits = partitions.contains(&partition.number);
+            if std::mem::replace(&mut partition.is_waiting, waits) == waits {
+                continue;
+            }
+            let list = self.topic.list(partition.number, Offset::Invalid)?;
+            let done = if waits { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
+            done.map_err(|error| self.topic.read_error(error))?;
+        }
+        Ok(())
     }
 
     fn is_finished(&self) -> bool {

@@ -7,7 +7,7 @@ use super::files::{FilesSource, FilesTopic, FilesWatch};
 use super::kafka::{KafkaSource, KafkaTopic, KafkaWatch};
 use super::{Assignment, Found, Polled, Source, SourceError, Topic, Watch};
 use crate::progress::Stored;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A place of records.
 pub enum AnyTopic {
@@ -119,6 +119,13 @@ impl Source for AnySource {
         match self {
             AnySource::Kafka(source) => source.poll(limit, visit),
             AnySource::Files(source) => source.poll(limit, visit),
+        }
+    }
+
+    fn wait(&mut self, partitions: &BTreeSet<u32>) -> Result<(), SourceError> {
+        match self {
+            AnySource::Kafka(source) => source.wait(partitions),
+            AnySource::Files(source) => source.wait(partitions),
         }
     }
 

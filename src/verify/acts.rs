@@ -23,6 +23,7 @@ use super::weigh::{Bounds, Counts, Times, Totals, Tweet};
 use dataflows::Event;
 use dataflows::tweet::Time;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::io::Result;
 
 /// What of a post is counted.
@@ -98,6 +99,10 @@ pub(super) struct Acts {
     forgotten: Option<u64>,
     /// Below it everything is late since the baseline.
     floor: u64,
+    /// The job must remember what was said of tweets from here on.
+    remembered: u64,
+    /// By partition, where that begins.
+    needed: BTreeMap<u32, u64>,
 }
 
 impl Acts {
@@ -114,12 +119,19 @@ impl Acts {
             span: marks.span(),
             forgotten: marks.forgotten(),
             floor: before.floor(),
+            remembered: marks.floor().max(marks.forgotten().map_or(0, |id| id.saturating_add(1))),
+            needed: BTreeMap::new(),
         }
     }
 
     /// The greatest id that is not ahead of its record.
     pub(super) fn newest(&self) -> Option<u64> {
         self.newest
+    }
+
+    /// The first offset of a partition at which something was said that the job must remember.
+    pub(super) fn needed(&self, partition: u32) -> Option<u64> {
+        self.needed.get(&partition).copied()
     }
 
     /// Takes an event; `counts` is told of a post that counts whatever else is known.
@@ -141,6 +153,9 @@ impl Acts {
         let is_ahead = is_ahead(id, ms);
         self.newest = self.newest.max((!is_ahead).then_some(id));
         self.posts += i64::from(post.is_some() && !is_before);
+        if self.has_ledger && !is_ahead && when != When::Later && id >= self.remembered {
+            self.needed.entry(version.partition).or_insert(version.offset);
+        }
         let is_late = id < self.floor;
         if !self.has_ledger || is_ahead || is_late {
             if is_before {
@@ -306,6 +321,27 @@ mod tests {
         let events = vec![post(1, (0, 0), "a"), post(1, (0, 0), "a"), delete(1, (0, 0))];
         let found = found((&never, &Marks::default()), now(events));
         assert_eq!(found, (vec![("a".into(), (2, 2))], vec![("tweets", (2, 2))]));
+    }
+
+    #[test]
+    fn what_must_be_read_again() {
+        let first = |floors: &[(&str, u64)]| {
+            let floors = [&[SPAN], floors].concat();
+            let mut acts = Acts::new(&marks(&floors, 0), &Marks::default(), 1_000);
+            let ids = [NOW - 2, NOW + 3_700_000 * MS, NOW, NOW - 1, NOW + 1];
+            for (offset, id) in (5..).zip(ids) {
+                let version = Version { tweet_id: id, record_ms: NOW_MS, partition: 1, offset };
+                let event = Event::Delete { version, kind: Kind::Delete };
+                acts.event(event, When::Now, &mut |_, _| Ok(())).expect("no file");
+            }
+            assert_eq!(acts.needed(0), None);
+            acts.needed(1)
+        };
+        assert_eq!(first(&[]), Some(5));
+        assert_eq!(first(&[("ledger", NOW - 2)]), Some(5));
+        assert_eq!(first(&[("ledger", NOW - 1)]), Some(7), "an id that is ahead is not remembered");
+        assert_eq!(first(&[("ledger", NOW - 2), ("forgotten", NOW)]), Some(9));
+        assert_eq!(first(&[("ledger", NOW + 2)]), None);
     }
 
     #[test]

@@ -248,12 +248,16 @@ impl<'a> Recount<'a> {
         weigh(sums, acts, (said.marks, before.marks)).map_err(VerifyError::Temporary)
     }
 
-    /// The row that a partition should have. Where it begins is taken from the one that it has.
+    /// The row that a partition should have. Where it begins, also to be read again, is taken from the
+    /// one that it has.
     fn progress(&self, stored: &Stored) -> Row {
-        let Stored { partition, start, .. } = *stored;
+        let Stored { partition, start, replay_from, .. } = *stored;
         let mut before = self.before.offsets.iter().filter(|stored| stored.partition == partition);
         let before = || before.next().and_then(|stored| stored.last);
         let last = self.last.get(&partition).copied().or_else(before);
+        let next = last.map_or(start, |last| last.offset + 1);
+        // It may lie before the first record that must be read again, not behind it.
+        let needed = self.acts.needed(partition).unwrap_or(u64::MAX);
         let field =
             |field: fn(Last) -> u64| Value::optional(last.map(|last| field(last).cast_signed()));
         let anchor = self.anchors.get(&partition);
@@ -264,7 +268,8 @@ impl<'a> Recount<'a> {
             Value::Text(self.sums.plan.topic.as_str().into()),
             Value::UInt(u64::from(partition)),
             Value::UInt(start),
-            Value::UInt(last.map_or(start, |last| last.offset + 1)),
+            Value::UInt(next),
+            Value::UInt(replay_from.min(needed).min(next)),
             field(|last| last.offset),
             field(|last| last.ms),
             field(|last| last.hash),

@@ -9,10 +9,9 @@ pub mod job;
 pub mod proxy;
 
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tweetflow::dead_letters::overflow::Room;
 use tweetflow::progress::Stored;
 use tweetflow::source::{
     Assignment, Found, Polled, Reached, Record, Source, SourceError, Topic, Watch, fingerprint,
@@ -46,11 +45,13 @@ pub struct MemoryTopic {
     pub polled: Arc<AtomicU64>,
     /// Most records of one poll.
     pub slice: usize,
+    /// Whether records have a time: the minute of their offset.
+    pub has_time: bool,
 }
 
 impl MemoryTopic {
     pub fn new(partitions: Partitions) -> Self {
-        MemoryTopic { partitions, polled: Arc::default(), slice: 7 }
+        MemoryTopic { partitions, polled: Arc::default(), slice: 7, has_time: true }
     }
 }
 
@@ -65,15 +66,17 @@ impl Topic for MemoryTopic {
     fn plan(&self, stored: &[Stored]) -> Result<Vec<Assignment>, SourceError> {
         let assign = |(partition, payloads): (u32, &Vec<Vec<u8>>)| {
             let stored = stored.iter().find(|stored| stored.partition == partition);
-            let next = stored.map_or(0, |stored| stored.next);
+            let (next, replay_from) =
+                stored.map_or((0, 0), |stored| (stored.next, stored.replay_from));
             let until = Some(payloads.len() as u64);
-            Assignment { partition, start: 0, next, until, anchor: None, letters: Room::default() }
+            let last = stored.and_then(|stored| stored.last);
+            Assignment { next, replay_from, until, last, ..Assignment::fresh(partition, 0) }
         };
         Ok((0..).zip(self.partitions.iter()).map(assign).collect())
     }
 
     fn open(&self, _wake: Box<dyn Fn() + Send + Sync>) -> Result<MemorySource, SourceError> {
-        Ok(MemorySource { topic: self.clone(), assigned: Vec::new() })
+        Ok(MemorySource { topic: self.clone(), assigned: Vec::new(), waiting: BTreeSet::new() })
     }
 
     fn watch(&self) -> Result<Unwatched, SourceError> {
@@ -105,10 +108,12 @@ impl Watch for Unwatched {
 pub struct MemorySource {
     topic: MemoryTopic,
     assigned: Vec<Assignment>,
+    waiting: BTreeSet<u32>,
 }
 
 impl Source for MemorySource {
     fn assign(&mut self, assignment: &Assignment) -> Result<(), SourceError> {
+        self.assigned.retain(|held| held.partition != assignment.partition);
         self.assigned.push(assignment.clone());
         Ok(())
     }
@@ -121,12 +126,18 @@ impl Source for MemorySource {
         let mut handed_out = 0;
         for assignment in &mut self.assigned {
             let partition = assignment.partition;
-            let room = self.topic.slice.min(limit - handed_out);
+            if self.waiting.contains(&partition) {
+                continue;
+            }
+            let left = assignment.until.unwrap_or(u64::MAX).saturating_sub(assignment.next);
+            let left = usize::try_from(left).unwrap_or(usize::MAX);
+            let room = self.topic.slice.min(limit - handed_out).min(left);
             let payloads = &self.topic.partitions[partition as usize];
             let next = usize::try_from(assignment.next).unwrap();
             let mut last = None;
             for payload in payloads.iter().skip(next).take(room) {
-                let (offset, timestamp_ms) = (assignment.next, 60_000 * (1 + assignment.next));
+                let offset = assignment.next;
+                let timestamp_ms = if self.topic.has_time { 60_000 * (1 + offset) } else { 0 };
                 let payload = Some(&payload[..]);
                 let key = None;
                 visit(Polled::Record(Record { partition, offset, timestamp_ms, key, payload }));
@@ -137,10 +148,18 @@ impl Source for MemorySource {
             }
             if let Some(reached) = last {
                 visit(Polled::Reached(reached));
+                if Some(assignment.next) >= assignment.until {
+                    visit(Polled::End(partition));
+                }
             }
         }
         self.topic.polled.fetch_add(handed_out as u64, Ordering::Relaxed);
         Ok(handed_out)
+    }
+
+    fn wait(&mut self, partitions: &BTreeSet<u32>) -> Result<(), SourceError> {
+        self.waiting.clone_from(partitions);
+        Ok(())
     }
 
     fn is_finished(&self) -> bool {

@@ -9,7 +9,7 @@
 //! its record was stored is none ([`is_ahead`]); it must be kept from here, for it would raise the
 //! floor above all others for ever.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Bits of an id below its milliseconds.
 const BELOW_MS: u32 = 22;
@@ -51,6 +51,11 @@ impl Policy {
         Policy { span: span_ms << BELOW_MS, floor, partitions: BTreeMap::new() }
     }
 
+    /// Ids by which the floor rises.
+    pub fn step(span_ms: u64) -> u64 {
+        ((span_ms << BELOW_MS) / STEPS).max(1)
+    }
+
     /// The newest id of what was read of a partition so far, 0 where there is none; and whether all of
     /// it was read. A partition is told before the first one is read.
     pub fn read(&mut self, partition: u32, newest: u64, is_at_end: bool) {
@@ -71,10 +76,20 @@ impl Policy {
         Some(floor)
     }
 
-    /// Whether a partition is to wait for others: the ledger is as wide as they are apart.
-    pub fn must_wait(&self, partition: u32) -> bool {
-        let newest = self.partitions.get(&partition).map_or(0, |partition| partition.newest);
-        self.furthest_behind().is_some_and(|behind| newest.saturating_sub(behind) > self.span)
+    /// Whether all partitions are at their end.
+    pub fn is_all_read(&self) -> bool {
+        self.partitions.values().all(|partition| partition.is_at_end)
+    }
+
+    /// The partitions that are to wait for others: the ledger is as wide as they are apart. One that
+    /// `waits` already does so for longer, so that it does not start and stop all the time.
+    pub fn waiting(&self, waits: &BTreeSet<u32>) -> BTreeSet<u32> {
+        let Some(behind) = self.furthest_behind() else { return BTreeSet::new() };
+        let must_wait = |(number, partition): &(&u32, &Partition)| {
+            let bound = if waits.contains(number) { self.span / 2 } else { self.span };
+            partition.newest.saturating_sub(behind) > bound
+        };
+        self.partitions.iter().filter(must_wait).map(|(number, _)| *number).collect()
     }
 
     /// The newest id of the partition that has to catch up most.
@@ -86,7 +101,7 @@ impl Policy {
 
 #[cfg(test)]
 mod tests {
-    use super::{BELOW_MS, Policy, is_ahead, written_ms};
+    use super::{BELOW_MS, BTreeSet, Policy, is_ahead, written_ms};
 
     fn at(ms: u64) -> u64 {
         ms << BELOW_MS
@@ -99,9 +114,11 @@ mod tests {
         policy.read(0, at(20_000), false);
         policy.read(1, 0, false);
         assert_eq!(policy.rise(), None, "nothing is read of one of them");
-        assert!(policy.must_wait(0) && !policy.must_wait(1));
+        let (nobody, first) = (BTreeSet::new(), BTreeSet::from([0]));
+        assert_eq!(policy.waiting(&nobody), first);
         policy.read(1, at(15_077), false);
-        assert!(!policy.must_wait(0));
+        assert_eq!(policy.waiting(&nobody), nobody);
+        assert_eq!(policy.waiting(&first), first, "it waits until they are half a span apart");
         assert_eq!(policy.rise(), Some(at(8_600)), "in steps of 100 ms");
         policy.read(1, at(15_099), false);
         assert_eq!(policy.rise(), None, "less than a step");
@@ -111,7 +128,7 @@ mod tests {
         assert_eq!(policy.rise(), Some(at(14_100)), "all are read: the newest of all");
         policy.read(1, at(16_000), false);
         assert_eq!(policy.rise(), None, "it goes on from further behind");
-        assert!(!policy.must_wait(1));
+        assert_eq!(policy.waiting(&nobody), nobody);
     }
 
     #[test]

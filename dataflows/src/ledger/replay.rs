@@ -1,7 +1,7 @@
 //! From where a partition must be read again, so that the ledger remembers what it did.
 //!
-//! One for each partition that is read. It keeps the partition's records in chunks, of each its first
-//! offset and its greatest tweet id, and forgets the oldest ones as long as all they hold is below the
+//! One for each partition that is read. It keeps the partition's acts in chunks, of each the place
+//! before the first one and the greatest tweet id, and forgets the oldest ones as long as all they hold is below the
 //! floor. So whatever is left out below [`Replay::from`] is below the floor; what is read again
 //! needlessly is forgotten again.
 //!
@@ -10,23 +10,24 @@
 
 use std::collections::VecDeque;
 
-/// Records of one chunk: what may be read again for a single tweet.
-const CHUNK: u64 = 1 << 10;
+/// Acts of one chunk: what may be read again for a single tweet.
+const CHUNK: u32 = 1 << 8;
 
 /// The chunks of one partition.
 #[derive(Clone, Debug)]
 pub struct Replay {
     chunks: VecDeque<Chunk>,
-    /// How many offsets a chunk spans.
-    width: u64,
+    /// How many acts a chunk holds.
+    width: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Chunk {
-    /// The first offset.
+    /// The offset from which on it is read.
     first: u64,
     /// The greatest id in it.
     greatest: u64,
+    acts: u32,
 }
 
 impl Default for Replay {
@@ -36,18 +37,18 @@ impl Default for Replay {
 }
 
 impl Replay {
-    /// With chunks of `width` offsets.
-    pub fn new(width: u64) -> Self {
+    /// With chunks of `width` acts.
+    pub fn new(width: u32) -> Self {
         Replay { chunks: VecDeque::new(), width }
     }
 
-    /// The record at `offset` has an act on `id`. Offsets do not fall.
+    /// Who reads on from `offset` finds, in the next record, an act on `id`. Offsets do not fall.
     pub fn note(&mut self, offset: u64, id: u64) {
         match self.chunks.back_mut() {
-            Some(chunk) if offset - chunk.first < self.width => {
-                chunk.greatest = chunk.greatest.max(id);
+            Some(chunk) if chunk.acts < self.width => {
+                (chunk.greatest, chunk.acts) = (chunk.greatest.max(id), chunk.acts + 1);
             }
-            _ => self.chunks.push_back(Chunk { first: offset, greatest: id }),
+            _ => self.chunks.push_back(Chunk { first: offset, greatest: id, acts: 1 }),
         }
     }
 
@@ -73,5 +74,7 @@ mod tests {
         }
         let found = [0, 5, 6, 9, 10].map(|floor| replay.from(floor, 11));
         assert_eq!(found, [0, 0, 2, 2, 11]);
+        replay.note(11, 20);
+        assert_eq!(replay.from(10, 12), 11);
     }
 }

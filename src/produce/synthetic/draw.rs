@@ -18,6 +18,7 @@ pub(super) enum Of {
     Friends,
     Hashtag,
     Vocabulary,
+    Record,
 }
 
 /// The stream of one thing.

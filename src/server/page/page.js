@@ -218,10 +218,20 @@ function show(state) {
     label: `at ${shown(part.next)}`, value: part.lag ?? 0,
     text: part.lag === null ? "end not known" : `${amount(part.lag)} left`,
   })));
+  showLedger(state.ledger);
   $("letters-none").hidden = state.dead_letters.total > 0;
   bars($("letters"), state.dead_letters.reasons.map((one) => ({
     key: one.reason, rank: "", label: one.reason, value: one.count, more: "",
   })));
+}
+
+function showLedger(ledger) {
+  $("ledger").hidden = !ledger;
+  if (!ledger) return;
+  const since = ledger.floor_ms === null ? "the first" : new Date(Number(ledger.floor_ms)).toLocaleString("en-GB");
+  setText($("ledger-kept"), `${shown(ledger.entries)} tweets since ${since}, ${bytes(ledger.bytes)}`);
+  const late = ledger.late_posts + ledger.late_deletes;
+  setText($("ledger-done"), `${shown(ledger.deleted)} deleted, ${shown(ledger.duplicates)} came twice, ${shown(late)} too late`);
 }
 
 // The browser tries again by itself after most faults; where it has given up, this does.

@@ -4,7 +4,6 @@
 //! it stores under the group's name is for Kafka's own tools, and never read back.
 
 use super::{Context, KafkaTopic};
-use crate::dead_letters::overflow::Room;
 use crate::progress::Stored;
 use crate::source::{Assignment, Found, SourceError, Watch};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
@@ -26,8 +25,7 @@ impl Watch for KafkaWatch {
         let partitions = self.topic.partitions(&self.consumer)?.into_iter();
         let assign = |partition| {
             let (low, _) = self.topic.watermarks(&self.consumer, partition)?;
-            let (until, anchor, letters) = (None, None, Room::default());
-            Ok(Assignment { partition, start: low, next: low, until, anchor, letters })
+            Ok(Assignment::fresh(partition, low))
         };
         partitions.filter(|number| !known.contains(number)).map(assign).collect()
     }

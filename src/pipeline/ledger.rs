@@ -1,0 +1,218 @@
+//! The ledger's part of the run: with which floor it starts, and how the floor rises.
+//!
+//! ```text
+//! each worker: newest ids, ends ──tidings──► worker 0: policy ──► floors (rows)
+//!      ▲                                        │
+//!      └────────── Floor, Wait ◄────────────────┘
+//! ```
+//!
+//! Worker 0 raises the floor where all that is read has passed a step, and has partitions wait that
+//! are far ahead of others. Exactness does not hang on it, but for one thing: a floor enters at an
+//! epoch of worker 0, and a worker that hears of it is in that epoch or a later one; so what may be
+//! forgotten from then on (`replay_from`) is never committed before the floor.
+//!
+//! What the ledger does stands in [`dataflows::ledger`].
+
+use dataflows::floors::Name;
+use dataflows::ledger::Policy;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// A partition of which more was read since its end was seen is not at its end.
+const BEHIND_RECORDS: u64 = 1_000;
+
+/// Whether there is a ledger, and how long it remembers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// For so long behind the newest tweet a tweet can be deleted or come again; zero: no ledger.
+    pub span: Duration,
+    /// Starts with an empty one.
+    pub forget: bool,
+}
+
+impl Settings {
+    /// Ids that make a difference to the floor, if there is a ledger.
+    pub(super) fn step(&self) -> Option<u64> {
+        self.span_ms().map(Policy::step)
+    }
+
+    /// The span in milliseconds, if there is a ledger.
+    pub(super) fn span_ms(&self) -> Option<u64> {
+        let ms = u64::try_from(self.span.as_millis()).unwrap_or(u64::MAX);
+        Some(ms).filter(|ms| *ms > 0)
+    }
+}
+
+/// How the ledger starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Start {
+    /// Below it nothing is remembered; `None` = there is no ledger.
+    pub(super) floor: Option<u64>,
+    /// Whether nothing is read again.
+    pub(super) is_empty: bool,
+    /// What is to be stored.
+    pub(super) said: Vec<(Name, u64)>,
+}
+
+impl Start {
+    /// From what is stored.
+    pub(super) fn new(settings: Settings, stored: &BTreeMap<Name, u64>) -> Self {
+        let known = |name: Name| stored.get(&name).copied();
+        let newest = known(Name::Tweets).max(known(Name::Forgotten));
+        let forgotten = newest.map(|id| (Name::Forgotten, id));
+        let Some(span_ms) = settings.span_ms() else {
+            // What an earlier ledger remembered is forgotten.
+            let had_one = known(Name::Span).is_some();
+            let said = forgotten.filter(|_| had_one).into_iter().collect();
+            return Start { floor: None, is_empty: true, said };
+        };
+        let forgotten = forgotten.filter(|_| settings.forget);
+        let above = forgotten.map(|(_, id)| id).max(known(Name::Forgotten)).map(|id| id + 1);
+        let floor = above.max(known(Name::Ledger)).unwrap_or(0);
+        let ledger = Some((Name::Ledger, floor)).filter(|_| floor > 0);
+        let span = (Name::Span, u64::MAX - span_ms);
+        let said = [Some(span), forgotten, ledger].into_iter().flatten().collect();
+        Start { floor: Some(floor), is_empty: settings.forget, said }
+    }
+}
+
+/// What a worker tells worker 0.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) enum Tiding {
+    /// It has read again all that it had to.
+    Replayed,
+    /// The newest id of what it read of a partition, and whether all of it is read.
+    Read { partition: u32, newest: u64, is_at_end: bool },
+}
+
+/// How far a partition is, in the time of its tweets.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Clock {
+    newest: u64,
+    is_at_end: bool,
+    /// Records read since its end was seen.
+    since_end: u64,
+    told: Option<(u64, bool)>,
+}
+
+impl Clock {
+    /// A record was read.
+    pub(super) fn pass(&mut self) {
+        self.since_end += 1;
+        self.is_at_end &= self.since_end <= BEHIND_RECORDS;
+    }
+
+    /// It was about the tweet of this id.
+    pub(super) fn see(&mut self, id: u64) {
+        self.newest = self.newest.max(id);
+    }
+
+    /// All of it is read.
+    pub(super) fn end(&mut self) {
+        (self.is_at_end, self.since_end) = (true, 0);
+    }
+
+    /// What worker 0 is to hear, if it would make a difference.
+    pub(super) fn tiding(&mut self, partition: u32, step: u64) -> Option<Tiding> {
+        let Clock { newest, is_at_end, .. } = *self;
+        let is_news = self.told.is_none_or(|(told, was_at_end)| {
+            newest.saturating_sub(told) >= step || is_at_end != was_at_end
+        });
+        if !is_news {
+            return None;
+        }
+        self.told = Some((newest, is_at_end));
+        Some(Tiding::Read { partition, newest, is_at_end })
+    }
+}
+
+/// On worker 0: the floor and who waits.
+pub(super) struct Keeper {
+    policy: Policy,
+    waiting: BTreeSet<u32>,
+}
+
+impl Keeper {
+    pub(super) fn new(span_ms: u64, floor: u64) -> Self {
+        Keeper { policy: Policy::new(span_ms, floor), waiting: BTreeSet::new() }
+    }
+
+    /// A partition will be read.
+    pub(super) fn expect(&mut self, partition: u32) {
+        self.policy.read(partition, 0, false);
+    }
+
+    pub(super) fn hear(&mut self, tiding: Tiding) {
+        if let Tiding::Read { partition, newest, is_at_end } = tiding {
+            self.policy.read(partition, newest, is_at_end);
+        }
+    }
+
+    /// The new floor, if it rises.
+    pub(super) fn rise(&mut self) -> Option<u64> {
+        self.policy.rise()
+    }
+
+    /// Whether all partitions are at their end.
+    pub(super) fn is_all_read(&self) -> bool {
+        self.policy.is_all_read()
+    }
+
+    /// Who is to wait from now on, if that is news.
+    pub(super) fn waiting(&mut self) -> Option<BTreeSet<u32>> {
+        let waiting = self.policy.waiting(&self.waiting);
+        if waiting == self.waiting {
+            return None;
+        }
+        self.waiting.clone_from(&waiting);
+        Some(waiting)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Name, Settings, Start};
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    /// From one start to the next, with what the run between them stored.
+    fn start(stored: &mut BTreeMap<Name, u64>, minutes: u64, forget: bool) -> Start {
+        let settings = Settings { span: Duration::from_secs(60 * minutes), forget };
+        let start = Start::new(settings, stored);
+        for (name, newest) in &start.said {
+            let held = stored.entry(*name).or_default();
+            *held = (*held).max(*newest);
+        }
+        start
+    }
+
+    #[test]
+    fn what_was_read_without_a_ledger_is_below_the_floor() {
+        let mut stored = BTreeMap::new();
+        let first = start(&mut stored, 15, false);
+        assert_eq!((first.floor, first.is_empty), (Some(0), false));
+        assert_eq!(first.said, [(Name::Span, u64::MAX - 900_000)]);
+        stored.extend([(Name::Tweets, 100), (Name::Ledger, 50)]);
+        let again = start(&mut stored, 20, false);
+        assert_eq!((again.floor, again.is_empty), (Some(50), false));
+        assert_eq!(stored[&Name::Span], u64::MAX - 900_000, "the smallest");
+        let off = start(&mut stored, 0, false);
+        assert_eq!((off.floor, off.is_empty), (None, true));
+        assert_eq!(off.said, [(Name::Forgotten, 100)], "what was remembered is no more");
+        stored.insert(Name::Forgotten, 200);
+        let on = start(&mut stored, 15, false);
+        assert_eq!((on.floor, on.is_empty), (Some(201), false));
+        stored.insert(Name::Tweets, 300);
+        let forgotten = start(&mut stored, 15, true);
+        assert_eq!((forgotten.floor, forgotten.is_empty), (Some(301), true));
+        assert_eq!((stored[&Name::Forgotten], stored[&Name::Ledger]), (300, 301));
+    }
+
+    #[test]
+    fn a_job_that_never_had_one_says_nothing() {
+        let mut stored = BTreeMap::from([(Name::Forgotten, 7)]);
+        let off = start(&mut stored, 0, false);
+        assert_eq!((off.floor, off.said), (None, Vec::new()));
+    }
+}
