@@ -2,7 +2,8 @@
 //!
 //! What is added stands in a map; when that is as large as the bound, it goes into a temporary file
 //! as one sorted run. Reading merges the runs and adds up what several of them say of one key
-//! (external merge sort). Memory: the bound, then one buffer a run.
+//! (external merge sort). Of many runs one is made before that: a process may have open only so many
+//! files. Memory: the bound, then one buffer a run.
 
 use super::model::State;
 use dataflows::{Row, Value};
@@ -23,6 +24,9 @@ pub(super) type Entry = (Key, State);
 /// What an entry costs in memory beside its text: map, boxes, allocator. An estimate.
 const ENTRY_BYTES: usize = 200;
 
+/// So many runs become one.
+const WIDTH: usize = 64;
+
 /// A key or a state, as far as runs must know it.
 pub(super) trait Part: Clone + Serialize + DeserializeOwned + 'static {
     /// What it holds in memory beside itself.
@@ -40,18 +44,19 @@ pub(super) struct Runs<K = Key, S = State> {
     held: BTreeMap<K, S>,
     held_bytes: usize,
     bound: usize,
-    files: Vec<File>,
+    /// Runs, then those that are made of [`WIDTH`] runs each, and so on.
+    levels: Vec<Vec<File>>,
 }
 
 impl<K: Part + Ord, S: Sum> Runs<K, S> {
     /// Holds about `bound` bytes in memory.
     pub(super) fn new(bound: usize) -> Self {
-        Runs { held: BTreeMap::new(), held_bytes: 0, bound, files: Vec::new() }
+        Runs { held: BTreeMap::new(), held_bytes: 0, bound, levels: Vec::new() }
     }
 
     /// What is in order already, in one file.
     pub(super) fn of_sorted(entries: impl Iterator<Item = Result<(K, S)>>) -> Result<Self> {
-        Ok(Runs { files: vec![run(entries)?], ..Runs::new(0) })
+        Ok(Runs { levels: vec![vec![run(entries)?]], ..Runs::new(0) })
     }
 
     /// Adds `state` to what is known of `key`.
@@ -67,20 +72,34 @@ impl<K: Part + Ord, S: Sum> Runs<K, S> {
     }
 
     fn spill(&mut self) -> Result<()> {
-        self.files.push(run(std::mem::take(&mut self.held).into_iter().map(Ok))?);
+        let held = std::mem::take(&mut self.held);
         self.held_bytes = 0;
-        Ok(())
+        self.push(0, run(held.into_iter().map(Ok))?)
+    }
+
+    fn push(&mut self, level: usize, run: File) -> Result<()> {
+        if self.levels.len() == level {
+            self.levels.push(Vec::new());
+        }
+        let runs = &mut self.levels[level];
+        runs.push(run);
+        if runs.len() < WIDTH {
+            return Ok(());
+        }
+        let runs = std::mem::take(runs).into_iter().map(|run| boxed(from_the_start(run)));
+        self.push(level + 1, self::run(merge::<K, S>(runs))?)
     }
 
     /// All entries by key, each key once.
     pub(super) fn into_sorted(self) -> impl Iterator<Item = Result<(K, S)>> {
-        let files = self.files.into_iter().map(|file| boxed(from_the_start(file)));
+        let files = self.levels.into_iter().flatten();
+        let files = files.map(|file| boxed(from_the_start(file)));
         merge(files.chain([boxed(self.held.into_iter().map(Ok))]))
     }
 
     /// The same, to be read again.
     pub(super) fn sorted(&self) -> impl Iterator<Item = Result<(K, S)>> {
-        let files = self.files.iter().map(|file| boxed(from_the_start(file)));
+        let files = self.levels.iter().flatten().map(|file| boxed(from_the_start(file)));
         let held = self.held.iter().map(|(key, state)| Ok((key.clone(), state.clone())));
         merge(files.chain([boxed(held)]))
     }
@@ -189,16 +208,16 @@ pub(super) fn entries<T: DeserializeOwned>(file: impl Read) -> impl Iterator<Ite
 
 #[cfg(test)]
 mod tests {
-    use super::{Entry, Runs, State, Value};
+    use super::{Entry, Runs, State, Value, WIDTH};
 
     #[test]
     fn what_is_spilled_comes_back_added_up_and_in_order() {
-        let mut runs = Runs::new(1_000);
+        let mut runs = Runs::new(400);
         for number in (0..100_u64).chain(50..150) {
             let key = (0, [Value::UInt(number * 7 % 150)].into());
             runs.add(key, State::Count(1)).expect("a temporary file");
         }
-        assert!(runs.files.len() > 10);
+        assert!(runs.levels.len() > 1 && runs.levels.iter().all(|runs| runs.len() < WIDTH));
         let wanted = |number: u64| {
             let times = (0..100).chain(50..150).filter(|n| n * 7 % 150 == number).count();
             let times = i64::try_from(times).expect("few");
@@ -212,7 +231,7 @@ mod tests {
             assert_eq!(all(&mut runs.sorted()), wanted, "it can be read again");
         }
         let once = Runs::of_sorted(runs.into_sorted()).expect("a temporary file");
-        assert_eq!(once.files.len(), 1);
+        assert_eq!(once.levels.iter().flatten().count(), 1);
         assert_eq!(all(&mut once.into_sorted()), wanted);
     }
 }
