@@ -25,6 +25,7 @@ pub(super) const EXAMPLES: &str = "Examples:\n  \
 
 /// Arguments of `run`.
 #[derive(Args)]
+#[allow(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(super) struct RunArgs {
     #[command(flatten)]
     job: JobArgs,

@@ -13,6 +13,7 @@
 //!
 //! What the ledger does stands in [`dataflows::ledger`].
 
+use crate::source::Assignment;
 use dataflows::floors::Name;
 use dataflows::ledger::Policy;
 use serde::{Deserialize, Serialize};
@@ -138,9 +139,11 @@ impl Keeper {
         Keeper { policy: Policy::new(span_ms, floor), waiting: BTreeSet::new() }
     }
 
-    /// A partition will be read.
-    pub(super) fn expect(&mut self, partition: u32) {
-        self.policy.read(partition, 0, false);
+    /// These partitions will be read.
+    pub(super) fn expect(&mut self, assignments: &[Assignment]) {
+        for assignment in assignments {
+            self.policy.read(assignment.partition, 0, false);
+        }
     }
 
     pub(super) fn hear(&mut self, tiding: Tiding) {

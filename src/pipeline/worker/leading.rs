@@ -1,0 +1,208 @@
+//! What worker 0 does for all workers: it restores, ends epochs, raises the floor, and hands on what
+//! is found meanwhile.
+
+use super::entering::decode;
+use super::{NAP, Reader};
+use crate::dead_letters::DeadLetter;
+use crate::dead_letters::overflow::Room;
+use crate::pipeline::flow::Control;
+use crate::pipeline::ledger::{Keeper, Tiding};
+use crate::pipeline::{Lead, News, Plan};
+use crate::source::{Found, Record, SourceError, Topic};
+use dataflows::Epoch;
+use dataflows::floors::Name;
+use dataflows::latest::Latest;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{RecvTimeoutError, TryRecvError};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use timely::worker::Worker;
+
+/// What worker 0 does for all, once the rows are restored.
+pub(super) struct Leading {
+    plan: Plan,
+    /// How many workers have not read again all that they had to.
+    replaying: usize,
+    /// Where there is a ledger.
+    pub(super) keeper: Option<Keeper>,
+}
+
+impl<T: Topic> Reader<'_, T> {
+    /// On worker 0: rows enter at epoch 0, then every worker learns what to read again, still at
+    /// epoch 0.
+    pub(super) fn restore(&mut self, timely: &mut Worker, lead: &Lead) {
+        let Some(plan) = self.wait_for_plan(timely, lead) else { return };
+        loop {
+            self.speak();
+            let Some(inputs) = &mut self.flow.inputs else { return };
+            match lead.rows.recv_timeout(NAP) {
+                Ok(Some(batch)) => {
+                    for row in batch {
+                        inputs.rows.update(row, 1);
+                    }
+                    inputs.flush();
+                }
+                Ok(None) => break,
+                Err(RecvTimeoutError::Timeout) => {}
+                // The committer has ended early and says why; half a state is of no use.
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.shared.ended.store(true, Ordering::Relaxed);
+                    return;
+                }
+            }
+            timely.step();
+        }
+        let floor = plan.ledger.floor;
+        let span_ms = self.shared.config.ledger.span_ms();
+        let keeper = floor.zip(span_ms).map(|(floor, span_ms)| Keeper::new(span_ms, floor));
+        let (assignments, letters) = (plan.assignments.clone(), plan.letters.clone());
+        self.say(Control::Replay(assignments, letters));
+        let (_, replaying) = self.place;
+        self.lead = Some(Leading { plan, replaying, keeper });
+    }
+
+    /// On worker 0: every worker learns what to read, at epoch 1.
+    fn begin(&mut self) {
+        self.announce(1);
+        let Some(Leading { plan, keeper, .. }) = &mut self.lead else { return };
+        if let Some(inputs) = &mut self.flow.inputs {
+            inputs.advance_to(1);
+            for (name, newest) in &plan.ledger.said {
+                inputs.said.update(*name, Latest(*newest));
+            }
+            inputs.flush();
+        }
+        let assignments = std::mem::take(&mut plan.assignments);
+        if let Some(keeper) = keeper {
+            keeper.expect(&assignments);
+        }
+        if let Some(floor) = plan.ledger.floor {
+            self.say(Control::Floor(floor));
+        }
+        self.say(Control::Assign(assignments));
+    }
+
+    fn say(&mut self, control: Control) {
+        self.flow.control.send(control);
+        self.flow.control.flush();
+    }
+
+    /// On worker 0: waits until the offsets are read; `None` when they never will be.
+    fn wait_for_plan(&mut self, timely: &mut Worker, lead: &Lead) -> Option<Plan> {
+        loop {
+            self.speak();
+            match lead.begun.try_recv() {
+                Ok(begun) => return Some(begun),
+                Err(TryRecvError::Empty) if !self.shared.is_failed() => {
+                    timely.step_or_park(Some(NAP));
+                }
+                Err(_) => {
+                    self.shared.ended.store(true, Ordering::Relaxed);
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// On worker 0: every worker learns of partitions that were added to the topic; records that
+    /// are to be tried again enter here.
+    pub(super) fn hear(&mut self) -> Result<(), SourceError> {
+        // What is found while the ledger remembers waits.
+        if self.clock.is_none() {
+            return Ok(());
+        }
+        let news: Vec<_> = self.lead.iter().flat_map(|lead| lead.plan.news.try_iter()).collect();
+        for news in news {
+            match news {
+                News::Partitions(found) => {
+                    if let Some(keeper) = self.lead.as_mut().and_then(|lead| lead.keeper.as_mut()) {
+                        keeper.expect(&found);
+                    }
+                    self.say(Control::Assign(found));
+                }
+                News::Retry(letter, record) => self.retry(&letter, record.as_ref()),
+                News::Changed(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Tries a record again. What it becomes and what becomes of its row enter at one epoch, hence
+    /// leave in one transaction.
+    fn retry(&mut self, letter: &DeadLetter, found: Option<&Found>) {
+        let Some(inputs) = &mut self.flow.inputs else { return };
+        let DeadLetter { partition, offset, .. } = *letter;
+        if let Some(Found { timestamp_ms, payload }) = found {
+            let (timestamp_ms, payload) = (*timestamp_ms, payload.as_deref());
+            // A tombstone is never a dead letter, so the key says nothing here.
+            let record = Record { partition, offset, timestamp_ms, key: None, payload };
+            match decode(&record, self.shared.config.decode, &mut self.decoded) {
+                Ok(()) => {
+                    self.decoded.drain(..).for_each(|event| inputs.retried.update(event, 1));
+                    inputs.letters.update(letter.clone(), -1);
+                    self.flow.control.send(Control::Freed(partition, Room::of(letter)));
+                    self.flow.control.flush();
+                }
+                // The row anew, without its mark; it has its room.
+                Err(letter) => inputs.letters.update(letter, 1),
+            }
+        } else {
+            tracing::warn!(partition, offset, "the topic no longer holds a record to try again");
+            inputs.letters.update(letter.clone(), 1);
+        }
+        inputs.flush();
+        self.flow.opened.set(self.flow.opened.get().max(self.epoch));
+    }
+
+    /// On worker 0: hears how far the workers are, and raises the floor.
+    pub(super) fn keep(&mut self) {
+        let tidings = self.flow.tidings.take();
+        let Some(Leading { replaying, keeper, .. }) = &mut self.lead else { return };
+        for tiding in tidings {
+            match (tiding, &mut *keeper) {
+                (Tiding::Replayed, _) => *replaying -= 1,
+                (tiding, Some(keeper)) => keeper.hear(tiding),
+                (_, None) => {}
+            }
+        }
+        let floor = keeper.as_mut().and_then(Keeper::rise);
+        let waiting = keeper.as_mut().and_then(Keeper::waiting);
+        if *replaying == 0 && self.clock.is_none() {
+            return self.begin();
+        }
+        if let (Some(floor), Some(inputs)) = (floor, &mut self.flow.inputs) {
+            inputs.said.update(Name::Ledger, Latest(floor));
+            inputs.flush();
+            self.flow.opened.set(self.flow.opened.get().max(self.epoch));
+            self.say(Control::Floor(floor));
+        }
+        if let Some(waiting) = waiting {
+            self.say(Control::Wait(waiting));
+        }
+    }
+
+    /// On worker 0: ends the current epoch for all workers.
+    fn announce(&mut self, epoch: Epoch) {
+        self.flow.closings.borrow_mut().push_back((epoch - 1, now_us()));
+        self.flow.control.send(Control::Epoch(epoch));
+        self.flow.control.advance_to(epoch);
+        self.flow.control.flush();
+        self.clock = Some((epoch, Instant::now()));
+    }
+
+    /// On worker 0: ends the epoch when something is open and its length is over, or when nothing
+    /// has happened for a heartbeat.
+    pub(super) fn tick(&mut self) {
+        let Some((epoch, since)) = self.clock else { return };
+        let is_open = self.flow.opened.get() >= epoch;
+        let due = if is_open { self.epoch_length() } else { self.shared.config.pace.heartbeat };
+        if since.elapsed() >= due {
+            self.announce(epoch + 1);
+        }
+    }
+}
+
+/// Microseconds since 1970, by this machine's clock.
+pub(super) fn now_us() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
