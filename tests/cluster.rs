@@ -8,7 +8,9 @@
 mod common;
 
 use common::job::Job;
+use common::proxy::Proxy;
 use common::{Running, Server};
+use differential_dataflow::hashable::Hashable;
 use nix::sys::signal::Signal;
 use std::fs::File;
 use std::io::{Read, Write};
@@ -44,12 +46,27 @@ impl Cluster {
             (0..processes).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let hosts: Vec<_> =
             ports.iter().map(|port| port.local_addr().unwrap().to_string()).collect();
-        std::fs::write(directory.path().join("hosts"), hosts.join("\n")).unwrap();
         Cluster { processes: Vec::new(), directory, hosts }
     }
 
+    /// The same, but `from` reaches `to`, which must be a lower one, through a proxy.
+    fn through(job: &Job, processes: usize, (from, to): (usize, usize)) -> (Self, Proxy) {
+        let mut cluster = Cluster::of(processes);
+        let proxy = Proxy::start(&cluster.hosts[to]);
+        for process in 0..processes {
+            let straight = cluster.hosts[to].clone();
+            if process == from {
+                cluster.hosts[to].clone_from(&proxy.address);
+            }
+            cluster.add(job, process, &[]);
+            cluster.hosts[to] = straight;
+        }
+        (cluster, proxy)
+    }
+
     fn add(&mut self, job: &Job, process: usize, more: &[&str]) {
-        let hosts = self.directory.path().join("hosts");
+        let hosts = self.directory.path().join(format!("hosts-{}", self.processes.len()));
+        std::fs::write(&hosts, self.hosts.join("\n")).unwrap();
         let (count, process) = (self.hosts.len().to_string(), process.to_string());
         let first = ["--workers", "1", "--processes", &count, "--process", &process];
         let log = File::create(self.log(self.processes.len())).unwrap();
@@ -97,9 +114,27 @@ impl Cluster {
             let line = said.lines().last().unwrap_or_default();
             // A second one may have ended meanwhile, and be missed first.
             assert!(line.starts_with("tweetflow: process "), "process {started}:\n{said}");
+            assert_one_line(&said);
             println!("process {started} after {:?}: {line}", since.elapsed());
         }
     }
+
+    /// One has ended by a panic of that thread and the others for want of it.
+    fn assert_panicked(&mut self, process: usize, thread: &str) {
+        let (code, said) = self.end(process, PATIENCE);
+        assert_eq!(code, Some(1), "process {process}:\n{said}");
+        let line = said.lines().last().unwrap_or_default();
+        let start = format!("tweetflow: bug in {thread}");
+        assert!(line.starts_with(&start), "process {process}, {thread}:\n{said}");
+        assert_one_line(&said);
+        println!("process {process}: {line}");
+        self.assert_bereft(process);
+    }
+}
+
+/// The reason of an end is said once.
+fn assert_one_line(said: &str) {
+    assert_eq!(said.matches("tweetflow: ").count(), 1, "{said}");
 }
 
 fn job(name: &str) -> Job {
@@ -212,6 +247,72 @@ fn a_fault_of_one_is_the_end_of_all() {
         assert_eq!(said.contains("process 0 at"), process != 0, "process {process}:\n{said}");
     }
     Cluster::start(&job, 2, &["--until-end"]).assert_done();
+    assert_equal(&job, &[]);
+}
+
+/// No tweet makes such a row: one use more is more than a sum can hold.
+#[test]
+fn a_panic_of_a_worker_ends_all() {
+    let job = job("cluster_worker");
+    produce(&job, 3_000, 1);
+    Cluster::start(&job, 2, &["--until-end"]).assert_done();
+    let tags = "SELECT hashtag, uses FROM hashtags ORDER BY uses DESC LIMIT 50";
+    let tags = job.sql().rows::<(String, u64)>(tags);
+    for victim in 0..3_usize {
+        let is_its =
+            |(tag, _): &&(String, u64)| Box::<str>::from(&**tag).hashed() % 3 == victim as u64;
+        let (tag, _) = tags.iter().find(is_its).expect("each worker counts some hashtags");
+        let sql = format!("SELECT uses FROM hashtags WHERE hashtag = '{tag}'");
+        let uses = job.sql().rows::<u64>(&sql)[0];
+        let set = |uses: u64| {
+            job.sql().run(&format!("UPDATE hashtags SET uses = {uses} WHERE hashtag = '{tag}'"));
+        };
+        set(i64::MAX.unsigned_abs());
+        let mut cluster = Cluster::start(&job, 3, &[]);
+        produce(&job, 3_000, 2 + victim);
+        cluster.assert_panicked(victim, "timely:work");
+        set(uses);
+        Cluster::start(&job, 3, &["--until-end"]).assert_done();
+        assert_equal(&job, &[]);
+    }
+}
+
+/// After the greatest number there is none for a commit.
+#[test]
+fn a_panic_of_the_committer_ends_all() {
+    let job = job("cluster_committer");
+    produce(&job, 1_000, 1);
+    Cluster::start(&job, 2, &["--until-end"]).assert_done();
+    let commits = job.sql().rows::<u64>("SELECT commit_no FROM tweetflow_commit")[0];
+    let set = |commits: u64| {
+        job.sql().run(&format!("UPDATE tweetflow_commit SET commit_no = {commits}"));
+    };
+    set(u64::MAX);
+    produce(&job, 1_000, 2);
+    Cluster::start(&job, 3, &[]).assert_panicked(0, "committer");
+    set(commits);
+    Cluster::start(&job, 3, &["--until-end"]).assert_done();
+    assert_equal(&job, &[]);
+}
+
+/// A message on the mesh for a worker that there is not: the thread that reads it panics.
+#[test]
+fn a_panic_of_a_receive_thread_ends_all() {
+    let job = job("cluster_receive");
+    // Channel, source, first and last target, length, sequence number, and a word of eight bytes.
+    let message = [0, 0, 1_000, 1_001, 8, 0, 0].map(u64::to_be_bytes).concat();
+    for (victim, line) in [(0, (1, 0)), (1, (1, 0)), (2, (2, 0))] {
+        produce(&job, 1_000, victim);
+        let (mut cluster, proxy) = Cluster::through(&job, 3, line);
+        wait_for_records(&job, &cluster, 1_000 * (victim as u64 + 1));
+        if victim == 0 {
+            proxy.say_to_server(&message)
+        } else {
+            proxy.say_to_client(&message)
+        }
+        cluster.assert_panicked(victim, "timely:recv");
+    }
+    Cluster::start(&job, 3, &["--until-end"]).assert_done();
     assert_equal(&job, &[]);
 }
 
