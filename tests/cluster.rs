@@ -7,6 +7,7 @@
 
 mod common;
 
+use common::browser::Browser;
 use common::job::Job;
 use common::proxy::Proxy;
 use common::{Running, Server};
@@ -49,19 +50,20 @@ impl Cluster {
         Cluster { processes: Vec::new(), directory, hosts }
     }
 
-    /// The same, but `from` reaches `to`, which must be a lower one, through a proxy.
-    fn through(job: &Job, processes: usize, (from, to): (usize, usize)) -> (Self, Proxy) {
+    /// The same with a proxy between each two processes, in this order: 1 and 0, 2 and 0, 2 and 1.
+    fn through_proxies(job: &Job, processes: usize) -> (Self, Vec<Proxy>) {
         let mut cluster = Cluster::of(processes);
-        let proxy = Proxy::start(&cluster.hosts[to]);
+        let (straight, mut proxies) = (cluster.hosts.clone(), Vec::new());
         for process in 0..processes {
-            let straight = cluster.hosts[to].clone();
-            if process == from {
-                cluster.hosts[to].clone_from(&proxy.address);
+            for lower in 0..process {
+                let proxy = Proxy::start(&straight[lower]);
+                cluster.hosts[lower].clone_from(&proxy.address);
+                proxies.push(proxy);
             }
             cluster.add(job, process, &[]);
-            cluster.hosts[to] = straight;
+            cluster.hosts.clone_from(&straight);
         }
-        (cluster, proxy)
+        (cluster, proxies)
     }
 
     fn add(&mut self, job: &Job, process: usize, more: &[&str]) {
@@ -233,6 +235,21 @@ fn a_process_that_hangs_ends_all() {
 }
 
 #[test]
+fn a_process_that_is_cut_off_ends_all() {
+    let job = job("cluster_cut_off");
+    for (victim, its) in [[0, 1], [0, 2], [1, 2]].into_iter().enumerate() {
+        produce(&job, 1_000, victim);
+        let (mut cluster, between) = Cluster::through_proxies(&job, 3);
+        wait_for_records(&job, &cluster, 1_000 * (victim as u64 + 1));
+        its.into_iter().for_each(|proxy| between[proxy].hold());
+        // All are bereft, and the victim of both others.
+        cluster.assert_bereft(3);
+    }
+    Cluster::start(&job, 3, &["--until-end"]).assert_done();
+    assert_equal(&job, &[]);
+}
+
+#[test]
 fn a_fault_of_one_is_the_end_of_all() {
     let job = job("cluster_fault");
     produce(&job, 1_000, 1);
@@ -301,14 +318,13 @@ fn a_panic_of_a_receive_thread_ends_all() {
     let job = job("cluster_receive");
     // Channel, source, first and last target, length, sequence number, and a word of eight bytes.
     let message = [0, 0, 1_000, 1_001, 8, 0, 0].map(u64::to_be_bytes).concat();
-    for (victim, line) in [(0, (1, 0)), (1, (1, 0)), (2, (2, 0))] {
+    for victim in 0..3 {
         produce(&job, 1_000, victim);
-        let (mut cluster, proxy) = Cluster::through(&job, 3, line);
+        let (mut cluster, between) = Cluster::through_proxies(&job, 3);
         wait_for_records(&job, &cluster, 1_000 * (victim as u64 + 1));
-        if victim == 0 {
-            proxy.say_to_server(&message)
-        } else {
-            proxy.say_to_client(&message)
+        match victim {
+            0 => between[0].say_to_server(&message),
+            _ => between[victim - 1].say_to_client(&message),
         }
         cluster.assert_panicked(victim, "timely:recv");
     }
@@ -348,12 +364,17 @@ fn strangers_and_other_settings_are_refused() {
     assert_equal(&job, &[]);
 }
 
-/// The body of an answer of a process's own server.
-fn get(cluster: &Cluster, process: usize, path: &str) -> String {
+/// Where a process's own server listens.
+fn address(cluster: &Cluster, process: usize) -> String {
     let said = cluster.said(process);
     let (_, rest) = said.split_once("the live page: http://").unwrap();
-    let (address, _) = rest.split_once('/').unwrap();
-    let mut stream = TcpStream::connect(address).unwrap();
+    rest.split_once('/').unwrap().0.to_owned()
+}
+
+/// The body of its answer.
+fn get(cluster: &Cluster, process: usize, path: &str) -> String {
+    let address = address(cluster, process);
+    let mut stream = TcpStream::connect(&address).unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
@@ -392,6 +413,19 @@ fn every_process_says_what_it_is() {
             if (read.sum::<f64>() - 1_000.0).abs() < 0.5 { Ok(()) } else { Err(metrics) }
         });
     }
+    let mut browser = Browser::start();
+    browser.open(&format!("http://{}/", address(&cluster, 0)));
+    let row = |index: usize| {
+        let row = format!("document.getElementById('processes').children[{index}]");
+        format!("[...({row}?.children ?? [])].map((cell) => cell.textContent).join(' ')")
+    };
+    for (process, partitions) in ["0, 3", "1", "2"].into_iter().enumerate() {
+        let start = format!("{process} {} {partitions} ", cluster.hosts[process]);
+        browser.until(&format!("({}).startsWith({start:?})", row(process)));
+        let heard = if process == 0 { "this one" } else { "just now" };
+        browser.until(&format!("({}).includes({heard:?})", row(process)));
+    }
+    assert_eq!(browser.complaints, Vec::<String>::new());
     cluster.processes[0].signal(Signal::SIGTERM);
     cluster.assert_done();
 }
