@@ -143,6 +143,14 @@ fn job(name: &str) -> Job {
     Job::new(Server::MariaDb, name)
 }
 
+// Where process 0 leaves something to the server: what a killed one had open, the claim of another. The
+// others are about the processes alone, and on one server.
+on_both_servers! {
+    any_number_of_processes_makes_the_same_tables,
+    a_process_that_is_killed_ends_all,
+    a_fault_of_one_is_the_end_of_all,
+}
+
 fn produce(job: &Job, tweets: u64, seed: usize) {
     let (limit, seed) = (tweets.to_string(), seed.to_string());
     let arguments = ["--synthetic", "--limit", &limit, "--seed", &seed, "--partitions", "4"];
@@ -163,9 +171,8 @@ fn assert_equal(job: &Job, more: &[&str]) {
     assert_eq!(code, Some(0), "{said}");
 }
 
-#[test]
-fn any_number_of_processes_makes_the_same_tables() {
-    let job = job("cluster_same");
+fn any_number_of_processes_makes_the_same_tables(server: Server) {
+    let job = Job::new(server, "cluster_same");
     produce(&job, 3_000, 1);
     let mut tables = Vec::new();
     for processes in 1..=3 {
@@ -200,9 +207,8 @@ fn a_signal_to_one_or_to_all_stops_all() {
     }
 }
 
-#[test]
-fn a_process_that_is_killed_ends_all() {
-    let job = job("cluster_kill");
+fn a_process_that_is_killed_ends_all(server: Server) {
+    let job = Job::new(server, "cluster_kill");
     for victim in 0..3 {
         produce(&job, 3_000, victim);
         let mut cluster = Cluster::start(&job, 3, &[]);
@@ -249,9 +255,8 @@ fn a_process_that_is_cut_off_ends_all() {
     assert_equal(&job, &[]);
 }
 
-#[test]
-fn a_fault_of_one_is_the_end_of_all() {
-    let job = job("cluster_fault");
+fn a_fault_of_one_is_the_end_of_all(server: Server) {
+    let job = Job::new(server, "cluster_fault");
     produce(&job, 1_000, 1);
     let mut cluster = Cluster::start(&job, 3, &[]);
     wait_for_records(&job, &cluster, 1_000);
