@@ -10,31 +10,38 @@
 //! to exactly there, by a loop and a model that share no code with the dataflow. Nothing is written
 //! but temporary files and the baseline. What cannot be checked is never called equal.
 
+mod acts;
 mod baseline;
 mod compare;
 mod derived;
 mod folder;
+mod marks;
 mod model;
+mod ranges;
 mod recent;
 mod recount;
 mod runs;
+#[cfg(test)]
+mod tests;
 mod topic;
+mod weigh;
 
 use crate::bar::{Bar, per_second};
 use crate::config::RunConfig;
 use crate::dead_letters::overflow::{self, Dropped};
-use crate::progress::{Last, Stored};
+use crate::progress::Stored;
 use crate::sink::{Database, Identity, Sink, SinkError};
 use crate::source::{AnyTopic, SourceError};
 use crate::tables::Tables;
 use crate::{dead_letters, freshness, progress};
+use acts::When;
 use dataflows::{Restored, Row, Table};
 use derived::derived;
 use indicatif::HumanCount;
+use marks::Marks;
 use model::{MODELS, State};
-use recount::{Places, Recount};
+use recount::{Places, Recount, Said};
 use runs::{Key, Runs};
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -106,7 +113,8 @@ pub enum VerifyError {
 impl VerifyError {
     /// 3 where nothing can be said of the tables, 2 for arguments that cannot work, else 1.
     pub fn exit_code(&self) -> u8 {
-        use VerifyError::{Baseline, Compacted, Gone, NoPartition, RetriedGone, Sink, Source};
+        use VerifyError::{Baseline, Compacted, Gone, NoPartition, RetriedGone};
+        use VerifyError::{Sink, Source};
         match self {
             Gone { .. }
             | NoPartition { .. }
@@ -151,6 +159,8 @@ pub struct Summary {
     pub dead_letters: u64,
     /// Of these, those that could be counted now.
     pub countable: u64,
+    /// Keys of which only a range is known.
+    pub uncertain: u64,
 }
 
 /// Which keys are looked at.
@@ -238,9 +248,9 @@ impl Check<'_> {
         let plan = Plan::new(&config.topic, config.tables.clone(), settings);
         let snapshot = Snapshot::read(&plan, self.sink, &identity)?;
         let base = Base::read(&plan, settings, &identity)?;
-        let mut recount = Recount::new(&plan, config.decode, &snapshot.letters, &snapshot.offsets);
+        let mut recount = Recount::new(&plan, config.decode, snapshot.said(), base.said());
         recount.overflow(&snapshot.dropped);
-        let before = base.begin(&mut recount, topic, &snapshot.letters, stop)?;
+        base.begin(&mut recount, topic, &snapshot.letters, stop)?;
         read(topic, &base.ranges(&snapshot.offsets), stop, &mut recount)?;
         let summary = Summary {
             commit_no: snapshot.commit_no,
@@ -249,7 +259,10 @@ impl Check<'_> {
             countable: recount.countable,
             ..Summary::default()
         };
-        let recount = recount.finish(&snapshot.starts(), &before)?;
+        let (mut recount, has_ranges) = recount.finish()?;
+        if has_ranges {
+            recount = ranges::resolve(&snapshot.rows, recount).map_err(VerifyError::Temporary)?;
+        }
         let commit_no = snapshot.commit_no;
         let begin = |path: &PathBuf| {
             baseline::Writer::new(path, &identity.job, &identity.fingerprint, commit_no)
@@ -260,7 +273,9 @@ impl Check<'_> {
         let keep = &mut |entry: &runs::Entry| {
             writer.as_mut().map_or(Ok(()), |(_, writer)| writer.push(entry))
         };
-        let summary = self.compare((&plan, summary), (snapshot.rows, recount), keep, out)?;
+        let (flows, show) = (config.flows, settings.show);
+        let tables = (snapshot.rows, recount);
+        let summary = compare((&plan, flows, show), summary, tables, keep, out)?;
         if summary.differences > 0 && topic::is_compacted(topic) {
             return Err(VerifyError::Compacted { differences: summary.differences });
         }
@@ -271,33 +286,36 @@ impl Check<'_> {
         }
         Ok(summary)
     }
+}
 
-    /// Prints each difference, and shows each stored row to `keep`.
-    fn compare(
-        &self,
-        (plan, mut summary): (&Plan, Summary),
-        (stored, recount): (Runs, Runs),
-        keep: &mut dyn FnMut(&runs::Entry) -> std::io::Result<()>,
-        out: &mut dyn Write,
-    ) -> Result<Summary, VerifyError> {
-        let Summary { rows, differences, .. } = &mut summary;
-        let mut each = |entry: &runs::Entry| {
-            *rows += 1;
-            keep(entry)
-        };
-        let mut differ = |table: u8, key: &Row, wrong| {
-            *differences += 1;
-            if *differences > self.settings.show {
-                return Ok(());
-            }
-            writeln!(out, "{}", compare::line(&plan.tables[usize::from(table)], key, &wrong))
-        };
-        let recount = recent::with_recent(plan, self.config.flows, recount.into_sorted());
-        let recount = derived::with_derived(plan, recount);
-        compare::compare(stored.into_sorted(), recount, &mut each, &mut differ)
-            .map_err(VerifyError::Temporary)?;
-        Ok(summary)
-    }
+/// Prints at most `show` differences, and shows each stored row to `keep`.
+fn compare(
+    (plan, flows, show): (&Plan, dataflows::Settings, u64),
+    mut summary: Summary,
+    (stored, recount): (Runs, Runs),
+    keep: &mut dyn FnMut(&runs::Entry) -> std::io::Result<()>,
+    out: &mut dyn Write,
+) -> Result<Summary, VerifyError> {
+    let Summary { rows, differences, uncertain, .. } = &mut summary;
+    let mut each = |entry: &runs::Entry| {
+        *rows += 1;
+        keep(entry)
+    };
+    let mut differ = |table: u8, key: &Row, wrong| {
+        *differences += 1;
+        if *differences > show {
+            return Ok(());
+        }
+        writeln!(out, "{}", compare::line(&plan.tables[usize::from(table)], key, &wrong))
+    };
+    let recount = recent::with_recent(plan, flows, recount.into_sorted());
+    let recount = derived::with_derived(plan, recount).inspect(|entry| {
+        let is_uncertain = |state: &State| matches!(state, State::Range { .. } | State::Taken(_));
+        *uncertain += u64::from(entry.as_ref().is_ok_and(|(_, state)| is_uncertain(state)));
+    });
+    compare::compare(stored.into_sorted(), recount, &mut each, &mut differ)
+        .map_err(VerifyError::Temporary)?;
+    Ok(summary)
 }
 
 fn unwritable(error: &std::io::Error) -> VerifyError {
@@ -315,11 +333,11 @@ fn read(
     let (mut bar, mut shown) = (Bar::new(Some(all)), 0);
     let began = Instant::now();
     let is_in_bytes = matches!(topic, AnyTopic::Files(_));
-    let mut bytes = 0;
+    let (mut bytes, mut records) = (0, 0_u64);
     topic::read(topic, ranges, stop, &mut |record, hash| {
         bytes += record.payload.map_or(0, |line| line.len() as u64 + 1);
         recount.record(record, hash)?;
-        let records = recount.records;
+        records += 1;
         // A look at the clock costs more than it is worth at each record.
         if records.is_multiple_of(1024) {
             bar.show(if is_in_bytes { bytes } else { records }, |since| {
@@ -343,13 +361,14 @@ struct Snapshot {
     offsets: Vec<Stored>,
     letters: Places,
     dropped: Vec<(u32, Dropped)>,
+    marks: Marks,
 }
 
 impl Snapshot {
     fn read(plan: &Plan, sink: &Database, identity: &Identity) -> Result<Self, VerifyError> {
         let (mut rows, mut offsets) = (Runs::new(plan.memory), Vec::new());
         let (mut letters, mut dropped) = (Places::new(), Vec::new());
-        let mut result = Ok(());
+        let (mut marks, mut result) = (Marks::default(), Ok(()));
         let mut take = |Restored { table, row }: Restored| {
             let declared = &plan.tables[usize::from(table)];
             if declared.name == progress::TABLE.name {
@@ -359,6 +378,7 @@ impl Snapshot {
             } else if declared.name == overflow::TABLE.name {
                 dropped.extend(Dropped::of(&row));
             }
+            marks.see(declared.name, &row);
             let key = (table, row[..declared.key].into());
             if result.is_ok() && plan.takes(&key) {
                 result = rows.add(key, State::Row(row));
@@ -370,17 +390,11 @@ impl Snapshot {
         let inspected = runtime.block_on(sink.inspect(identity, &mut visit))?;
         result.map_err(VerifyError::Temporary)?;
         let commit_no = inspected.position.commit_no;
-        Ok(Snapshot { commit_no, rows, offsets, letters, dropped })
+        Ok(Snapshot { commit_no, rows, offsets, letters, dropped, marks })
     }
 
-    /// The partitions from their first offset that counts.
-    fn starts(&self) -> Vec<Range> {
-        let range = |stored: &Stored| Range {
-            partition: stored.partition,
-            start: stored.start,
-            next: stored.next,
-        };
-        self.offsets.iter().map(range).collect()
+    fn said(&self) -> Said<'_> {
+        Said { letters: &self.letters, offsets: &self.offsets, marks: &self.marks }
     }
 }
 
@@ -391,6 +405,7 @@ struct Base {
     offsets: Vec<Stored>,
     letters: Places,
     dropped: Vec<(u32, Dropped)>,
+    marks: Marks,
 }
 
 impl Base {
@@ -401,7 +416,9 @@ impl Base {
         for entry in entries.into_iter().flatten() {
             let ((table, _), state) = entry.map_err(|error| unwritable(&error))?;
             let Some(row) = state.row() else { continue };
-            match plan.tables[usize::from(table)].name {
+            let name = plan.tables[usize::from(table)].name;
+            base.marks.see(name, row);
+            match name {
                 name if name == progress::TABLE.name => base.offsets.push(Stored::of(row)),
                 name if name == dead_letters::TABLE.name => {
                     base.letters.extend(dead_letters::place(row));
@@ -413,25 +430,32 @@ impl Base {
         Ok(base)
     }
 
-    /// What is to be read: from the baseline, else from the start, to where the tables are.
+    fn said(&self) -> Said<'_> {
+        Said { letters: &self.letters, offsets: &self.offsets, marks: &self.marks }
+    }
+
+    /// What is to be read: from the baseline, else from the start, to where the tables are. With a
+    /// ledger a little from before the baseline is read again.
     fn ranges(&self, offsets: &[Stored]) -> Vec<Range> {
         let range = |stored: &Stored| {
             let base = self.offsets.iter().find(|base| base.partition == stored.partition);
-            let start = base.map_or(stored.start, |base| base.next);
+            let has_ledger = self.marks.has_ledger();
+            let again = |base: &Stored| if has_ledger { base.replay_from } else { base.next };
+            let start = base.map_or(stored.start, again);
             Range { partition: stored.partition, start, next: stored.next }
         };
         offsets.iter().map(range).collect()
     }
 
     /// Puts the baseline into the recount: its rows, its dead letters that stand, the records of
-    /// those that were counted since. Returns the last record of each partition.
+    /// those that were counted since.
     fn begin(
         &self,
         recount: &mut Recount<'_>,
         topic: &AnyTopic,
         standing: &Places,
         stop: &AtomicBool,
-    ) -> Result<BTreeMap<u32, Last>, VerifyError> {
+    ) -> Result<(), VerifyError> {
         for (table, row) in &self.rows {
             recount.resume(*table, row)?;
         }
@@ -448,7 +472,7 @@ impl Base {
             let mut found = false;
             let read = topic::read(topic, &[range], stop, &mut |record, _| {
                 found = true;
-                recount.count(record)
+                recount.count(record, When::Later)
             });
             match read {
                 Ok(()) if found => {}
@@ -458,7 +482,6 @@ impl Base {
                 Err(error) => return Err(error),
             }
         }
-        let last = |stored: &Stored| Some((stored.partition, stored.last?));
-        Ok(self.offsets.iter().filter_map(last).collect())
+        Ok(())
     }
 }

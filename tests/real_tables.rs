@@ -89,6 +89,11 @@ fn check(server: Server, data: &Path, name: &str) {
             V2.iter().find(|(name, ..)| *name == file).unwrap();
         assert_eq!(all, ([*tweets, *uses, *distinct, *authors], *friends), "{name}");
     }
+    if name.ends_with("_compliance.jsonl") {
+        let mut sql = Sql::connect(&database(server, &topic));
+        let totals = sql.rows::<(String, u64)>("SELECT name, records FROM totals");
+        assert_eq!(totals, [("compliance".to_owned(), 2)], "{name}");
+    }
 }
 
 /// As `produce` reads the file and `run` the topic: the answers are in the database.

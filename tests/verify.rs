@@ -6,7 +6,7 @@
 mod common;
 
 use common::job::Job;
-use common::{Running, Server, program, service};
+use common::{Running, Server, Sql, program, service};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use std::process::Stdio;
@@ -20,6 +20,7 @@ on_both_servers! {
     a_topic_whose_form_has_changed_stops_the_job,
     what_finds_no_room_is_accounted_for,
     a_baseline_carries_a_check_over_what_the_topic_forgets,
+    a_baseline_carries_a_ledger,
 }
 
 fn send(topic: &str, partition: i32, payload: &str) {
@@ -261,7 +262,9 @@ fn a_baseline_carries_a_check_over_what_the_topic_forgets(server: Server) {
     let baseline = ["--baseline", file.to_str().unwrap()];
     job.produce(1_000, "1");
     send(&job.topic, 1, "no tweet");
-    job.run();
+    // Nothing of what is gone is needed to go on.
+    let run = || job.done("run", &["--until-end", "--ledger", "0"]);
+    run();
     let (code, out) = job.verify(&baseline);
     assert!(code == Some(0) && out.contains("records=1001"), "{out}");
     for partition in 0..2 {
@@ -270,7 +273,7 @@ fn a_baseline_carries_a_check_over_what_the_topic_forgets(server: Server) {
     let (code, out) = job.verify(&[]);
     assert!(code == Some(3) && out.contains("its oldest record is 100"), "{out}");
     job.produce(500, "2");
-    job.run();
+    run();
     let (code, out) = job.verify(&baseline);
     assert!(code == Some(0) && out.contains("records=500"), "{out}");
     job.sql().run("UPDATE totals SET records = records + 1 WHERE name = 'tweets'");
@@ -278,4 +281,36 @@ fn a_baseline_carries_a_check_over_what_the_topic_forgets(server: Server) {
     assert!(code == Some(1) && out.contains("totals name=\"tweets\""), "{out}");
     std::fs::write(&file, "something else").unwrap();
     assert_eq!(job.verify(&baseline).0, Some(2));
+}
+
+/// The topic holds no more than what the ledger reads again at a start.
+fn a_baseline_carries_a_ledger(server: Server) {
+    let job = Job::new(server, "verify_ledger");
+    let folder = tempfile::tempdir().unwrap();
+    let (file, resume) = (folder.path().join("baseline"), folder.path().join("resume"));
+    let baseline = ["--baseline", file.to_str().unwrap()];
+    let stream = ["--synthetic", "--partitions", "2", "--deletes", "10", "--duplicates", "10"];
+    let mut sql = job.sql();
+    for limit in ["6000", "12000", "18000"] {
+        let more = ["--resume", resume.to_str().unwrap(), "--limit", limit];
+        job.done("produce", &[&stream[..], &more].concat());
+        job.done("run", &["--until-end", "--ledger", "1s"]);
+        let (code, out) = job.verify(&baseline);
+        assert!(code == Some(0) && out.contains("records=6000 "), "{out}");
+        let again = sql.rows::<i64>("SELECT replay_from FROM kafka_offsets ORDER BY partition_id");
+        for (partition, offset) in (0..).zip(again) {
+            job.delete_below(partition, offset);
+        }
+    }
+    assert_eq!(job.verify(&[]).0, Some(3), "the first records are gone");
+    let posts = "SELECT CAST(SUM(records) AS UNSIGNED) FROM totals WHERE name IN";
+    let posts = |sql: &mut Sql, names| sql.rows::<u64>(&format!("{posts} {names}"))[0];
+    assert!(posts(&mut sql, "('deleted', 'duplicates')") > 0);
+    assert_eq!(
+        posts(&mut sql, "('tweets', 'deleted', 'duplicates', 'delete', 'tombstone')"),
+        18_000
+    );
+    sql.run("UPDATE totals SET records = records + 1 WHERE name = 'duplicates'");
+    let (code, out) = job.verify(&baseline);
+    assert!(code == Some(1) && out.contains("totals name="), "{out}");
 }

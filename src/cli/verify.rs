@@ -88,11 +88,12 @@ pub(super) fn run(args: &VerifyArgs, stop: &AtomicBool) -> ExitCode {
     match check.run(&mut out) {
         Ok(summary) => {
             let verify::Summary { commit_no, records, rows, differences, .. } = summary;
-            let verify::Summary { dead_letters, countable, .. } = summary;
+            let verify::Summary { dead_letters, countable, uncertain, .. } = summary;
             let (word, code) = if differences == 0 { ("equal", 0) } else { ("different", 1) };
             println!(
                 "{word} differences={differences} commit_no={commit_no} records={records} \
-                 rows={rows} dead_letters={dead_letters} countable={countable}"
+                 rows={rows} dead_letters={dead_letters} countable={countable} \
+                 uncertain={uncertain}"
             );
             ExitCode::from(code)
         }

@@ -17,6 +17,17 @@ pub(super) enum Wrong {
     Surplus(Row),
     /// The table has other values.
     Changed { stored: Row, recount: Row },
+    /// The table has more or less than there may be, or no row.
+    Outside { stored: Option<Row>, least: i64, most: i64 },
+}
+
+/// By key; a fault comes out as early as it can.
+pub(super) fn by_key(one: &Result<Entry>, other: &Result<Entry>) -> Ordering {
+    match (one, other) {
+        (Ok(one), Ok(other)) => one.0.cmp(&other.0),
+        (Err(_), _) => Ordering::Less,
+        (_, Err(_)) => Ordering::Greater,
+    }
 }
 
 /// Calls `differ` for each key that differs, and `rows` for each stored row, in order.
@@ -26,11 +37,6 @@ pub(super) fn compare(
     rows: &mut dyn FnMut(&Entry) -> Result<()>,
     differ: &mut dyn FnMut(u8, &Row, Wrong) -> Result<()>,
 ) -> Result<()> {
-    let by_key = |one: &Result<Entry>, other: &Result<Entry>| match (one, other) {
-        (Ok(one), Ok(other)) => one.0.cmp(&other.0),
-        (Err(_), _) => Ordering::Less,
-        (_, Err(_)) => Ordering::Greater,
-    };
     for pair in stored.merge_join_by(recount, by_key) {
         let (key, wrong) = match pair {
             EitherOrBoth::Left(stored) => {
@@ -42,14 +48,14 @@ pub(super) fn compare(
             }
             EitherOrBoth::Right(recount) => {
                 let (key, state) = recount?;
-                (key, Some(Wrong::Missing(state)))
+                (key, missing(state))
             }
             EitherOrBoth::Both(stored, recount) => {
                 let (entry, (_, state)) = (stored?, recount?);
                 rows(&entry)?;
                 let stored = entry.1.row().cloned().unwrap_or_default();
-                let recount = row(&entry.0.1, &state).filter(|row| *row != stored);
-                (entry.0, recount.map(|recount| Wrong::Changed { stored, recount }))
+                let wrong = changed(&entry.0.1, stored, &state);
+                (entry.0, wrong)
             }
         };
         if let Some(wrong) = wrong {
@@ -59,16 +65,42 @@ pub(super) fn compare(
     Ok(())
 }
 
-/// The row that should stand; `None` where any would do.
+/// What is wrong where the table has no row.
+fn missing(state: State) -> Option<Wrong> {
+    match state {
+        State::Count(..=0) | State::Taken(0) => None,
+        State::Range { least, most } => Some(Wrong::Outside { stored: None, least, most }),
+        state => Some(Wrong::Missing(state)),
+    }
+}
+
+/// What is wrong where it has one.
+fn changed(key: &Row, stored: Row, state: &State) -> Option<Wrong> {
+    match *state {
+        State::Count(..=0) => return Some(Wrong::Surplus(stored)),
+        State::Range { least, most } => {
+            return Some(Wrong::Outside { stored: Some(stored), least, most });
+        }
+        _ => {}
+    }
+    let recount = row(key, state).filter(|row| *row != stored);
+    recount.map(|recount| Wrong::Changed { stored, recount })
+}
+
+/// The row that should stand; `None` where there should be none, where any would do, and where it is
+/// not known.
 pub(super) fn row(key: &Row, state: &State) -> Option<Row> {
     match state {
-        State::Count(count) => Some(key.iter().cloned().chain([Value::UInt(*count)]).collect()),
+        State::Count(count) | State::Taken(count) => {
+            let count = u64::try_from(*count).ok().filter(|count| *count > 0)?;
+            Some(key.iter().cloned().chain([Value::UInt(count)]).collect())
+        }
         State::Spelt { uses, shown, .. } => {
             let values = [Value::UInt(*uses), Value::Text(shown.clone())];
             Some(key.iter().cloned().chain(values).collect())
         }
         State::Newest(_, row) | State::Row(row) => Some(row.clone()),
-        State::Present => None,
+        State::Range { .. } | State::Present => None,
     }
 }
 
@@ -92,6 +124,14 @@ pub(super) fn line(table: &Table, key: &Row, wrong: &Wrong) -> String {
             let differs = values.filter(|at| stored.get(*at) != recount.get(*at)).collect_vec();
             push(&mut line, table, stored, differs.iter().copied(), ": the table has");
             push(&mut line, table, recount, differs.into_iter(), ", the recount has");
+        }
+        Wrong::Outside { stored, least, most } => {
+            match stored {
+                Some(stored) => push(&mut line, table, stored, values, ": the table has"),
+                None => line.push_str(": missing"),
+            }
+            let column = table.columns.last().map_or("", |column| column.name);
+            let _ = write!(line, ", the recount has {column}={least} to {most}");
         }
     }
     line
@@ -132,8 +172,27 @@ mod tests {
             Ok(((0, key(tag)), State::Row(row)))
         };
         let counted = |tag: &str, uses| Ok(((0, key(tag)), State::Count(uses)));
-        let stored = [stored("a", 1), stored("b", 2), stored("d\u{202e}", 4)];
-        let recount = [counted("a", 1), counted("b", 3), counted("c", 1)];
+        let ranged = |tag: &str, least, most| Ok(((0, key(tag)), State::Range { least, most }));
+        let taken = |tag: &str, uses| Ok(((0, key(tag)), State::Taken(uses)));
+        let stored = [
+            stored("a", 1),
+            stored("b", 2),
+            stored("d\u{202e}", 4),
+            stored("e", 9),
+            stored("g", 5),
+            stored("i", 6),
+        ];
+        let recount = [
+            counted("a", 1),
+            counted("b", 3),
+            counted("c", 1),
+            ranged("e", 1, 8),
+            ranged("f", 1, 2),
+            taken("g", 5),
+            taken("h", 0),
+            counted("i", 0),
+            counted("j", 0),
+        ];
         let (mut lines, mut rows) = (Vec::new(), 0);
         compare(
             stored.into_iter(),
@@ -148,13 +207,16 @@ mod tests {
             },
         )
         .expect("no file");
-        assert_eq!(rows, 3);
+        assert_eq!(rows, 6);
         assert_eq!(
             lines,
             [
                 "hashtags hashtag=\"b\": the table has uses=2, the recount has uses=3",
                 "hashtags hashtag=\"c\": missing, the recount has uses=1",
                 "hashtags hashtag=\"d\\u{202e}\": surplus, the table has uses=4",
+                "hashtags hashtag=\"e\": the table has uses=9, the recount has uses=1 to 8",
+                "hashtags hashtag=\"f\": missing, the recount has uses=1 to 2",
+                "hashtags hashtag=\"i\": surplus, the table has uses=6",
             ]
         );
     }

@@ -1,9 +1,10 @@
-//! What each table should hold, as plain sums and maxima over the events: the tables' meaning said
-//! a second time.
+//! What each table should hold, as plain sums and maxima over the events and over the posts that
+//! count: the tables' meaning said a second time. Which posts those are is [`super::acts`]'s.
 //!
 //! Nothing of the dataflows' own code is used here but the declarations and the events; a test holds
 //! on to that. Whoever adds a table adds its model to [`MODELS`], or a test fails.
 
+use super::acts::Content;
 use dataflows::latest::Version;
 use dataflows::tweet::{Time, User};
 use dataflows::{Event, Row, Value};
@@ -12,8 +13,12 @@ use serde::{Deserialize, Serialize};
 /// What is known of one key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum State {
-    /// So many; adds up.
-    Count(u64),
+    /// So many; adds up. None is no row.
+    Count(i64),
+    /// At least and at most so many; adds up.
+    Range { least: i64, most: i64 },
+    /// So many as the table says, which is one of those that there may be.
+    Taken(i64),
     /// The row of the newest statement: the greatest version, then the greatest values.
     Newest(Stamp, Row),
     /// Uses of all spellings, and the one that is used most, with its uses.
@@ -28,10 +33,35 @@ pub(super) enum State {
 type Stamp = (u64, u64, u64, u64);
 
 impl State {
+    /// As many as these, or in between.
+    pub(super) fn between((least, most): (i64, i64)) -> Self {
+        if least == most { State::Count(least) } else { State::Range { least, most } }
+    }
+
+    /// At least and at most so many, where that adds up.
+    fn bounds(&self) -> Option<(i64, i64)> {
+        match *self {
+            State::Count(count) => Some((count, count)),
+            State::Range { least, most } => Some((least, most)),
+            _ => None,
+        }
+    }
+
+    /// How many, where that is known.
+    pub(super) fn count(&self) -> Option<i64> {
+        match *self {
+            State::Count(count) | State::Taken(count) => Some(count),
+            _ => None,
+        }
+    }
+
     /// Adds what another part of the topic says.
     pub(super) fn add(&mut self, other: State) {
+        if let (Some((least, most)), Some((less, more))) = (self.bounds(), other.bounds()) {
+            *self = State::between((least + less, most + more));
+            return;
+        }
         match (self, other) {
-            (State::Count(count), State::Count(more)) => *count += more,
             (State::Newest(stamp, row), State::Newest(other, newer)) => {
                 if (other, &newer) > (*stamp, &*row) {
                     (*stamp, *row) = (other, newer);
@@ -46,6 +76,8 @@ impl State {
                     (*most, *shown) = (other, spelling);
                 }
             }
+            // What need not be compared need not be known.
+            (State::Present, _) => {}
             (state, other) => *state = other,
         }
     }
@@ -54,9 +86,18 @@ impl State {
     pub(super) fn row(&self) -> Option<&Row> {
         match self {
             State::Newest(_, row) | State::Row(row) => Some(row),
-            State::Count(_) | State::Spelt { .. } | State::Present => None,
+            _ => None,
         }
     }
+}
+
+/// What a table is a function of.
+#[derive(Clone, Copy)]
+pub(super) enum Of {
+    /// Of all that was read: what an event adds to which keys.
+    Events(fn(&Event, &mut dyn FnMut(Row, State))),
+    /// Of the posts that count: the keys that one adds one to.
+    Posts(fn(&Content, &mut dyn FnMut(Row))),
 }
 
 /// The meaning of one table.
@@ -64,58 +105,58 @@ pub(super) struct Model {
     pub(super) table: &'static str,
     /// Whether it grows with the topic, so that a sample of its keys saves something.
     pub(super) is_large: bool,
-    /// What an event adds to which keys.
-    pub(super) count: fn(&Event, &mut dyn FnMut(Row, State)),
+    /// What adds to which keys.
+    pub(super) of: Of,
     /// The state that a row stands for; `None` for a row that the table cannot hold.
     pub(super) state: fn(&Row) -> Option<State>,
 }
 
 /// The tables that are functions of the events.
 pub(super) const MODELS: &[Model] = &[
-    Model { table: "hashtags", is_large: true, count: hashtags, state: counted },
-    Model { table: "users", is_large: true, count: users, state: user },
-    Model { table: "totals", is_large: false, count: totals, state: counted },
-    Model { table: "floors", is_large: false, count: floors, state: floor },
-    Model { table: "hashtags_by_minute", is_large: true, count: by_minute, state: counted },
-    Model { table: "hashtag_pairs", is_large: true, count: pairs, state: counted },
+    Model { table: "hashtags", is_large: true, of: Of::Posts(hashtags), state: counted },
+    Model { table: "users", is_large: true, of: Of::Events(users), state: user },
+    Model { table: "totals", is_large: false, of: Of::Events(totals), state: counted },
+    Model { table: "floors", is_large: false, of: Of::Events(floors), state: floor },
+    Model { table: "hashtags_by_minute", is_large: true, of: Of::Posts(by_minute), state: counted },
+    Model { table: "hashtag_pairs", is_large: true, of: Of::Posts(pairs), state: counted },
 ];
 
 fn counted(row: &Row) -> Option<State> {
-    Some(State::Count(row.last()?.as_u64()?))
+    Some(State::Count(i64::try_from(row.last()?.as_u64()?).ok()?))
 }
 
-fn hashtags(event: &Event, add: &mut dyn FnMut(Row, State)) {
-    let Event::Tweet(tweet) = event else { return };
-    for tag in &tweet.hashtags {
-        add([Value::Text(tag.clone())].into(), State::Count(1));
+fn hashtags(post: &Content, add: &mut dyn FnMut(Row)) {
+    for tag in &post.hashtags {
+        add([Value::Text(tag.clone())].into());
     }
 }
 
 /// Each two of a tweet's first ten distinct hashtags.
-fn pairs(event: &Event, add: &mut dyn FnMut(Row, State)) {
-    let Event::Tweet(tweet) = event else { return };
+fn pairs(post: &Content, add: &mut dyn FnMut(Row)) {
     let mut met = Vec::<&str>::new();
-    for tag in tweet.hashtags.iter().map(|tag| &**tag) {
+    for tag in post.hashtags.iter().map(|tag| &**tag) {
         if met.len() == 10 || met.contains(&tag) {
             continue;
         }
         for other in &met {
             let (a, b) = if tag < *other { (tag, *other) } else { (*other, tag) };
-            add([Value::Text(a.into()), Value::Text(b.into())].into(), State::Count(1));
+            add([Value::Text(a.into()), Value::Text(b.into())].into());
         }
         met.push(tag);
     }
 }
 
+/// What the posts come to is told apart in [`super::acts`].
 fn totals(event: &Event, add: &mut dyn FnMut(Row, State)) {
-    add([Value::Text(event.kind().name().into())].into(), State::Count(1));
-    let Event::Tweet(tweet) = event else { return };
-    let remark = match tweet.time {
-        Time::Own(_) => return,
-        Time::Record(_) => "time_from_record",
-        Time::Unknown => "time_unknown",
+    let name = match event {
+        Event::Tweet(tweet) => match tweet.time {
+            Time::Own(_) => return,
+            Time::Record(_) => "time_from_record",
+            Time::Unknown => "time_unknown",
+        },
+        other => other.kind().name(),
     };
-    add([Value::Text(remark.into())].into(), State::Count(1));
+    add([Value::Text(name.into())].into(), State::Count(1));
 }
 
 fn floors(event: &Event, add: &mut dyn FnMut(Row, State)) {
@@ -132,12 +173,11 @@ fn floor(row: &Row) -> Option<State> {
 }
 
 /// All of them, however old: see `recent`.
-fn by_minute(event: &Event, add: &mut dyn FnMut(Row, State)) {
-    let Event::Tweet(tweet) = event else { return };
-    let Some(minute) = tweet.time.minute() else { return };
+fn by_minute(post: &Content, add: &mut dyn FnMut(Row)) {
+    let Some(minute) = post.time.minute() else { return };
     let minute = Value::Moment(i64::from(minute) * 60_000);
-    for tag in &tweet.hashtags {
-        add([minute.clone(), Value::Text(tag.clone())].into(), State::Count(1));
+    for tag in &post.hashtags {
+        add([minute.clone(), Value::Text(tag.clone())].into());
     }
 }
 
@@ -192,6 +232,10 @@ mod tests {
     fn the_recount_shares_no_code_with_the_dataflow() {
         let sources = [
             include_str!("model.rs"),
+            include_str!("acts.rs"),
+            include_str!("weigh.rs"),
+            include_str!("marks.rs"),
+            include_str!("ranges.rs"),
             include_str!("folder.rs"),
             include_str!("derived.rs"),
             include_str!("recent.rs"),
@@ -202,9 +246,16 @@ mod tests {
         ];
         for source in sources {
             let (code, _) = source.split_once("#[cfg(test)]").unwrap_or((source, ""));
-            for word in
-                ["timely", "differential", "::build", "Latest", "pipeline::run", "KafkaSource"]
-            {
+            for word in [
+                "timely",
+                "differential",
+                "::build",
+                "Latest",
+                "pipeline::run",
+                "KafkaSource",
+                "ledger::",
+                "posts::",
+            ] {
                 assert!(!code.contains(word), "the recount uses {word}");
             }
         }

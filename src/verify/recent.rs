@@ -46,7 +46,9 @@ impl Recent {
 
     /// Whether a minute is still kept; its uses are noted.
     fn keeps(&mut self, key: &Row, state: &State) -> bool {
-        let ([Value::Moment(ms), tag], State::Count(uses)) = (&key[..], state) else { return true };
+        let [Value::Moment(ms), tag] = &key[..] else { return true };
+        // A range is a difference already.
+        let uses = state.count().and_then(|count| u64::try_from(count).ok()).unwrap_or(0);
         let (age, window) = (self.newest - ms / MINUTE_MS, i64::from(self.settings.trend_minutes));
         let is_kept = age <= i64::from(self.settings.minutes_span);
         if is_kept && age < 2 * window {

@@ -1,0 +1,434 @@
+//! Which posts count: what was said of each tweet, brought together and weighed.
+//!
+//! A job without a ledger counts each post that it reads, and deletes nothing. With a ledger the acts
+//! on a tweet (it was posted, it was deleted) are a set, told apart by when they were read:
+//!
+//! - *in time*: of the posts one counts, the greatest content (hashtags, then time); a delete, before
+//!   or behind, and none counts. The other posts are duplicates.
+//! - *late*, below the floor of that moment: a post counts, whatever else is known; a delete is ignored.
+//! - *ahead* of its record: as if it were late, but not counted as that.
+//!
+//! The recount reads partition by partition and cannot know where the floor was ([`super::marks`]), so
+//! an act is certainly in time or possibly late. What a tweet with possibly late acts adds is a range,
+//! and exactly one: each end is reached by some choice of those that were late.
+//!
+//! What was counted before a baseline stands in its rows. Of tweets that were at or above its floor all
+//! acts are read again, in time then, and what they add up to alone is subtracted; of those below
+//! nothing can be in time any more.
+
+use super::marks::{Clock, Marks, Moment, is_ahead};
+use super::model::State;
+use super::runs::{Part, Runs, Sum};
+use super::weigh::{Bounds, Counts, Times, Totals, Tweet};
+use dataflows::Event;
+use dataflows::tweet::Time;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io::Result;
+
+/// What of a post is counted.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct Content {
+    pub(super) hashtags: Vec<Box<str>>,
+    pub(super) time: Time,
+}
+
+/// When a record is read, and when it was counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum When {
+    /// Before the baseline.
+    Before,
+    /// In its place.
+    Now,
+    /// Some time after its place: a dead letter that was tried again.
+    Later,
+}
+
+/// An act on a tweet. Equal ones need not be told apart.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Act {
+    id: u64,
+    /// `None`: a delete.
+    post: Option<Content>,
+    read: Read,
+}
+
+/// When it was read, as far as that tells whether it may be late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+enum Read {
+    /// In time.
+    Before,
+    /// Possibly late by its own partition's ids; or by those of others, up to a minute.
+    Now { is_behind: bool, minute: u64 },
+    /// The job may have taken it as one that is late, and not counted it as that.
+    Later,
+}
+
+impl Part for Act {
+    fn text_bytes(&self) -> usize {
+        let tags = self.post.iter().flat_map(|post| &post.hashtags);
+        tags.map(|tag| size_of::<Box<str>>() + tag.len()).sum()
+    }
+}
+
+impl Part for u64 {
+    fn text_bytes(&self) -> usize {
+        0
+    }
+}
+
+impl Sum for u64 {
+    fn add(&mut self, other: u64) {
+        *self += other;
+    }
+}
+
+/// All acts so far.
+pub(super) struct Acts {
+    runs: Runs<Act, u64>,
+    clock: Clock,
+    totals: Totals,
+    /// Posts since the baseline.
+    pub(super) posts: i64,
+    newest: Option<u64>,
+    has_ledger: bool,
+    /// Nothing was late while there was a ledger.
+    is_in_time: bool,
+    span: u64,
+    /// Up to here there was no ledger, at some moments.
+    forgotten: Option<u64>,
+    /// Below it everything is late since the baseline.
+    floor: u64,
+    /// The job must remember what was said of tweets from here on.
+    remembered: u64,
+    /// By partition, where that begins.
+    needed: BTreeMap<u32, u64>,
+}
+
+impl Acts {
+    /// Of tables that say `marks`, and said `before` at the baseline. Holds about `bound` bytes.
+    pub(super) fn new(marks: &Marks, before: &Marks, bound: usize) -> Self {
+        Acts {
+            runs: Runs::new(bound),
+            clock: Clock::default(),
+            totals: Totals::default(),
+            posts: 0,
+            newest: None,
+            has_ledger: marks.has_ledger(),
+            is_in_time: marks.is_in_time(before),
+            span: marks.span(),
+            forgotten: marks.forgotten(),
+            floor: before.floor(),
+            remembered: marks.floor().max(marks.forgotten().map_or(0, |id| id.saturating_add(1))),
+            needed: BTreeMap::new(),
+        }
+    }
+
+    /// The greatest id that is not ahead of its record.
+    pub(super) fn newest(&self) -> Option<u64> {
+        self.newest
+    }
+
+    /// The first offset of a partition at which something was said that the job must remember.
+    pub(super) fn needed(&self, partition: u32) -> Option<u64> {
+        self.needed.get(&partition).copied()
+    }
+
+    /// Takes an event; `counts` is told of a post that counts whatever else is known.
+    pub(super) fn event(
+        &mut self,
+        event: Event,
+        when: When,
+        counts: &mut Counts<'_>,
+    ) -> Result<()> {
+        let (version, post) = match event {
+            Event::Tweet(tweet) => {
+                let content = Content { hashtags: tweet.hashtags, time: tweet.time };
+                (tweet.version, Some(content))
+            }
+            Event::Delete { version, .. } => (version, None),
+            Event::User(..) | Event::Other(_) => return Ok(()),
+        };
+        let (id, ms, is_before) = (version.tweet_id, version.record_ms, when == When::Before);
+        let is_ahead = is_ahead(id, ms);
+        self.newest = self.newest.max((!is_ahead).then_some(id));
+        self.posts += i64::from(post.is_some() && !is_before);
+        if self.has_ledger && !is_ahead && when != When::Later && id >= self.remembered {
+            self.needed.entry(version.partition).or_insert(version.offset);
+        }
+        let is_late = id < self.floor;
+        if !self.has_ledger || is_ahead || is_late {
+            if is_before {
+                return Ok(());
+            }
+            // Where there was no ledger at that moment it was not counted as late.
+            let is_said = self.has_ledger && !is_ahead && when == When::Now;
+            let is_certain = is_said && Some(id) > self.forgotten;
+            let late = (i64::from(is_certain), i64::from(is_said));
+            return self.loose(post.as_ref(), late, counts);
+        }
+        let read = match when {
+            When::Before => {
+                self.clock.read(version.partition, ms, id);
+                Read::Before
+            }
+            When::Now => {
+                let Moment { newest, minute } = self.clock.read(version.partition, ms, id);
+                let is_behind = id < newest.saturating_sub(self.span);
+                // Where nothing was late, nothing of that matters.
+                if self.is_in_time {
+                    Read::Now { is_behind: false, minute: 0 }
+                } else {
+                    Read::Now { is_behind, minute }
+                }
+            }
+            When::Later => {
+                self.clock.note(ms, id);
+                Read::Later
+            }
+        };
+        self.runs.add(Act { id, post, read }, 1)
+    }
+
+    /// An act that is in no set: a post counts, a delete is ignored.
+    fn loose(
+        &mut self,
+        post: Option<&Content>,
+        late: Bounds,
+        counts: &mut Counts<'_>,
+    ) -> Result<()> {
+        let mut totals = Totals::default();
+        if let Some(content) = post {
+            (totals.tweets, totals.late_posts) = ((1, 1), late);
+            counts(content, State::Count(1))?;
+        } else {
+            totals.late_deletes = late;
+        }
+        self.totals.add(totals, 1);
+        Ok(())
+    }
+
+    /// Weighs the tweets, when everything was read.
+    pub(super) fn finish(mut self, counts: &mut Counts<'_>) -> Result<Totals> {
+        let acts = std::mem::replace(&mut self.runs, Runs::new(0));
+        let (mut tweet, mut id, mut totals) = (Tweet::default(), 0, self.totals);
+        for entry in acts.into_sorted() {
+            let (act, times) = entry?;
+            if act.id != id {
+                std::mem::take(&mut tweet).settle(&mut totals, counts)?;
+                id = act.id;
+            }
+            let times = self.times(&act, times.cast_signed());
+            tweet.add(act.post, times);
+        }
+        tweet.settle(&mut totals, counts)?;
+        Ok(totals)
+    }
+
+    /// So many of an act, by when they were read.
+    fn times(&self, act: &Act, times: i64) -> Times {
+        let may_be_late = match act.read {
+            Read::Before => false,
+            Read::Later => true,
+            Read::Now { is_behind, minute } => {
+                let newest = || self.clock.newest(minute).saturating_sub(self.span);
+                Some(act.id) <= self.forgotten
+                    || !self.is_in_time && (is_behind || act.id < newest())
+            }
+        };
+        let if_so = |is_so: bool| if is_so { times } else { 0 };
+        let before = if_so(act.read == Read::Before);
+        Times { in_time: if_so(!may_be_late), late: if_so(may_be_late), before }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Acts, Bounds, Content, Marks, Time, When};
+    use crate::verify::model::State;
+    use crate::verify::weigh::bounds;
+    use dataflows::latest::Version;
+    use dataflows::tweet::{Kind, Tweet as Posted};
+    use dataflows::{Event, Value};
+    use std::collections::BTreeMap;
+
+    fn content(tag: &str) -> Content {
+        Content { hashtags: vec![tag.into()], time: Time::Own(7) }
+    }
+
+    const MS: u64 = 1 << 22;
+    /// An id that is written in the minute of the records of these tests.
+    const NOW: u64 = 200_000_000_000 * MS;
+    const NOW_MS: u64 = 200_000_000_000 + 1_288_834_974_657;
+
+    fn post(id: u64, (partition, record_ms): (u32, u64), tag: &str) -> Event {
+        let version = Version { tweet_id: id, record_ms, partition, offset: 0 };
+        let Content { hashtags, time } = content(tag);
+        Event::Tweet(Posted { version, time, hashtags, user: None })
+    }
+
+    fn delete(id: u64, (partition, record_ms): (u32, u64)) -> Event {
+        let version = Version { tweet_id: id, record_ms, partition, offset: 0 };
+        Event::Delete { version, kind: Kind::Delete }
+    }
+
+    fn marks(floors: &[(&str, u64)], late_posts: u64) -> Marks {
+        let mut marks = Marks::default();
+        let mut see = |table: &str, name: &str, number| {
+            marks.see(table, &[Value::Text(name.into()), Value::UInt(number)].into());
+        };
+        for (name, number) in floors {
+            see("floors", name, *number);
+        }
+        see("totals", "late_posts", late_posts);
+        marks
+    }
+
+    /// A span of 1,000 ms.
+    const SPAN: (&str, u64) = ("span", u64::MAX - 1_000);
+
+    type Named<N> = Vec<(N, Bounds)>;
+
+    /// What the tags come to, and the totals that are not none.
+    fn found(
+        (now, before): (&Marks, &Marks),
+        events: Vec<(Event, When)>,
+    ) -> (Named<String>, Named<&'static str>) {
+        // So little memory that all go through files.
+        let mut acts = Acts::new(now, before, 0);
+        let mut tags = BTreeMap::<String, State>::new();
+        let mut counts = |content: &Content, state: State| {
+            let held = tags.entry(content.hashtags[0].to_string()).or_insert(State::Count(0));
+            held.add(state);
+            Ok(())
+        };
+        for (event, when) in events {
+            acts.event(event, when, &mut counts).expect("a temporary file");
+        }
+        let totals = acts.finish(&mut counts).expect("a temporary file");
+        let totals = totals.named().map(|(name, state)| (name, bounds(&state)));
+        let totals = totals.into_iter().filter(|(_, bounds)| *bounds != (0, 0)).collect();
+        (tags.into_iter().map(|(tag, state)| (tag, bounds(&state))).collect(), totals)
+    }
+
+    fn now(events: Vec<Event>) -> Vec<(Event, When)> {
+        events.into_iter().map(|event| (event, When::Now)).collect()
+    }
+
+    #[test]
+    fn without_a_ledger_each_post_counts() {
+        let never = marks(&[("forgotten", NOW)], 0);
+        let events = vec![post(1, (0, 0), "a"), post(1, (0, 0), "a"), delete(1, (0, 0))];
+        let found = found((&never, &Marks::default()), now(events));
+        assert_eq!(found, (vec![("a".into(), (2, 2))], vec![("tweets", (2, 2))]));
+    }
+
+    #[test]
+    fn what_must_be_read_again() {
+        let first = |floors: &[(&str, u64)]| {
+            let floors = [&[SPAN], floors].concat();
+            let mut acts = Acts::new(&marks(&floors, 0), &Marks::default(), 1_000);
+            let ids = [NOW - 2, NOW + 3_700_000 * MS, NOW, NOW - 1, NOW + 1];
+            for (offset, id) in (5..).zip(ids) {
+                let version = Version { tweet_id: id, record_ms: NOW_MS, partition: 1, offset };
+                let event = Event::Delete { version, kind: Kind::Delete };
+                acts.event(event, When::Now, &mut |_, _| Ok(())).expect("no file");
+            }
+            assert_eq!(acts.needed(0), None);
+            acts.needed(1)
+        };
+        assert_eq!(first(&[]), Some(5));
+        assert_eq!(first(&[("ledger", NOW - 2)]), Some(5));
+        assert_eq!(first(&[("ledger", NOW - 1)]), Some(7), "an id that is ahead is not remembered");
+        assert_eq!(first(&[("ledger", NOW - 2), ("forgotten", NOW)]), Some(9));
+        assert_eq!(first(&[("ledger", NOW + 2)]), None);
+    }
+
+    #[test]
+    fn where_nothing_was_late_all_is_known() {
+        let events = vec![
+            post(NOW, (0, NOW_MS), "a"),
+            post(NOW, (1, NOW_MS), "b"),
+            delete(NOW - 1, (0, NOW_MS)),
+            post(NOW - 1, (1, NOW_MS), "c"),
+            post(NOW - 1, (1, NOW_MS), "c"),
+            delete(NOW - 2, (1, NOW_MS)),
+            // By its own partition this would be late.
+            post(NOW - 9_000 * MS, (0, NOW_MS), "d"),
+            // An hour and more ahead: no one's, twice; and such a delete is ignored.
+            post(NOW + 3_700_000 * MS, (0, NOW_MS), "e"),
+            post(NOW + 3_700_000 * MS, (0, NOW_MS), "e"),
+            delete(NOW + 3_700_000 * MS, (0, NOW_MS)),
+        ];
+        let (tags, totals) = found((&marks(&[SPAN], 0), &Marks::default()), now(events));
+        let one = |tag: &str, times| (tag.to_owned(), (times, times));
+        assert_eq!(tags, [one("b", 1), one("d", 1), one("e", 2)]);
+        assert_eq!(totals, [("tweets", (4, 4)), ("deleted", (1, 1)), ("duplicates", (2, 2))]);
+    }
+
+    /// Each rule by which an act may be late, and the same act where it is not.
+    #[test]
+    fn what_may_be_late() {
+        let late = |floors: &[(&str, u64)], first: Event, id: u64, at: (u32, u64)| {
+            let twice = vec![first, post(id, at, "a"), post(id, at, "a")];
+            let floors = [&[SPAN], floors].concat();
+            let (tags, totals) = found((&marks(&floors, 1), &Marks::default()), now(twice));
+            let is_late = tags.contains(&("a".into(), (1, 2)));
+            assert!(is_late != tags.contains(&("a".into(), (1, 1))), "{tags:?}");
+            assert_eq!(is_late, totals.contains(&("late_posts", (0, 2))), "{totals:?}");
+            is_late
+        };
+        let (minute, old) = (60_000, NOW - 1_000 * MS - 1);
+        let here = post(NOW, (0, NOW_MS), "other");
+        // Behind its own partition's, by more than the span.
+        assert!(!late(&[], here.clone(), NOW - 1_000 * MS, (0, NOW_MS)));
+        assert!(late(&[], here.clone(), old, (0, NOW_MS)));
+        assert!(late(&[], delete(NOW, (0, NOW_MS)), old, (0, NOW_MS)));
+        assert!(late(&[], here.clone(), old, (0, NOW_MS - 11 * minute)));
+        // Behind another one's, that was written up to ten minutes later, or may have been.
+        assert!(late(&[], here.clone(), old, (1, NOW_MS)));
+        assert!(late(&[], here.clone(), old, (1, NOW_MS - 10 * minute)));
+        assert!(!late(&[], here.clone(), old, (1, NOW_MS - 11 * minute)));
+        assert!(late(&[], here.clone(), old, (1, 0)));
+        assert!(late(&[], post(NOW, (0, 0), "other"), old, (1, NOW_MS - 11 * minute)));
+        assert!(!late(&[], here.clone(), NOW - 1_000 * MS, (1, 0)));
+        // An id that is ahead raises nothing.
+        let ahead = post(NOW + 3_700_000 * MS, (0, NOW_MS), "other");
+        assert!(!late(&[], ahead, NOW, (0, NOW_MS)));
+        // What was forgotten.
+        assert!(late(&[("forgotten", NOW - 1)], here.clone(), NOW - 1, (0, NOW_MS)));
+        assert!(!late(&[("forgotten", NOW - 2)], here, NOW - 1, (0, NOW_MS)));
+    }
+
+    #[test]
+    fn what_the_baseline_holds_is_taken_away() {
+        let (before, at) = (marks(&[SPAN, ("ledger", NOW)], 5), (0, NOW_MS));
+        let events = vec![
+            // Counted before and deleted now; posted before and again.
+            (post(NOW, at, "a"), When::Before),
+            (post(NOW + 1, at, "b"), When::Before),
+            (delete(NOW + 2, at), When::Before),
+            (delete(NOW, at), When::Now),
+            (post(NOW + 1, at, "b"), When::Now),
+            (post(NOW + 1, at, "c"), When::Now),
+            (post(NOW + 2, at, "d"), When::Now),
+            // Below the floor of then: what was before is in the rows, what comes now is late.
+            (post(NOW - 1, at, "f"), When::Before),
+            (post(NOW - 1, at, "g"), When::Now),
+            (delete(NOW - 1, at), When::Now),
+            (post(NOW - 1, at, "h"), When::Later),
+        ];
+        let (tags, totals) = found((&before, &before), events);
+        let one = |tag: &str, times| (tag.to_owned(), (times, times));
+        assert_eq!(tags, [one("a", -1), one("b", -1), one("c", 1), one("g", 1), one("h", 1)]);
+        let wanted = [("tweets", 1), ("deleted", 2), ("duplicates", 2)];
+        let wanted = wanted.into_iter().chain([("late_posts", 1), ("late_deletes", 1)]);
+        assert_eq!(totals, wanted.map(|(name, sum)| (name, (sum, sum))).collect::<Vec<_>>());
+        // What was tried again may be in no set.
+        let events = [When::Later, When::Now].map(|when| (post(NOW + 3, at, "e"), when)).to_vec();
+        let (tags, totals) = found((&before, &before), events);
+        assert_eq!(tags, [("e".into(), (1, 2))]);
+        let wanted = [("tweets", (1, 2)), ("duplicates", (0, 1)), ("late_posts", (0, 1))];
+        assert_eq!(totals, wanted);
+    }
+}

@@ -1,0 +1,428 @@
+//! The recount against a plain job: a list of acts, a floor that rises, and nothing forgotten.
+//!
+//! A schedule is a topic that is written while it is read, partitions that lag behind, a ledger that is
+//! switched on and off, and a baseline somewhere. Whatever the job's tables hold in the end must be
+//! found right, and a number that was changed must not.
+
+use super::acts::{Content, When};
+use super::marks::Marks;
+use super::model::State;
+use super::recount::{Places, Recount, Said};
+use super::runs::{Key, Runs};
+use super::{Plan, Settings, Summary, compare, ranges};
+use crate::decode;
+use crate::tables::Tables;
+use dataflows::latest::Version;
+use dataflows::tweet::{Kind, Time, Tweet};
+use dataflows::{Event, Row, Value};
+use rand::Rng;
+use rand_pcg::Pcg64Mcg;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+pub(super) struct Random(Pcg64Mcg);
+
+impl Random {
+    pub(super) fn new(seed: u128) -> Self {
+        Random(Pcg64Mcg::new(seed))
+    }
+
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
+        self.0.next_u64() % bound
+    }
+
+    pub(super) fn index(&mut self, bound: usize) -> usize {
+        usize::try_from(self.below(bound as u64)).expect("it is an index")
+    }
+
+    pub(super) fn one_in(&mut self, number: u64) -> bool {
+        self.below(number) == 0
+    }
+}
+
+const BEGIN_MS: u64 = 1_288_834_974_657;
+const MINUTE_MS: u64 = 60_000;
+const PARTITIONS: usize = 3;
+const TAGS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
+
+/// What the job knows; rows follow from it.
+#[derive(Clone, Default)]
+struct Job {
+    /// The span, if the ledger is on.
+    span_ms: Option<u64>,
+    /// The smallest span that it was on with.
+    smallest_ms: Option<u64>,
+    floor: u64,
+    tweets: Option<u64>,
+    forgotten: Option<u64>,
+    minute: Option<u32>,
+    /// By tweet, of what was in time: its posts, and whether it was deleted.
+    tweet: BTreeMap<u64, (Vec<Content>, bool)>,
+    /// Posts that count whatever else is known.
+    loose: Vec<Content>,
+    late_posts: u64,
+    late_deletes: u64,
+    deletes: u64,
+}
+
+impl Job {
+    fn switch(&mut self, span_ms: Option<u64>) {
+        if span_ms.is_some() && self.span_ms.is_none() {
+            self.floor = self.floor.max(self.forgotten.map_or(0, |id| id + 1));
+        }
+        self.span_ms = span_ms;
+        self.smallest_ms = [self.smallest_ms, span_ms].into_iter().flatten().min();
+    }
+
+    /// Returns the id, if it is not ahead.
+    fn read(&mut self, event: &Event) -> Option<u64> {
+        let (version, content) = match event {
+            Event::Tweet(tweet) => {
+                self.minute = self.minute.max(tweet.time.minute());
+                let (hashtags, time) = (tweet.hashtags.clone(), tweet.time);
+                (tweet.version, Some(Content { hashtags, time }))
+            }
+            Event::Delete { version, .. } => {
+                self.deletes += 1;
+                (*version, None)
+            }
+            _ => return None,
+        };
+        let id = version.tweet_id;
+        let is_ahead =
+            version.record_ms > 0 && (id >> 22) + BEGIN_MS > version.record_ms + 60 * MINUTE_MS;
+        let newest = if self.span_ms.is_some() { &mut self.tweets } else { &mut self.forgotten };
+        *newest = (*newest).max((!is_ahead).then_some(id));
+        let is_late = id < self.floor;
+        if self.span_ms.is_none() || is_ahead {
+            self.loose.extend(content);
+        } else if is_late {
+            self.late_posts += u64::from(content.is_some());
+            self.late_deletes += u64::from(content.is_none());
+            self.loose.extend(content);
+        } else {
+            let (posts, is_deleted) = self.tweet.entry(id).or_default();
+            *is_deleted |= content.is_none();
+            posts.extend(content);
+        }
+        (!is_ahead).then_some(id)
+    }
+
+    fn counted(&self) -> Vec<&Content> {
+        let stands = self.tweet.values().filter(|(_, is_deleted)| !is_deleted);
+        let stands = stands.filter_map(|(posts, _)| posts.iter().max());
+        stands.chain(&self.loose).collect()
+    }
+
+    fn rows(&self) -> Vec<(&'static str, Row)> {
+        let mut tags = BTreeMap::<Box<str>, u64>::new();
+        let mut minutes = BTreeMap::<(u32, Box<str>), u64>::new();
+        let counted = self.counted();
+        for content in &counted {
+            for tag in &content.hashtags {
+                *tags.entry(tag.clone()).or_default() += 1;
+                if let Some(minute) = content.time.minute() {
+                    *minutes.entry((minute, tag.clone())).or_default() += 1;
+                }
+            }
+        }
+        let text = |text: &str| Value::Text(text.into());
+        let mut top: Vec<_> = tags.iter().map(|(tag, uses)| (Reverse(*uses), tag)).collect();
+        top.sort();
+        let top = (1..).zip(top).map(|(rank, (uses, tag))| {
+            let row: Row = [Value::UInt(rank), text(tag), Value::UInt(uses.0)].into();
+            ("top_hashtags", row)
+        });
+        let minutes = minutes.iter().map(|((minute, tag), uses)| {
+            let minute = Value::Moment(i64::from(*minute) * 60_000);
+            ("hashtags_by_minute", [minute, text(tag), Value::UInt(*uses)].into())
+        });
+        let tags = tags.iter().map(|(tag, uses)| ("hashtags", tag.clone(), Some(*uses)));
+        let posted = || self.tweet.values().filter(|(posts, _)| !posts.is_empty());
+        let posts = posted().map(|(posts, _)| posts.len() as u64 - 1).sum();
+        let deleted = posted().filter(|(_, is_deleted)| *is_deleted).count() as u64;
+        let some = |number: u64| Some(number).filter(|number| *number > 0);
+        let named = [
+            ("totals", "tweets", some(counted.len() as u64)),
+            ("totals", "deleted", some(deleted)),
+            ("totals", "duplicates", some(posts)),
+            ("totals", "late_posts", some(self.late_posts)),
+            ("totals", "late_deletes", some(self.late_deletes)),
+            ("totals", "delete", some(self.deletes)),
+            ("floors", "minutes", self.minute.map(u64::from)),
+            ("floors", "tweets", self.tweets),
+            ("floors", "forgotten", self.forgotten),
+            ("floors", "ledger", some(self.floor)),
+            ("floors", "span", self.smallest_ms.map(|ms| u64::MAX - ms)),
+        ];
+        let named = named.into_iter().map(|(table, name, number)| (table, name.into(), number));
+        let named = named.chain(tags).filter_map(|(table, name, number)| {
+            Some((table, [Value::Text(name), Value::UInt(number?)].into()))
+        });
+        named.chain(minutes).chain(top).collect()
+    }
+}
+
+/// A partition, and how far it is read.
+#[derive(Clone, Default)]
+struct Partition {
+    events: Vec<Event>,
+    next: usize,
+    newest: u64,
+}
+
+/// What was at some commit.
+struct Commit {
+    rows: Vec<(&'static str, Row)>,
+    marks: Marks,
+    floor: u64,
+    next: Vec<usize>,
+}
+
+impl Commit {
+    fn of(job: &Job, partitions: &[Partition]) -> Self {
+        let (rows, mut marks) = (job.rows(), Marks::default());
+        for (table, row) in &rows {
+            marks.see(table, row);
+        }
+        let next = partitions.iter().map(|partition| partition.next).collect();
+        Commit { rows, marks, floor: job.floor, next }
+    }
+
+    fn runs(&self, plan: &Plan) -> Runs {
+        let mut runs = Runs::new(plan.memory);
+        for (table, row) in &self.rows {
+            let (key, row) = key(plan, table, row);
+            runs.add(key, State::Row(row)).expect("a temporary file");
+        }
+        runs
+    }
+}
+
+fn key(plan: &Plan, table: &str, row: &Row) -> (Key, Row) {
+    let table = plan.index(table).expect("the job has it");
+    ((table, row[..plan.tables[usize::from(table)].key].into()), row.clone())
+}
+
+/// A topic and the job that reads it, step by step.
+struct Schedule {
+    random: Random,
+    job: Job,
+    partitions: Vec<Partition>,
+    now_ms: u64,
+    ids: Vec<u64>,
+    has_times: bool,
+}
+
+impl Schedule {
+    fn new(seed: u128) -> Self {
+        let mut random = Random::new(seed);
+        let has_times = !random.one_in(8);
+        let now_ms = BEGIN_MS + 10_000_000_000;
+        let mut job = Job::default();
+        job.switch([None, Some(10_000), Some(60_000)][random.index(3)]);
+        let partitions = vec![Partition::default(); PARTITIONS];
+        Schedule { random, job, partitions, now_ms, ids: Vec::new(), has_times }
+    }
+
+    fn steps(&mut self) {
+        for _ in 0..self.random.below(60) {
+            // Now and then the topic is quiet for long.
+            self.now_ms +=
+                if self.random.one_in(30) { 15 * MINUTE_MS } else { self.random.below(4_000) };
+            for _ in 0..self.random.below(6) {
+                self.write();
+            }
+            if !self.random.one_in(3) {
+                self.poll();
+            }
+            if self.random.one_in(60) {
+                self.job.switch([None, Some(5_000), Some(60_000)][self.random.index(3)]);
+            }
+        }
+    }
+
+    /// A tweet, the same again, or its delete, to some partition.
+    fn write(&mut self) {
+        let random = &mut self.random;
+        let known = self.ids.len();
+        let id = if known > 0 && random.one_in(2) {
+            self.ids[known - 1 - random.index(known.min(30))]
+        } else {
+            let age = if random.one_in(10) { random.below(100_000) } else { random.below(3_000) };
+            let ahead = if random.one_in(40) { 120 * MINUTE_MS } else { 0 };
+            (self.now_ms + ahead - BEGIN_MS - age) << 22 | random.below(1 << 22)
+        };
+        self.ids.push(id);
+        let record_ms = if self.has_times { self.now_ms - random.below(3 * MINUTE_MS) } else { 0 };
+        let partition = random.index(PARTITIONS);
+        let events = &mut self.partitions[partition].events;
+        let partition = u32::try_from(partition).expect("few");
+        let offset = events.len() as u64;
+        let version = Version { tweet_id: id, record_ms, partition, offset };
+        events.push(if random.one_in(5) {
+            Event::Delete { version, kind: Kind::Delete }
+        } else {
+            // Nearly always what the tweet said before.
+            let seed = if random.one_in(6) { random.below(99) } else { id };
+            let tags =
+                [seed % 6, seed / 7 % 6].into_iter().take(usize::from(seed.to_le_bytes()[0] % 3));
+            let hashtags =
+                tags.map(|tag| TAGS[usize::try_from(tag).expect("it is an index")].into());
+            let minute = u32::try_from((id >> 22) / MINUTE_MS).expect("an early one");
+            let (hashtags, time) = (hashtags.collect(), Time::Own(minute));
+            Event::Tweet(Tweet { version, time, hashtags, user: None })
+        });
+    }
+
+    /// Some records of a partition, then the floor follows.
+    fn poll(&mut self) {
+        let chosen = self.random.index(PARTITIONS);
+        let partition = &mut self.partitions[chosen];
+        let records = self.random.index(9).min(partition.events.len() - partition.next);
+        for event in &partition.events[partition.next..partition.next + records] {
+            partition.newest = partition.newest.max(self.job.read(event).unwrap_or(0));
+        }
+        partition.next += records;
+        let Some(span) = self.job.span_ms else { return };
+        let open =
+            self.partitions.iter().filter(|partition| partition.next < partition.events.len());
+        let newest = self.partitions.iter().map(|partition| partition.newest).max();
+        let reached = open.map(|partition| partition.newest).min().or(newest).unwrap_or(0);
+        self.job.floor = self.job.floor.max(reached.saturating_sub(span << 22));
+    }
+
+    fn commit(&self) -> Commit {
+        Commit::of(&self.job, &self.partitions)
+    }
+
+    /// Checks the tables of a commit, from the one before on. Returns the lines and how many keys are
+    /// uncertain.
+    fn verify(&self, plan: &Plan, before: Option<&Commit>, now: &Commit) -> (String, Summary) {
+        let (places, none) = (Places::new(), Marks::default());
+        let said = |marks| Said { letters: &places, offsets: &[], marks };
+        let before_marks = before.map_or(&none, |before| &before.marks);
+        let settings = decode::Settings::default();
+        let mut recount = Recount::new(plan, settings, said(&now.marks), said(before_marks));
+        for (table, row) in before.iter().flat_map(|before| &before.rows) {
+            recount.resume(plan.index(table).expect("it is there"), row).expect("it has a meaning");
+        }
+        for (at, partition) in self.partitions.iter().enumerate() {
+            let start = before.map_or(0, |before| before.next[at]);
+            let is_needed = |event: &Event| match event {
+                Event::Tweet(Tweet { version, .. }) | Event::Delete { version, .. } => {
+                    before.is_some_and(|before| version.tweet_id >= before.floor)
+                }
+                _ => false,
+            };
+            let from = partition.events[..start].iter().position(is_needed).unwrap_or(start);
+            for (offset, event) in partition.events[..now.next[at]].iter().enumerate().skip(from) {
+                let when = if offset < start { When::Before } else { When::Now };
+                recount.event(event.clone(), when).expect("a temporary file");
+            }
+        }
+        let stored = now.runs(plan);
+        let (mut recount, has_ranges) = recount.finish().expect("a temporary file");
+        if has_ranges {
+            recount = ranges::resolve(&stored, recount).expect("a temporary file");
+        }
+        let mut out = Vec::new();
+        let how = (plan, dataflows::Settings::default(), 10);
+        let keep = &mut |_: &_| Ok(());
+        let found = compare(how, Summary::default(), (stored, recount), keep, &mut out);
+        (String::from_utf8(out).expect("text"), found.expect("a temporary file"))
+    }
+}
+
+/// `VERIFY_SCHEDULES` asks for more.
+fn schedules(number: u128) -> u128 {
+    let asked = std::env::var("VERIFY_SCHEDULES").ok();
+    asked.and_then(|asked| asked.parse().ok()).unwrap_or(number)
+}
+
+fn plan(memory: usize) -> Plan {
+    let without = ["top_users", "trending", "friends_histogram", "hashtags_folded", "freshness"];
+    let tables = Tables::choose(&[], &without.map(String::from)).expect("they fit");
+    let (sample, show) = (100.0, 10);
+    let settings = Settings { tables: Vec::new(), sample, show, memory, baseline: None };
+    Plan::new("tweets", tables, &settings)
+}
+
+#[test]
+fn the_tables_of_a_job_with_a_ledger_are_found_right() {
+    // Some go through files.
+    let (plan, small) = (plan(1 << 20), plan(4_000));
+    let (mut exact, mut late, mut keys, mut uncertain) = (0, 0, 0, 0);
+    for seed in 0..schedules(300) {
+        let mut schedule = Schedule::new(seed);
+        schedule.steps();
+        let before = schedule.commit();
+        schedule.steps();
+        let now = schedule.commit();
+        for before in [None, Some(&before)] {
+            let plan = if seed % 16 == 0 { &small } else { &plan };
+            let (lines, summary) = schedule.verify(plan, before, &now);
+            let is_whole = before.is_none();
+            assert_eq!(lines, "", "seed {seed}, from the start: {is_whole}");
+            if is_whole {
+                *(if summary.uncertain == 0 { &mut exact } else { &mut late }) += 1;
+                keys += now.rows.len() as u64;
+                uncertain += summary.uncertain;
+            }
+        }
+    }
+    println!("{exact} exact, {late} not; {uncertain} of {keys} keys uncertain");
+    assert!(exact > 50 && late > 100 && uncertain < keys / 2);
+}
+
+/// One row more, less, or with another number.
+#[test]
+fn what_is_wrong_is_found() {
+    let plan = plan(1 << 20);
+    let mut found = [0; 3];
+    for seed in 0..schedules(200) {
+        let mut schedule = Schedule::new(seed);
+        schedule.steps();
+        let mut now = schedule.commit();
+        let named = |(table, row): &(&str, Row), name: &str| {
+            *table == "totals" && row[0].as_text() == Some(name)
+        };
+        let Some(at) = now.rows.iter().position(|row| named(row, "tweets")) else { continue };
+        let more = |row: &mut Row, by: u64| {
+            let column = row.len() - 1;
+            row[column] = Value::UInt(row[column].as_u64().expect("a number") + by);
+        };
+        // One post more than there is, though that may lie in the range.
+        more(&mut now.rows[at].1, 1);
+        let wrong = |now: &Commit| {
+            let mut marks = Marks::default();
+            for (table, row) in &now.rows {
+                marks.see(table, row);
+            }
+            let now = Commit { rows: now.rows.clone(), marks, next: now.next.clone(), ..*now };
+            schedule.verify(&plan, None, &now).0
+        };
+        let lines = wrong(&now);
+        assert!(
+            lines.contains("totals name=\"tweets\": the table has records="),
+            "{seed}: {lines}"
+        );
+        now.rows[at] = schedule.commit().rows.swap_remove(at);
+        found[0] += 1;
+        // More uses than there are posts.
+        if let Some(at) = now.rows.iter().position(|(table, _)| *table == "hashtags") {
+            more(&mut now.rows[at].1, 1_000);
+            let lines = wrong(&now);
+            assert!(lines.contains("hashtags hashtag="), "{seed}: {lines}");
+            found[1] += 1;
+        }
+        now.rows = schedule.commit().rows;
+        if let Some(at) = now.rows.iter().position(|row| named(row, "late_posts")) {
+            more(&mut now.rows[at].1, 1_000);
+            let lines = wrong(&now);
+            assert!(lines.contains("totals name=\"late_posts\""), "{seed}: {lines}");
+            found[2] += 1;
+        }
+    }
+    assert!(found.iter().all(|found| *found > 50), "{found:?}");
+}

@@ -1,0 +1,245 @@
+//! What the acts on one tweet come to: the rule of [`super::acts`] as a function of how many there are
+//! of each kind, and of how many may have been late.
+
+use super::acts::Content;
+use super::model::State;
+use std::io::Result;
+
+/// At least and at most so many.
+pub(super) type Bounds = (i64, i64);
+
+/// How many posts there were of each kind, and how many late acts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Totals {
+    pub(super) tweets: Bounds,
+    pub(super) deleted: Bounds,
+    pub(super) duplicates: Bounds,
+    pub(super) late_posts: Bounds,
+    pub(super) late_deletes: Bounds,
+}
+
+impl Totals {
+    /// As `totals` names them.
+    pub(super) fn named(self) -> [(&'static str, State); 5] {
+        let all = [
+            ("tweets", self.tweets),
+            ("deleted", self.deleted),
+            ("duplicates", self.duplicates),
+            ("late_posts", self.late_posts),
+            ("late_deletes", self.late_deletes),
+        ];
+        all.map(|(name, bounds)| (name, State::between(bounds)))
+    }
+
+    /// Adds what another tweet adds, or takes away what is certain.
+    pub(super) fn add(&mut self, other: Totals, sign: i64) {
+        let add = |to: &mut Bounds, (least, most): Bounds| {
+            to.0 += sign * least;
+            to.1 += sign * most;
+        };
+        add(&mut self.tweets, other.tweets);
+        add(&mut self.deleted, other.deleted);
+        add(&mut self.duplicates, other.duplicates);
+        add(&mut self.late_posts, other.late_posts);
+        add(&mut self.late_deletes, other.late_deletes);
+    }
+}
+
+/// What is done with what counts.
+pub(super) type Counts<'a> = dyn FnMut(&Content, State) -> Result<()> + 'a;
+
+/// So many equal acts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Times {
+    pub(super) in_time: i64,
+    /// Possibly late.
+    pub(super) late: i64,
+    /// Of those in time, before the baseline.
+    pub(super) before: i64,
+}
+
+impl Times {
+    fn add(&mut self, other: Times) {
+        self.in_time += other.in_time;
+        self.late += other.late;
+        self.before += other.before;
+    }
+}
+
+/// All that was said of one tweet.
+#[derive(Debug, Default)]
+pub(super) struct Tweet {
+    /// In order, each once.
+    posts: Vec<(Content, Times)>,
+    deletes: Times,
+}
+
+impl Tweet {
+    /// Adds equal acts: posts of a content, or `None` for deletes. Contents come in order.
+    pub(super) fn add(&mut self, post: Option<Content>, times: Times) {
+        let Some(content) = post else { return self.deletes.add(times) };
+        match self.posts.last_mut().filter(|(last, _)| *last == content) {
+            Some((_, held)) => held.add(times),
+            None => self.posts.push((content, times)),
+        }
+    }
+
+    /// Adds what it comes to, without what it came to before the baseline.
+    pub(super) fn settle(self, totals: &mut Totals, counts: &mut Counts<'_>) -> Result<()> {
+        let posts: Vec<Times> = self.posts.iter().map(|(_, times)| *times).collect();
+        let before = |times: &Times| Times { in_time: times.before, late: 0, before: 0 };
+        let posts_before: Vec<Times> = posts.iter().map(before).collect();
+        let (now, sums) = weigh(&posts, self.deletes);
+        let (then, sums_then) = weigh(&posts_before, before(&self.deletes));
+        totals.add(sums, 1);
+        totals.add(sums_then, -1);
+        for ((content, _), (now, then)) in self.posts.iter().zip(now.into_iter().zip(then)) {
+            let bounds = (now.0 - then.0, now.1 - then.1);
+            if bounds != (0, 0) {
+                counts(content, State::between(bounds))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How often each of a tweet's contents counts, and what that is in all.
+///
+/// Few count if all posts were in time, many if all that may be were late. The content that counts
+/// among those in time is the greatest of them.
+fn weigh(posts: &[Times], deletes: Times) -> (Vec<Bounds>, Totals) {
+    let (is_deleted, may_be) = (deletes.in_time > 0, deletes.in_time + deletes.late > 0);
+    let in_time: i64 = posts.iter().map(|times| times.in_time).sum();
+    let late: i64 = posts.iter().map(|times| times.late).sum();
+    let greatest = posts.iter().rposition(|times| times.in_time + times.late > 0);
+    let greatest_in_time = posts.iter().rposition(|times| times.in_time > 0);
+    let content = |(at, times): (usize, &Times)| {
+        let least = !may_be && greatest == Some(at);
+        let most = !is_deleted && greatest_in_time == Some(at);
+        (i64::from(least), times.late + i64::from(most))
+    };
+    let mut totals = Totals { late_deletes: (0, deletes.late), ..Totals::default() };
+    if in_time + late > 0 {
+        let certain = in_time > 0;
+        totals.tweets = (i64::from(!may_be), late + i64::from(certain && !is_deleted));
+        totals.deleted = (i64::from(certain && is_deleted), i64::from(may_be));
+        totals.duplicates = ((in_time - 1).max(0), in_time + late - 1);
+        totals.late_posts = (0, late);
+    }
+    (posts.iter().enumerate().map(content).collect(), totals)
+}
+
+#[cfg(test)]
+pub(super) fn bounds(state: &State) -> Bounds {
+    match *state {
+        State::Count(count) => (count, count),
+        State::Range { least, most } => (least, most),
+        _ => panic!("{state:?} is no count"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Bounds, Content, State, Times, Totals, Tweet, bounds};
+    use crate::verify::tests::Random;
+    use dataflows::tweet::Time;
+    use std::collections::BTreeMap;
+
+    fn content(tag: &str) -> Content {
+        Content { hashtags: vec![tag.into()], time: Time::Own(7) }
+    }
+
+    /// The same rule in other words: the acts of a tweet one after the other. Returns how often each
+    /// content counts, then the five totals.
+    fn one_by_one(acts: &[(Option<Content>, bool)]) -> (BTreeMap<Content, i64>, [i64; 5]) {
+        let (mut counts, mut totals) = (BTreeMap::new(), [0; 5]);
+        let (mut held, mut is_deleted, mut posts) = (None, false, 0);
+        for (post, is_late) in acts {
+            match (post, is_late) {
+                (Some(content), true) => {
+                    *counts.entry(content.clone()).or_default() += 1;
+                    totals[0] += 1;
+                    totals[3] += 1;
+                }
+                (None, true) => totals[4] += 1,
+                (Some(content), false) => {
+                    posts += 1;
+                    held = held.max(Some(content.clone()));
+                }
+                (None, false) => is_deleted = true,
+            }
+        }
+        match held {
+            Some(_) if is_deleted => totals[1] += 1,
+            Some(content) => {
+                *counts.entry(content).or_default() += 1;
+                totals[0] += 1;
+            }
+            None => {}
+        }
+        totals[2] = (posts - 1).max(0);
+        (counts, totals)
+    }
+
+    /// Post, whether it is from before the baseline, whether it may be late.
+    type Act = (Option<Content>, bool, bool);
+
+    /// The least and the most of all choices of those that were late, without what was before.
+    fn ends(acts: &[Act]) -> (BTreeMap<Content, Bounds>, [Bounds; 5]) {
+        let before = acts.iter().filter(|(_, is_before, _)| *is_before);
+        let before: Vec<_> = before.map(|(post, ..)| (post.clone(), false)).collect();
+        let (counts_before, totals_before) = one_by_one(&before);
+        let (mut counts, mut totals) = (BTreeMap::<Content, Bounds>::new(), None);
+        let choices = (0..1_u32 << acts.len()).filter_map(|choice| {
+            let chosen = acts.iter().enumerate().map(|(at, (post, _, may_be_late))| {
+                let is_late = choice & 1 << at != 0;
+                (*may_be_late || !is_late).then(|| (post.clone(), is_late))
+            });
+            chosen.collect::<Option<Vec<_>>>()
+        });
+        for chosen in choices {
+            let (found, sums) = one_by_one(&chosen);
+            for content in acts.iter().filter_map(|(post, ..)| post.as_ref()) {
+                let number = |counts: &BTreeMap<_, i64>| counts.get(content).map_or(0, |n| *n);
+                let number = number(&found) - number(&counts_before);
+                let held = counts.entry(content.clone()).or_insert((number, number));
+                *held = (held.0.min(number), held.1.max(number));
+            }
+            let sums: [i64; 5] = std::array::from_fn(|at| sums[at] - totals_before[at]);
+            let held = totals.get_or_insert(sums.map(|sum| (sum, sum)));
+            for (held, sum) in held.iter_mut().zip(sums) {
+                *held = (held.0.min(sum), held.1.max(sum));
+            }
+        }
+        counts.retain(|_, bounds| *bounds != (0, 0));
+        (counts, totals.expect("none late is a choice"))
+    }
+
+    #[test]
+    fn each_end_of_a_range_is_reached_and_nothing_lies_beyond() {
+        let mut random = Random::new(7);
+        for round in 0..20_000 {
+            let acts = (0..=random.below(6)).map(|_| {
+                let post = ["a", "b", "c"].get(random.index(4)).map(|tag| content(tag));
+                let is_before = random.one_in(4);
+                (post, is_before, !is_before && random.one_in(2))
+            });
+            let mut acts: Vec<Act> = acts.collect();
+            let wanted = ends(&acts);
+            acts.sort();
+            let mut tweet = Tweet::default();
+            for (post, is_before, may_be_late) in acts.iter().cloned() {
+                let [in_time, late, before] = [!may_be_late, may_be_late, is_before].map(i64::from);
+                tweet.add(post, Times { in_time, late, before });
+            }
+            let (mut found, mut totals) = (BTreeMap::new(), Totals::default());
+            let mut note = |content: &Content, state: State| {
+                assert!(found.insert(content.clone(), bounds(&state)).is_none());
+                Ok(())
+            };
+            tweet.settle(&mut totals, &mut note).expect("no file");
+            let totals = totals.named().map(|(_, state)| bounds(&state));
+            assert_eq!((found, totals), wanted, "round {round}: {acts:?}");
+        }
+    }
+}
