@@ -55,8 +55,8 @@ impl Cluster {
         let mut cluster = Cluster::of(processes);
         let (straight, mut proxies) = (cluster.hosts.clone(), Vec::new());
         for process in 0..processes {
-            for lower in 0..process {
-                let proxy = Proxy::start(&straight[lower]);
+            for (lower, host) in straight.iter().enumerate().take(process) {
+                let proxy = Proxy::start(host);
                 cluster.hosts[lower].clone_from(&proxy.address);
                 proxies.push(proxy);
             }
@@ -247,7 +247,9 @@ fn a_process_that_is_cut_off_ends_all() {
         produce(&job, 1_000, victim);
         let (mut cluster, between) = Cluster::through_proxies(&job, 3);
         wait_for_records(&job, &cluster, 1_000 * (victim as u64 + 1));
-        its.into_iter().for_each(|proxy| between[proxy].hold());
+        for proxy in its {
+            between[proxy].hold();
+        }
         // All are bereft, and the victim of both others.
         cluster.assert_bereft(3);
     }

@@ -147,7 +147,7 @@ fn event(n: u64) -> Event {
     let version =
         Version { tweet_id: n, record_ms: 2_000_000_000_000 + n / 10, partition: 0, offset: n };
     let id = random() % 500_000;
-    let (friends, followers) = (Some(random() as i64 % 3_000), Some(7));
+    let (friends, followers) = (Some((random() % 3_000).cast_signed()), Some(7));
     let user = User { id, name: format!("user {id}").into(), friends, followers };
     // A minute of 60,000 tweets.
     let time = Time::Own(30_000_000 + (n / 60_000) as u32);
