@@ -285,6 +285,8 @@ fn end_on_panic() {
     std::panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();
         let text = panic.payload_as_str().unwrap_or("a panic").replace('\n', " ");
+        // Held until the end: of several threads one says why.
+        let _alone = std::io::stderr().lock();
         // A thread of the mesh has lost the process that it serves.
         if let Some(error) = text.strip_prefix("timely communication error: ") {
             let why = error.split_once(": ").map_or(error, |(_doing, why)| why);

@@ -34,7 +34,7 @@ pub enum RunError {
         text: String,
     },
     /// Another process of the cluster does not work any more, or cannot be reached.
-    #[error("{who} has said nothing for {seconds} s; the tables hold the last commit")]
+    #[error("{who} said nothing for {seconds} s; the tables hold the last commit")]
     Silent {
         /// The processes.
         who: String,

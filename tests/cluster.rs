@@ -7,8 +7,11 @@
 
 mod common;
 
+use common::browser::Browser;
 use common::job::Job;
+use common::proxy::Proxy;
 use common::{Running, Server};
+use differential_dataflow::hashable::Hashable;
 use nix::sys::signal::Signal;
 use std::fs::File;
 use std::io::{Read, Write};
@@ -44,12 +47,28 @@ impl Cluster {
             (0..processes).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let hosts: Vec<_> =
             ports.iter().map(|port| port.local_addr().unwrap().to_string()).collect();
-        std::fs::write(directory.path().join("hosts"), hosts.join("\n")).unwrap();
         Cluster { processes: Vec::new(), directory, hosts }
     }
 
+    /// The same with a proxy between each two processes, in this order: 1 and 0, 2 and 0, 2 and 1.
+    fn through_proxies(job: &Job, processes: usize) -> (Self, Vec<Proxy>) {
+        let mut cluster = Cluster::of(processes);
+        let (straight, mut proxies) = (cluster.hosts.clone(), Vec::new());
+        for process in 0..processes {
+            for (lower, host) in straight.iter().enumerate().take(process) {
+                let proxy = Proxy::start(host);
+                cluster.hosts[lower].clone_from(&proxy.address);
+                proxies.push(proxy);
+            }
+            cluster.add(job, process, &[]);
+            cluster.hosts.clone_from(&straight);
+        }
+        (cluster, proxies)
+    }
+
     fn add(&mut self, job: &Job, process: usize, more: &[&str]) {
-        let hosts = self.directory.path().join("hosts");
+        let hosts = self.directory.path().join(format!("hosts-{}", self.processes.len()));
+        std::fs::write(&hosts, self.hosts.join("\n")).unwrap();
         let (count, process) = (self.hosts.len().to_string(), process.to_string());
         let first = ["--workers", "1", "--processes", &count, "--process", &process];
         let log = File::create(self.log(self.processes.len())).unwrap();
@@ -97,13 +116,39 @@ impl Cluster {
             let line = said.lines().last().unwrap_or_default();
             // A second one may have ended meanwhile, and be missed first.
             assert!(line.starts_with("tweetflow: process "), "process {started}:\n{said}");
+            assert_one_line(&said);
             println!("process {started} after {:?}: {line}", since.elapsed());
         }
     }
+
+    /// One has ended by a panic of that thread and the others for want of it.
+    fn assert_panicked(&mut self, process: usize, thread: &str) {
+        let (code, said) = self.end(process, PATIENCE);
+        assert_eq!(code, Some(1), "process {process}:\n{said}");
+        let line = said.lines().last().unwrap_or_default();
+        let start = format!("tweetflow: bug in {thread}");
+        assert!(line.starts_with(&start), "process {process}, {thread}:\n{said}");
+        assert_one_line(&said);
+        println!("process {process}: {line}");
+        self.assert_bereft(process);
+    }
+}
+
+/// The reason of an end is said once.
+fn assert_one_line(said: &str) {
+    assert_eq!(said.matches("tweetflow: ").count(), 1, "{said}");
 }
 
 fn job(name: &str) -> Job {
     Job::new(Server::MariaDb, name)
+}
+
+// Where process 0 leaves something to the server: what a killed one had open, the claim of another. The
+// others are about the processes alone, and on one server.
+on_both_servers! {
+    any_number_of_processes_makes_the_same_tables,
+    a_process_that_is_killed_ends_all,
+    a_fault_of_one_is_the_end_of_all,
 }
 
 fn produce(job: &Job, tweets: u64, seed: usize) {
@@ -126,9 +171,8 @@ fn assert_equal(job: &Job, more: &[&str]) {
     assert_eq!(code, Some(0), "{said}");
 }
 
-#[test]
-fn any_number_of_processes_makes_the_same_tables() {
-    let job = job("cluster_same");
+fn any_number_of_processes_makes_the_same_tables(server: Server) {
+    let job = Job::new(server, "cluster_same");
     produce(&job, 3_000, 1);
     let mut tables = Vec::new();
     for processes in 1..=3 {
@@ -163,9 +207,8 @@ fn a_signal_to_one_or_to_all_stops_all() {
     }
 }
 
-#[test]
-fn a_process_that_is_killed_ends_all() {
-    let job = job("cluster_kill");
+fn a_process_that_is_killed_ends_all(server: Server) {
+    let job = Job::new(server, "cluster_kill");
     for victim in 0..3 {
         produce(&job, 3_000, victim);
         let mut cluster = Cluster::start(&job, 3, &[]);
@@ -198,8 +241,24 @@ fn a_process_that_hangs_ends_all() {
 }
 
 #[test]
-fn a_fault_of_one_is_the_end_of_all() {
-    let job = job("cluster_fault");
+fn a_process_that_is_cut_off_ends_all() {
+    let job = job("cluster_cut_off");
+    for (victim, its) in [[0, 1], [0, 2], [1, 2]].into_iter().enumerate() {
+        produce(&job, 1_000, victim);
+        let (mut cluster, between) = Cluster::through_proxies(&job, 3);
+        wait_for_records(&job, &cluster, 1_000 * (victim as u64 + 1));
+        for proxy in its {
+            between[proxy].hold();
+        }
+        // All are bereft, and the victim of both others.
+        cluster.assert_bereft(3);
+    }
+    Cluster::start(&job, 3, &["--until-end"]).assert_done();
+    assert_equal(&job, &[]);
+}
+
+fn a_fault_of_one_is_the_end_of_all(server: Server) {
+    let job = Job::new(server, "cluster_fault");
     produce(&job, 1_000, 1);
     let mut cluster = Cluster::start(&job, 3, &[]);
     wait_for_records(&job, &cluster, 1_000);
@@ -212,6 +271,71 @@ fn a_fault_of_one_is_the_end_of_all() {
         assert_eq!(said.contains("process 0 at"), process != 0, "process {process}:\n{said}");
     }
     Cluster::start(&job, 2, &["--until-end"]).assert_done();
+    assert_equal(&job, &[]);
+}
+
+/// No tweet makes such a row: one use more is more than a sum can hold.
+#[test]
+fn a_panic_of_a_worker_ends_all() {
+    let job = job("cluster_worker");
+    produce(&job, 3_000, 1);
+    Cluster::start(&job, 2, &["--until-end"]).assert_done();
+    let tags = "SELECT hashtag, uses FROM hashtags ORDER BY uses DESC LIMIT 50";
+    let tags = job.sql().rows::<(String, u64)>(tags);
+    for victim in 0..3_usize {
+        let is_its =
+            |(tag, _): &&(String, u64)| Box::<str>::from(&**tag).hashed() % 3 == victim as u64;
+        let (tag, _) = tags.iter().find(is_its).expect("each worker counts some hashtags");
+        let sql = format!("SELECT uses FROM hashtags WHERE hashtag = '{tag}'");
+        let uses = job.sql().rows::<u64>(&sql)[0];
+        let set = |uses: u64| {
+            job.sql().run(&format!("UPDATE hashtags SET uses = {uses} WHERE hashtag = '{tag}'"));
+        };
+        set(i64::MAX.unsigned_abs());
+        let mut cluster = Cluster::start(&job, 3, &[]);
+        produce(&job, 3_000, 2 + victim);
+        cluster.assert_panicked(victim, "timely:work");
+        set(uses);
+        Cluster::start(&job, 3, &["--until-end"]).assert_done();
+        assert_equal(&job, &[]);
+    }
+}
+
+/// After the greatest number there is none for a commit.
+#[test]
+fn a_panic_of_the_committer_ends_all() {
+    let job = job("cluster_committer");
+    produce(&job, 1_000, 1);
+    Cluster::start(&job, 2, &["--until-end"]).assert_done();
+    let commits = job.sql().rows::<u64>("SELECT commit_no FROM tweetflow_commit")[0];
+    let set = |commits: u64| {
+        job.sql().run(&format!("UPDATE tweetflow_commit SET commit_no = {commits}"));
+    };
+    set(u64::MAX);
+    produce(&job, 1_000, 2);
+    Cluster::start(&job, 3, &[]).assert_panicked(0, "committer");
+    set(commits);
+    Cluster::start(&job, 3, &["--until-end"]).assert_done();
+    assert_equal(&job, &[]);
+}
+
+/// A message on the mesh for a worker that there is not: the thread that reads it panics.
+#[test]
+fn a_panic_of_a_receive_thread_ends_all() {
+    let job = job("cluster_receive");
+    // Channel, source, first and last target, length, sequence number, and a word of eight bytes.
+    let message = [0, 0, 1_000, 1_001, 8, 0, 0].map(u64::to_be_bytes).concat();
+    for victim in 0..3 {
+        produce(&job, 1_000, victim);
+        let (mut cluster, between) = Cluster::through_proxies(&job, 3);
+        wait_for_records(&job, &cluster, 1_000 * (victim as u64 + 1));
+        match victim {
+            0 => between[0].say_to_server(&message),
+            _ => between[victim - 1].say_to_client(&message),
+        }
+        cluster.assert_panicked(victim, "timely:recv");
+    }
+    Cluster::start(&job, 3, &["--until-end"]).assert_done();
     assert_equal(&job, &[]);
 }
 
@@ -247,12 +371,17 @@ fn strangers_and_other_settings_are_refused() {
     assert_equal(&job, &[]);
 }
 
-/// The body of an answer of a process's own server.
-fn get(cluster: &Cluster, process: usize, path: &str) -> String {
+/// Where a process's own server listens.
+fn address(cluster: &Cluster, process: usize) -> String {
     let said = cluster.said(process);
     let (_, rest) = said.split_once("the live page: http://").unwrap();
-    let (address, _) = rest.split_once('/').unwrap();
-    let mut stream = TcpStream::connect(address).unwrap();
+    rest.split_once('/').unwrap().0.to_owned()
+}
+
+/// The body of its answer.
+fn get(cluster: &Cluster, process: usize, path: &str) -> String {
+    let address = address(cluster, process);
+    let mut stream = TcpStream::connect(&address).unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
@@ -291,6 +420,19 @@ fn every_process_says_what_it_is() {
             if (read.sum::<f64>() - 1_000.0).abs() < 0.5 { Ok(()) } else { Err(metrics) }
         });
     }
+    let mut browser = Browser::start();
+    browser.open(&format!("http://{}/", address(&cluster, 0)));
+    let row = |index: usize| {
+        let row = format!("document.getElementById('processes').children[{index}]");
+        format!("[...({row}?.children ?? [])].map((cell) => cell.textContent).join(' ')")
+    };
+    for (process, partitions) in ["0, 3", "1", "2"].into_iter().enumerate() {
+        let start = format!("{process} {} {partitions} ", cluster.hosts[process]);
+        browser.until(&format!("({}).startsWith({start:?})", row(process)));
+        let heard = if process == 0 { "this one" } else { "just now" };
+        browser.until(&format!("({}).includes({heard:?})", row(process)));
+    }
+    assert_eq!(browser.complaints, Vec::<String>::new());
     cluster.processes[0].signal(Signal::SIGTERM);
     cluster.assert_done();
 }

@@ -97,6 +97,8 @@ fn the_page_in_a_browser() {
     assert_eq!(browser.value(&texts), json!(wanted));
     assert_eq!(browser.value("window.hacked === undefined && document.scripts.length"), json!(1));
     assert_eq!(browser.value("document.images.length"), json!(0));
+    // One process is no cluster.
+    assert_eq!(browser.value("document.getElementById('cluster').hidden"), json!(true));
     assert_eq!(browser.value("document.documentElement.scrollWidth <= innerWidth"), json!(true));
 
     demo.running.signal(Signal::SIGKILL);

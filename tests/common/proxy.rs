@@ -28,8 +28,11 @@ struct State {
     is_held: bool,
     delay: Duration,
     look: Option<Look>,
+    /// Of each connection the client's end, then the server's.
     open: Vec<TcpStream>,
     connections: u64,
+    /// When a piece was passed on.
+    last: Option<Instant>,
 }
 
 /// A proxy in front of one server. It ends with the test's process.
@@ -99,6 +102,28 @@ impl Proxy {
         self.change(|state| state.look = Some(Box::new(look)));
     }
 
+    /// Says something to the client of the first connection, in its server's name.
+    pub fn say_to_client(&self, bytes: &[u8]) {
+        self.say(0, bytes);
+    }
+
+    /// Says something to the server of the first connection, in its client's name.
+    pub fn say_to_server(&self, bytes: &[u8]) {
+        self.say(1, bytes);
+    }
+
+    /// In a silence: not amidst what another says.
+    fn say(&self, end: usize, bytes: &[u8]) {
+        loop {
+            let state = self.state.lock().unwrap();
+            if state.last.is_none_or(|last| last.elapsed() > Duration::from_millis(50)) {
+                return (&state.open[end]).write_all(bytes).unwrap();
+            }
+            drop(state);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// How many connections there were.
     pub fn connections(&self) -> u64 {
         self.state.lock().unwrap().connections
@@ -155,6 +180,7 @@ fn pass(mut from: TcpStream, to: TcpStream, shared: &Arc<Mutex<State>>, is_reque
     while let Ok(length @ 1..) = from.read(&mut piece) {
         let (verdict, delay) = {
             let mut state = shared.lock().unwrap();
+            state.last = Some(Instant::now());
             let look = state.look.as_mut().filter(|_| is_request);
             let verdict = look.map_or(Verdict::Pass, |look| look(&piece[..length]));
             (verdict, state.delay)

@@ -218,6 +218,7 @@ function show(state) {
     label: `at ${shown(part.next)}`, value: part.lag ?? 0,
     text: part.lag === null ? "end not known" : `${amount(part.lag)} left`,
   })));
+  showCluster(state.cluster);
   showLedger(state.ledger);
   $("letters-none").hidden = state.dead_letters.total > 0;
   bars($("letters"), state.dead_letters.reasons.map((one) => ({
@@ -232,6 +233,31 @@ function showLedger(ledger) {
   setText($("ledger-kept"), `${shown(ledger.entries)} tweets since ${since}, ${bytes(ledger.bytes)}`);
   const late = ledger.late_posts + ledger.late_deletes;
   setText($("ledger-done"), `${shown(ledger.deleted)} deleted, ${shown(ledger.duplicates)} came twice, ${shown(late)} too late`);
+}
+
+const HEARD = 2000; // within so long, as each second, a process is heard of all the time
+function showCluster(cluster) {
+  $("cluster").hidden = !cluster;
+  if (!cluster) return;
+  setText($("cluster-role"), `this is process ${cluster.process}${cluster.role === "lead" ? ", which commits" : ""}`);
+  const list = $("processes");
+  cluster.processes.forEach((process, index) => {
+    let row = list.children[index];
+    if (!row) {
+      row = put(list, "tr");
+      put(row, "th", "", String(index)).setAttribute("scope", "row");
+      for (const kind of ["", "", "number", "number", "number", "number"]) put(row, "td", kind);
+    }
+    const [, address, partitions, records, heard, sent, received] = row.children;
+    const own = index === cluster.process;
+    row.classList.toggle("late", !own && process.silent_ms >= HEARD);
+    setText(address, process.address);
+    setText(partitions, process.partitions.join(", ") || "none");
+    count(records, process.records);
+    setText(heard, own ? "this one" : process.silent_ms < HEARD ? "just now" : `${ms(process.silent_ms)} ago`);
+    setText(sent, own ? "" : bytes(process.sent_bytes));
+    setText(received, own ? "" : bytes(process.received_bytes));
+  });
 }
 
 // The browser tries again by itself after most faults; where it has given up, this does.
