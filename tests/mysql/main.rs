@@ -52,6 +52,7 @@ fn transaction(mut hashtags: Vec<Row>, next_offset: u64) -> Transaction {
         Value::UInt(0),
         Value::UInt(0),
         Value::UInt(next_offset),
+        Value::UInt(next_offset),
         Value::Null,
         Value::Null,
         Value::Null,
