@@ -16,6 +16,10 @@ use std::sync::{Arc, Barrier};
 use std::time::Instant;
 use timely::dataflow::operators::{Inspect, Probe};
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Tweets of all workers in one epoch: about what the program reads in one when it is behind.
 const EPOCH: usize = 20_000;
 /// Events between two turns of a worker.
