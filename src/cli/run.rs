@@ -47,7 +47,7 @@ pub(super) struct RunArgs {
     #[arg(long, env = "TWEETFLOW_EPOCH_MS", value_name = "MS", default_value_t = 5)]
     epoch_ms: u64,
     /// For so long behind the newest tweet a tweet can be deleted, or come a second time: 15m, 1h. It
-    /// costs about 100 bytes for each tweet of that time. 0 = deletes and duplicates have no effect
+    /// costs about 80 bytes for each tweet of that time. 0 = deletes and duplicates have no effect
     #[arg(long, env = "TWEETFLOW_LEDGER", value_name = "SPAN", default_value = "15m",
         value_parser = span)]
     ledger: Duration,
