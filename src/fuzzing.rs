@@ -2,17 +2,39 @@
 //!
 //! Each function panics when a promise is broken and does nothing else.
 
-use crate::decode::{Names, Settings, decode as decode_record};
+use crate::decode::{Names, Settings, decode as decode_record, lazy, skip};
 use crate::sink::{Prefix, TableChanges};
 use dataflows::latest::Version;
 use dataflows::table::{Column, Kind, Panel, Restore, Table};
 use dataflows::{Event, Value};
+
+/// What is read lazily is what `serde_json` reads, where all of it is looked at; and a value that is
+/// passed by is passed by whole.
+///
+/// # Panics
+/// If it is not.
+pub fn json(bytes: &[u8]) {
+    let depth = bytes.iter().filter(|byte| matches!(byte, b'[' | b'{')).count();
+    if depth > 100 {
+        // The types of the records bound how deep it is read; this one does not.
+        return;
+    }
+    let lazily = lazy::from_slice::<serde_json::Value>(bytes).ok();
+    let Ok(read) = serde_json::from_slice::<serde_json::Value>(bytes) else {
+        assert_eq!(lazily, None, "read, although it is no JSON");
+        return;
+    };
+    assert!(lazily.is_none_or(|lazily| lazily == read), "read as something else");
+    let begin = bytes.len() - bytes.trim_ascii_start().len();
+    assert_eq!(skip::value(bytes, begin), Some(bytes.trim_ascii_end().len()), "passed by wrongly");
+}
 
 /// Any record is events or a fault with a reason; what comes out can be a key.
 ///
 /// # Panics
 /// If it is neither.
 pub fn decode(bytes: &[u8]) {
+    json(bytes);
     for names in [Names::Clean, Names::Legacy] {
         let settings = Settings { require_location: bytes.len().is_multiple_of(2), names };
         let mut events = Vec::new();

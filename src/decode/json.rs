@@ -3,15 +3,19 @@
 //! Invariant: nothing here recurses with the input's depth, because only fields that are looked at
 //! are entered; the rest is skipped by a loop. It does not know tweets.
 
-use super::Undecodable;
+use super::{Undecodable, lazy};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-/// The object that `bytes` are.
+/// The object that `bytes` are. Nearly all of them need not be read whole; where that fails, the whole
+/// reading decides, and says what is wrong.
 pub(super) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Undecodable> {
+    if let Ok(Object(value)) = lazy::from_slice(bytes) {
+        return Ok(value);
+    }
     match serde_json::from_slice(bytes) {
         Ok(Object(value)) => Ok(value),
         Err(error) if error.is_data() => Err(shape_or_json(bytes, error)),
