@@ -147,7 +147,7 @@ mod tests {
         };
         assert_eq!(
             found("NO_ENGINE_SUBSTITUTION,STRICT_ALL_TABLES", "+00:00", 1 << 24),
-            Ok(1 << 20)
+            Ok(super::sql::STATEMENT_BYTES)
         );
         assert_eq!(found(SQL_MODE, "+00:00", 16 << 10), Ok(8 << 10));
         let error = found(SQL_MODE, "+00:00", 1024).unwrap_err();
