@@ -27,10 +27,11 @@ pub(super) struct Leading {
 }
 
 impl<T: Topic> Reader<'_, T> {
-    /// On worker 0: rows enter at epoch 0, then every worker learns what to read again, still at
-    /// epoch 0.
+    /// On worker 0: every worker learns what to read again, and the rows enter; all at epoch 0.
     pub(super) fn restore(&mut self, timely: &mut Worker, lead: &Lead) {
         let Some(plan) = self.wait_for_plan(timely, lead) else { return };
+        // At once: the others read again while the rows come in.
+        self.say(Control::Replay(plan.assignments.clone(), plan.letters.clone()));
         loop {
             self.speak();
             let Some(inputs) = &mut self.flow.inputs else { return };
@@ -54,8 +55,6 @@ impl<T: Topic> Reader<'_, T> {
         let floor = plan.ledger.floor;
         let span_ms = self.shared.config.ledger.span_ms();
         let keeper = floor.zip(span_ms).map(|(floor, span_ms)| Keeper::new(span_ms, floor));
-        let (assignments, letters) = (plan.assignments.clone(), plan.letters.clone());
-        self.say(Control::Replay(assignments, letters));
         let (_, replaying) = self.place;
         self.lead = Some(Leading { plan, replaying, keeper });
     }
