@@ -4,6 +4,7 @@
 //! more read and uncommitted than its credit (in bytes: plus one poll); it leaves only when everything it read is committed,
 //! or nothing will be any more.
 
+mod backlog;
 mod credit;
 mod entering;
 mod leading;
@@ -18,6 +19,7 @@ use crate::dead_letters::overflow::Taken;
 use crate::monitor::Phase;
 use crate::progress::Reading;
 use crate::source::{Assignment, Polled, Source, SourceError, Topic};
+use backlog::Backlog;
 use credit::Outstanding;
 use dataflows::{Epoch, Event};
 use entering::{Refusals, bury, decode};
@@ -30,11 +32,6 @@ use timely::worker::Worker;
 
 /// Records of one poll, between two looks at everything else.
 const POLL_RECORDS: u64 = 512;
-/// A worker with more than this read and not committed is behind: nobody waits for the single epoch
-/// then, and fewer, longer ones cost less.
-const BEHIND_RECORDS: u64 = 5_000;
-/// How much longer epochs are then.
-const BEHIND_FACTOR: u32 = 5;
 /// How often figures of the ledger are shown.
 const LOOK: Duration = Duration::from_millis(200);
 /// The longest sleep. Everything that matters wakes a worker before; this bounds a signal's way.
@@ -76,6 +73,7 @@ pub(super) fn run<T: Topic>(timely: &mut Worker, shared: &Shared<T>) -> WorkerSu
             place: (timely.index(), timely.peers()),
             epoch: 0,
             outstanding: Outstanding::default(),
+            backlog: Backlog::default(),
             stage: Stage::Waiting,
             partitions: Vec::new(),
             floor: None,
@@ -139,6 +137,7 @@ struct Reader<'a, T: Topic> {
     /// The epoch that this worker is in.
     epoch: Epoch,
     outstanding: Outstanding,
+    backlog: Backlog,
     stage: Stage,
     partitions: Vec<Partition>,
     /// With a ledger: its floor, which is stored.
@@ -202,8 +201,7 @@ impl<T: Topic> Reader<'_, T> {
     }
 
     fn epoch_length(&self) -> Duration {
-        let is_behind = self.outstanding.records > BEHIND_RECORDS;
-        self.shared.config.epoch * if is_behind { BEHIND_FACTOR } else { 1 }
+        self.backlog.epoch(self.shared.config.epoch, self.outstanding.records)
     }
 
     /// How long this worker may sleep if nothing wakes it.
@@ -396,7 +394,8 @@ impl<T: Topic> Reader<'_, T> {
         let (taken, bound) = (&mut self.taken, self.shared.config.dead_letters);
         let (floor, has_ledger) = (self.floor, self.step.is_some());
         let mut bytes = 0;
-        let limit = usize::try_from(room.min(POLL_RECORDS)).unwrap_or(usize::MAX);
+        let asked = room.min(POLL_RECORDS);
+        let limit = usize::try_from(asked).unwrap_or(usize::MAX);
         let records = self.source.poll(limit, &mut |polled| match polled {
             Polled::Record(record) => {
                 bytes += record.payload.map_or(0, |payload| payload.len() as u64);
@@ -424,6 +423,7 @@ impl<T: Topic> Reader<'_, T> {
                 }
             }
         })? as u64;
+        self.backlog.note(records, asked);
         if records > 0 {
             inputs.flush();
             self.outstanding.add(self.epoch, records, bytes);

@@ -1,0 +1,59 @@
+//! How long an epoch is: short while the worker keeps up, longer the further it is behind.
+//!
+//! Nobody waits for the single epoch of a worker that is behind, and few long epochs cost less than
+//! many short ones: more changes of a key fall together before they are sorted, sent and written.
+//!
+//! Rule. Behind is who finds as much as it asks for, time and again: each record that it finds so adds
+//! to the backlog, each look that finds less halves it. (One such look proves little: the client may be
+//! fetching.) Behind is also whose records wait for the database. An epoch is its shortest length for
+//! each [`STEP`] of both, up to [`LONGEST`]. Below 100,000 records a second and worker this comes back
+//! to the shortest by itself: a longer epoch makes less wait than made it longer.
+//!
+//! It is an estimate from this worker's own partitions. Exactness does not hang on it.
+
+use std::time::Duration;
+
+/// Records of backlog that make an epoch longer by its shortest length.
+const STEP: u64 = 1_000;
+/// No epoch is longer than this, or than the shortest where that is more: a commit must not be late
+/// for whoever looks at the tables, nor larger than credit allows.
+const LONGEST: Duration = Duration::from_millis(500);
+
+/// The records that were found at a stretch.
+#[derive(Default)]
+pub(super) struct Backlog(u64);
+
+impl Backlog {
+    /// So many records were found, of `limit` that were asked for.
+    pub(super) fn note(&mut self, found: u64, limit: u64) {
+        self.0 = if found < limit { self.0 / 2 } else { self.0.saturating_add(found) };
+    }
+
+    /// How long an epoch is that takes at least `shortest`, while so many records are read and not
+    /// committed.
+    pub(super) fn epoch(&self, shortest: Duration, outstanding: u64) -> Duration {
+        let behind = self.0.saturating_add(outstanding);
+        let times = u32::try_from(behind / STEP).unwrap_or(u32::MAX).max(1);
+        shortest.saturating_mul(times).min(LONGEST.max(shortest))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Backlog;
+    use std::time::Duration;
+
+    #[test]
+    fn epochs_are_longer_while_much_is_found() {
+        let ms = Duration::from_millis;
+        let mut backlog = Backlog::default();
+        let epoch = |backlog: &Backlog, outstanding| backlog.epoch(ms(5), outstanding);
+        assert_eq!((epoch(&backlog, 0), epoch(&backlog, 20_000)), (ms(5), ms(100)));
+        (0..10).for_each(|_| backlog.note(512, 512));
+        assert_eq!((epoch(&backlog, 0), epoch(&backlog, 900)), (ms(25), ms(30)));
+        (0..1_000).for_each(|_| backlog.note(512, 512));
+        assert_eq!((epoch(&backlog, 0), backlog.epoch(ms(2_000), 0)), (ms(500), ms(2_000)));
+        (0..10).for_each(|_| backlog.note(511, 512));
+        assert_eq!((epoch(&backlog, 0), backlog.epoch(ms(2_000), 0)), (ms(5), ms(2_000)));
+    }
+}
