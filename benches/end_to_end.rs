@@ -14,6 +14,8 @@ mod freshness;
 mod measure;
 #[path = "end_to_end/read.rs"]
 mod read;
+#[path = "end_to_end/replay.rs"]
+mod replay;
 #[path = "end_to_end/topic.rs"]
 mod topic;
 
@@ -67,6 +69,9 @@ struct Arguments {
     /// Hashtags that the tables hold already when --freshness begins
     #[arg(long, default_value_t = 0, value_name = "N")]
     hashtags: u64,
+    /// Release the topic's records to decoding at so many a second, and measure how long each takes
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    replay_rate: Option<u32>,
     /// What a child process does
     #[arg(long, hide = true)]
     mode: Option<read::Mode>,
@@ -138,6 +143,10 @@ fn run(arguments: &Arguments) -> Result<()> {
         return Ok(());
     }
     let topic = topic::filled(&brokers, arguments.tweets)?;
+    if let Some(rate) = arguments.replay_rate {
+        println!("{}", replay::run(arguments, rate, &topic, &brokers, &database)?);
+        return Ok(());
+    }
     let expected = arguments.check.then(|| check::count(arguments.tweets)).transpose()?;
     let mut lines = Vec::new();
     for _ in 0..arguments.repeat.max(1) {

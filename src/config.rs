@@ -39,6 +39,8 @@ pub struct RunConfig {
     pub pace: Pace,
     /// What one worker may have read and not yet committed.
     pub credit: Credit,
+    /// Records that are released to decoding in a second, by all workers; none = all that are there.
+    pub replay_rate: Option<u32>,
     /// How many more records than the others a worker may meet that cannot be counted; then it stops.
     /// 0 = any number.
     pub max_dead_letters: u64,
@@ -65,6 +67,7 @@ impl RunConfig {
             epoch: Duration::from_millis(5),
             pace: Pace { interval: Duration::ZERO, heartbeat: Duration::from_secs(10) },
             credit: Credit { records: 200_000, bytes: 1 << 30 },
+            replay_rate: None,
             max_dead_letters: 1_000,
             dead_letters: Room { rows: 10_000, bytes: 8 << 20 },
             retry_for: Duration::from_mins(15),

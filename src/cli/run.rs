@@ -58,6 +58,11 @@ pub(super) struct RunArgs {
     /// Records that a worker may have read and not yet committed
     #[arg(long, env = "TWEETFLOW_MAX_RECORDS", value_name = "N", default_value_t = 200_000)]
     max_records: u64,
+    /// Read a topic that is filled already as if its records came at this rate: so many a second, from
+    /// the first on. For trials; without it everything is read that is there
+    #[arg(long, env = "TWEETFLOW_REPLAY_RATE", value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..))]
+    replay_rate: Option<u32>,
     /// Stop when a worker has met so many more records that cannot be counted than records that can:
     /// the form of the records must have changed. 0 = never
     #[arg(long, env = "TWEETFLOW_MAX_DEAD_LETTERS", value_name = "N", default_value_t = 1_000)]
@@ -132,6 +137,7 @@ fn config(args: &RunArgs) -> Result<RunConfig, JobError> {
     config.pace.interval = Duration::from_millis(args.commit_interval_ms);
     config.credit = Credit { records: args.max_records.max(1), ..config.credit };
     config.ledger = pipeline::Ledger { span: args.ledger, forget: args.forget_ledger };
+    config.replay_rate = args.replay_rate;
     config.max_dead_letters = args.max_dead_letters;
     config.dead_letters =
         Room { rows: args.dead_letter_rows, bytes: args.dead_letter_mb.saturating_mul(1 << 20) };

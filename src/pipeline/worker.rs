@@ -8,6 +8,7 @@ mod backlog;
 mod credit;
 mod entering;
 mod leading;
+mod release;
 
 pub use credit::Credit;
 
@@ -24,6 +25,7 @@ use credit::Outstanding;
 use dataflows::{Epoch, Event};
 use entering::{Refusals, bury, decode};
 use leading::{Leading, now_us};
+use release::Release;
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
@@ -74,6 +76,7 @@ pub(super) fn run<T: Topic>(timely: &mut Worker, shared: &Shared<T>) -> WorkerSu
             epoch: 0,
             outstanding: Outstanding::default(),
             backlog: Backlog::default(),
+            release: Release::new(shared.config.replay_rate, timely.peers()),
             stage: Stage::Waiting,
             partitions: Vec::new(),
             floor: None,
@@ -138,6 +141,7 @@ struct Reader<'a, T: Topic> {
     epoch: Epoch,
     outstanding: Outstanding,
     backlog: Backlog,
+    release: Release,
     stage: Stage,
     partitions: Vec<Partition>,
     /// With a ledger: its floor, which is stored.
@@ -206,11 +210,12 @@ impl<T: Topic> Reader<'_, T> {
 
     /// How long this worker may sleep if nothing wakes it.
     fn nap(&self) -> Duration {
+        let longest = if self.release.is_paced() { release::NAP } else { NAP };
         match self.clock {
             Some((epoch, since)) if self.flow.opened.get() >= epoch => {
-                self.epoch_length().saturating_sub(since.elapsed())
+                self.epoch_length().saturating_sub(since.elapsed()).min(longest)
             }
-            _ => NAP,
+            _ => longest,
         }
     }
 
@@ -386,7 +391,8 @@ impl<T: Topic> Reader<'_, T> {
         let (Stage::Reading, Some(inputs)) = (&self.stage, &mut self.flow.inputs) else {
             return Ok(0);
         };
-        if room == 0 {
+        let due = room.min(self.release.due(Instant::now()));
+        if due == 0 {
             return Ok(0);
         }
         let (settings, decoded) = (self.shared.config.decode, &mut self.decoded);
@@ -394,8 +400,7 @@ impl<T: Topic> Reader<'_, T> {
         let (taken, bound) = (&mut self.taken, self.shared.config.dead_letters);
         let (floor, has_ledger) = (self.floor, self.step.is_some());
         let mut bytes = 0;
-        let asked = room.min(POLL_RECORDS);
-        let limit = usize::try_from(asked).unwrap_or(usize::MAX);
+        let limit = usize::try_from(due.min(POLL_RECORDS)).unwrap_or(usize::MAX);
         let records = self.source.poll(limit, &mut |polled| match polled {
             Polled::Record(record) => {
                 bytes += record.payload.map_or(0, |payload| payload.len() as u64);
@@ -423,7 +428,8 @@ impl<T: Topic> Reader<'_, T> {
                 }
             }
         })? as u64;
-        self.backlog.note(records, asked);
+        self.backlog.note(records, room.min(POLL_RECORDS));
+        self.release.passed(records);
         if records > 0 {
             inputs.flush();
             self.outstanding.add(self.epoch, records, bytes);
