@@ -1,0 +1,104 @@
+"""A peer's process, watched from outside: its CPU time, its memory, and the commits it makes.
+
+CPU time is the kernel's, of the process and all its children, from start to exit. Memory is the sum
+of the peaks of these processes, looked at as long as they live. A commit is seen at the server: as
+its counter of commits, asked every 20 ms; nothing else may commit there meanwhile.
+"""
+
+import os
+import subprocess
+import threading
+import time
+from dataclasses import dataclass, field
+
+LOOK_SECONDS = 0.02
+
+
+@dataclass
+class Usage:
+    """What a process and its children used."""
+
+    cpu_seconds: float = 0.0
+    peak_kb: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def peak_mb(self):
+        return sum(self.peak_kb.values()) / 1024
+
+
+def family(process):
+    """A process and its living descendants."""
+    try:
+        with open(f"/proc/{process}/task/{process}/children") as children:
+            return [process] + [one for child in children.read().split() for one in family(int(child))]
+    except OSError:
+        return []
+
+
+def peak_kb(process):
+    try:
+        with open(f"/proc/{process}/status") as status:
+            return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        return 0
+
+
+def run(command, environment, log):
+    """Runs a command to its end. Returns what it printed and its usage; errors go to the file `log`."""
+    usage = Usage()
+    with open(log, "wb") as errors:
+        child = subprocess.Popen(
+            command, env=os.environ | environment, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=errors,
+        )  # fmt: skip
+    output = []
+    reader = threading.Thread(target=lambda: output.append(child.stdout.read()))
+    reader.start()
+    try:
+        while True:
+            ended, status, used = os.wait4(child.pid, os.WNOHANG)
+            if ended:
+                break
+            for process in family(child.pid):
+                usage.peak_kb[process] = max(usage.peak_kb.get(process, 0), peak_kb(process))
+            time.sleep(LOOK_SECONDS)
+    except BaseException:
+        child.kill()
+        child.wait()
+        raise
+    child.returncode = os.waitstatus_to_exitcode(status)
+    reader.join()
+    if child.returncode:
+        raise SystemExit(f"peers: {command[0]} ended with {child.returncode}; see {log}")
+    usage.cpu_seconds = used.ru_utime + used.ru_stime
+    return output[0].decode(), usage
+
+
+class Commits:
+    """Looks for commits while the `with` lasts; `times` has when one was seen."""
+
+    def __init__(self, connection):
+        self.connection, self.times = connection, []
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=self._watch)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop.set()
+        self.thread.join()
+
+    def longest_gap(self):
+        return max((late - early for early, late in zip(self.times, self.times[1:])), default=None)
+
+    def _watch(self):
+        before = None
+        with self.connection.cursor() as cursor:
+            while not self.stop.wait(LOOK_SECONDS):
+                cursor.execute("SHOW GLOBAL STATUS LIKE 'Handler_commit'")
+                number = int(cursor.fetchone()[1])
+                if before is not None and number > before:
+                    self.times.append(time.time())
+                before = number

@@ -1,0 +1,123 @@
+"""Measures peers one after another, and prints one line of JSON a run.
+
+usage: benches/peers/run PEER|all [--tweets N] [--repeat N] [--set NAME=VALUE]...
+
+Needs TEST_KAFKA and TEST_MYSQL: eval "$(deploy/local start kafka mariadb)". Makes the pinned topic of
+benches/end_to_end if it is not there, counts what the tables must hold, and compares after each run.
+--set changes a setting of the peer (python_peer.py, flink_peer.py, tweetflow_peer.py).
+"""
+
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import confluent_kafka
+import confluent_kafka.admin
+
+import flink_peer
+import measure
+import python_peer
+import tables
+import tweetflow_peer
+
+PEERS = {"tweetflow": tweetflow_peer, "python": python_peer, "flink": flink_peer}
+ROOT = Path(__file__).resolve().parents[2]
+WORK = ROOT / "target" / "peers"
+PARTITIONS = 4
+
+
+def server(name):
+    if name not in os.environ:
+        sys.exit(f'peers: {name} is not set; run: eval "$(deploy/local start kafka mariadb)"')
+    return os.environ[name]
+
+
+def records(brokers, topic):
+    """Partitions and records of a topic."""
+    consumer = confluent_kafka.Consumer({"bootstrap.servers": brokers, "group.id": "peers"})
+    partitions = consumer.list_topics().topics.get(topic)
+    ends = [
+        consumer.get_watermark_offsets(confluent_kafka.TopicPartition(topic, number))
+        for number in (partitions.partitions if partitions else ())
+    ]
+    consumer.close()
+    return len(ends), sum(high - low for low, high in ends)
+
+
+def filled(brokers, tweets):
+    """The pinned topic, made if there is none."""
+    source = (ROOT / "src/produce/synthetic.rs").read_text()
+    version = re.search(r"const GENERATOR_VERSION: u32 = (\d+);", source)[1]
+    topic = f"bench-v{version}-{tweets}"
+    if records(brokers, topic)[0] == 0:
+        produce = [os.environ["TWEETFLOW_PROGRAM"], "produce", "--synthetic", "--seed=1", f"--topic={topic}"]
+        produce += [f"--brokers={brokers}", f"--partitions={PARTITIONS}", f"--limit={tweets}"]
+        subprocess.run(produce, check=True, stdout=subprocess.DEVNULL)
+    if records(brokers, topic) != (PARTITIONS, tweets):
+        sys.exit(f"peers: {topic} does not hold {tweets} tweets; remove it")
+    return topic
+
+
+def measured(name, settings, brokers, topic, expected):
+    """One run into an empty database."""
+    peer, log = PEERS[name], WORK / f"{name}.log"
+    url = tables.create(server("TEST_MYSQL"), with_tables=name != "tweetflow")
+    command, environment = peer.command(settings, brokers, topic, url, WORK)
+    with tables.connect(url) as connection, measure.Commits(connection) as commits:
+        output, usage = measure.run(command, environment, log)
+    expected.compare(url)
+    seconds = peer.seconds(output, log, commits.times[-1])
+    return {
+        "peer": name,
+        "setting": settings,
+        "tweets": expected.records,
+        "seconds": round(seconds, 2),
+        "tweets_per_second": round(expected.records / seconds),
+        "cpu_seconds": round(usage.cpu_seconds, 2),
+        "peak_mb": round(usage.peak_mb, 1),
+        "commits": len(commits.times),
+        "max_gap_s": round(commits.longest_gap(), 2),
+        "checked": True,
+    }
+
+
+def medians(lines):
+    numbers = [key for key, value in lines[0].items() if type(value) in (int, float)]
+    return {key: statistics.median(line[key] for line in lines) for key in numbers}
+
+
+def arguments():
+    words = argparse.ArgumentParser(usage=__doc__.split("usage: ")[1].split("\n\n")[0])
+    words.add_argument("peer", choices=[*PEERS, "all"])
+    words.add_argument("--tweets", type=int, default=1_000_000)
+    words.add_argument("--repeat", type=int, default=1)
+    words.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    words = words.parse_args()
+    words.set = dict(word.split("=", 1) for word in words.set)
+    return words
+
+
+def main():
+    words = arguments()
+    brokers, names = server("TEST_KAFKA"), list(PEERS) if words.peer == "all" else [words.peer]
+    for name in names:
+        if unknown := words.set.keys() - PEERS[name].SETTINGS.keys():
+            sys.exit(f"peers: {name} has no setting {', '.join(unknown)}; it has {', '.join(PEERS[name].SETTINGS)}")
+    topic = filled(brokers, words.tweets)
+    expected = tables.count(brokers, topic, words.tweets)
+    lines = {name: [] for name in names}
+    for _ in range(words.repeat):
+        for name in names:
+            line = measured(name, PEERS[name].SETTINGS | words.set, brokers, topic, expected)
+            print(json.dumps(line), flush=True)
+            lines[name].append(line)
+    for name in names if words.repeat > 1 else ():
+        print(json.dumps({"peer": name, "median_of": words.repeat, "medians": medians(lines[name])}))
+
+
+main()
