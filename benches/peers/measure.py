@@ -1,8 +1,8 @@
 """A peer's process, watched from outside: its CPU time, its memory, and the commits it makes.
 
 CPU time is the kernel's, of the process and all its children, from start to exit. Memory is the sum
-of the peaks of these processes, looked at as long as they live. A commit is seen at the server: as
-its counter of commits, asked every 20 ms; nothing else may commit there meanwhile.
+of the peaks of these processes, looked at as long as they live. Commits are seen at the
+server, by its counters, asked every 20 ms; nothing else may commit there meanwhile.
 """
 
 import os
@@ -75,10 +75,15 @@ def run(command, environment, log):
 
 
 class Commits:
-    """Looks for commits while the `with` lasts; `times` has when one was seen."""
+    """Looks for commits while the `with` lasts."""
+
+    # COMMIT statements, and what was made durable: each statement counts there, so the last is a commit
+    # in any case, and all are for a peer without transactions.
+    COUNTERS = ("Com_commit", "Handler_commit")
 
     def __init__(self, connection):
-        self.connection, self.times = connection, []
+        self.connection = connection
+        self.times = {name: [] for name in self.COUNTERS}
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self._watch)
 
@@ -90,15 +95,20 @@ class Commits:
         self.stop.set()
         self.thread.join()
 
+    def last(self):
+        return self.times["Handler_commit"][-1]
+
     def longest_gap(self):
-        return max((late - early for early, late in zip(self.times, self.times[1:])), default=None)
+        times = next(times for times in self.times.values() if times)
+        return max(late - early for early, late in zip(times, [*times[1:], self.last()]))
 
     def _watch(self):
-        before = None
+        before = {}
         with self.connection.cursor() as cursor:
             while not self.stop.wait(LOOK_SECONDS):
-                cursor.execute("SHOW GLOBAL STATUS LIKE 'Handler_commit'")
-                number = int(cursor.fetchone()[1])
-                if before is not None and number > before:
-                    self.times.append(time.time())
-                before = number
+                cursor.execute(f"SHOW GLOBAL STATUS WHERE Variable_name IN {self.COUNTERS}")
+                numbers, now = dict(cursor.fetchall()), time.time()
+                for name in self.COUNTERS:
+                    if before and numbers[name] != before[name]:
+                        self.times[name].append(now)
+                before = numbers

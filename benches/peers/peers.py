@@ -1,13 +1,15 @@
 """Measures peers one after another, and prints one line of JSON a run.
 
-usage: benches/peers/run PEER|all [--tweets N] [--repeat N] [--set NAME=VALUE]...
+usage: benches/peers/run PEER|all [--tweets N] [--repeat N] [--set NAME=VALUE[,VALUE]...]...
 
 Needs TEST_KAFKA and TEST_MYSQL: eval "$(deploy/local start kafka mariadb)". Makes the pinned topic of
 benches/end_to_end if it is not there, counts what the tables must hold, and compares after each run.
---set changes a setting of the peer (python_peer.py, flink_peer.py, tweetflow_peer.py).
+--set changes a setting of the peer (python_peer.py, flink_peer.py, tweetflow_peer.py); each combination
+of several values is measured.
 """
 
 import argparse
+import itertools
 import json
 import os
 import re
@@ -17,7 +19,6 @@ import sys
 from pathlib import Path
 
 import confluent_kafka
-import confluent_kafka.admin
 
 import flink_peer
 import measure
@@ -71,7 +72,7 @@ def measured(name, settings, brokers, topic, expected):
     with tables.connect(url) as connection, measure.Commits(connection) as commits:
         output, usage = measure.run(command, environment, log)
     expected.compare(url)
-    seconds = peer.seconds(output, log, commits.times[-1])
+    seconds = peer.seconds(output, log, commits.last())
     return {
         "peer": name,
         "setting": settings,
@@ -80,7 +81,6 @@ def measured(name, settings, brokers, topic, expected):
         "tweets_per_second": round(expected.records / seconds),
         "cpu_seconds": round(usage.cpu_seconds, 2),
         "peak_mb": round(usage.peak_mb, 1),
-        "commits": len(commits.times),
         "max_gap_s": round(commits.longest_gap(), 2),
         "checked": True,
     }
@@ -102,22 +102,30 @@ def arguments():
     return words
 
 
+def combinations(name, changed):
+    """The settings of a peer, once for each combination of the values that are asked for."""
+    settings = PEERS[name].SETTINGS
+    if unknown := changed.keys() - settings.keys():
+        sys.exit(f"peers: {name} has no setting {', '.join(unknown)}; it has {', '.join(settings)}")
+    values = itertools.product(*(value.split(",") for value in changed.values()))
+    return [settings | dict(zip(changed, combination)) for combination in values]
+
+
 def main():
     words = arguments()
     brokers, names = server("TEST_KAFKA"), list(PEERS) if words.peer == "all" else [words.peer]
-    for name in names:
-        if unknown := words.set.keys() - PEERS[name].SETTINGS.keys():
-            sys.exit(f"peers: {name} has no setting {', '.join(unknown)}; it has {', '.join(PEERS[name].SETTINGS)}")
+    runs = [(name, settings) for name in names for settings in combinations(name, words.set)]
     topic = filled(brokers, words.tweets)
     expected = tables.count(brokers, topic, words.tweets)
-    lines = {name: [] for name in names}
+    lines = [[] for _ in runs]
     for _ in range(words.repeat):
-        for name in names:
-            line = measured(name, PEERS[name].SETTINGS | words.set, brokers, topic, expected)
-            print(json.dumps(line), flush=True)
-            lines[name].append(line)
-    for name in names if words.repeat > 1 else ():
-        print(json.dumps({"peer": name, "median_of": words.repeat, "medians": medians(lines[name])}))
+        for (name, settings), found in zip(runs, lines):
+            found.append(measured(name, settings, brokers, topic, expected))
+            print(json.dumps(found[-1]), flush=True)
+    for (name, settings), found in zip(runs, lines) if words.repeat > 1 else ():
+        line = {"peer": name, "setting": settings, "median_of": words.repeat, "medians": medians(found)}
+        print(json.dumps(line))
 
 
-main()
+if __name__ == "__main__":
+    main()

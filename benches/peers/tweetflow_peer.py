@@ -4,13 +4,16 @@ import os
 import re
 
 SETTINGS = {"workers": 2, "ledger": "0", "names": "legacy"}
-EXTRAS = "hashtags_folded,friends_histogram,top_hashtags,top_users,hashtags_by_minute,trending,freshness,dead_letters"
+EXTRAS = (
+    "hashtags_folded", "friends_histogram", "top_hashtags", "top_users", "hashtags_by_minute",
+    "trending", "freshness",
+)  # fmt: skip
 
 
 def command(settings, brokers, topic, database, _):
     """The command and its environment."""
     options = [f"--{name}={value}" for name, value in settings.items()]
-    run = [os.environ["TWEETFLOW_PROGRAM"], "run", "--until-end", "--require-location", f"--without={EXTRAS}"]
+    run = [os.environ["TWEETFLOW_PROGRAM"], "run", "--until-end", "--require-location", f"--without={','.join(EXTRAS)}"]
     environment = {"TWEETFLOW_DATABASE": database, "TWEETFLOW_LOG": "info"}
     return [*run, f"--brokers={brokers}", f"--topic={topic}", *options], environment
 
