@@ -44,8 +44,10 @@ DRIVERS = {
     "mariadb": ("org.mariadb.jdbc.Driver", "permitMysqlScheme&useBulkStmts=true"),
 }
 # What Flink's own scripts pass to Java 17.
-OPENED = ("java.net", "java.io", "java.lang", "java.lang.reflect", "java.nio", "java.text", "java.time",
-          "java.util", "java.util.concurrent", "java.util.concurrent.atomic", "java.util.concurrent.locks")  # fmt: skip
+OPENED = (
+    "java.net", "java.io", "java.lang", "java.lang.reflect", "java.nio", "java.text", "java.time",
+    "java.util", "java.util.concurrent", "java.util.concurrent.atomic", "java.util.concurrent.locks",
+)  # fmt: skip
 LOGGING = """
 rootLogger.level = INFO
 rootLogger.appenderRef.console.ref = console

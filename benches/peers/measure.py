@@ -1,11 +1,13 @@
 """A peer's process, watched from outside: its CPU time, its memory, and the commits it makes.
 
-CPU time is the kernel's, of the process and all its children, from start to exit. Memory is the sum
-of the peaks of these processes, looked at as long as they live. Commits are seen at the
-server, by its counters, asked every 20 ms; nothing else may commit there meanwhile.
+CPU time is the kernel's, of the process and all its children, from start to exit; beside it stands
+what the rest of the machine used meanwhile: broker, database, and whatever else disturbed the run.
+Memory is the sum of the peaks of these processes, looked at as long as they live. Commits are seen
+at the server, by its counters, asked every 20 ms; nothing else may commit there meanwhile.
 """
 
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -19,6 +21,7 @@ class Usage:
     """What a process and its children used."""
 
     cpu_seconds: float = 0.0
+    others_cpu_seconds: float = 0.0
     peak_kb: dict[int, int] = field(default_factory=dict)
 
     @property
@@ -43,13 +46,20 @@ def peak_kb(process):
         return 0
 
 
+def machine_cpu_seconds():
+    """Of all processes since the machine started."""
+    with open("/proc/stat") as statistics:
+        user, nice, system, _, _, irq, softirq = map(int, statistics.readline().split()[1:8])
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+
 def run(command, environment, log):
     """Runs a command to its end. Returns what it printed and its usage; errors go to the file `log`."""
-    usage = Usage()
+    usage, before = Usage(), machine_cpu_seconds()
     with open(log, "wb") as errors:
         child = subprocess.Popen(
             command, env=os.environ | environment, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=errors,
+            stdout=subprocess.PIPE, stderr=errors, start_new_session=True,
         )  # fmt: skip
     output = []
     reader = threading.Thread(target=lambda: output.append(child.stdout.read()))
@@ -63,14 +73,14 @@ def run(command, environment, log):
                 usage.peak_kb[process] = max(usage.peak_kb.get(process, 0), peak_kb(process))
             time.sleep(LOOK_SECONDS)
     except BaseException:
-        child.kill()
-        child.wait()
+        os.killpg(child.pid, signal.SIGKILL)
         raise
     child.returncode = os.waitstatus_to_exitcode(status)
     reader.join()
     if child.returncode:
         raise SystemExit(f"peers: {command[0]} ended with {child.returncode}; see {log}")
     usage.cpu_seconds = used.ru_utime + used.ru_stime
+    usage.others_cpu_seconds = machine_cpu_seconds() - before - usage.cpu_seconds
     return output[0].decode(), usage
 
 
@@ -100,7 +110,7 @@ class Commits:
 
     def longest_gap(self):
         times = next(times for times in self.times.values() if times)
-        return max(late - early for early, late in zip(times, [*times[1:], self.last()]))
+        return max(late - early for early, late in zip(times, [*times[1:], self.last()], strict=True))
 
     def _watch(self):
         before = {}

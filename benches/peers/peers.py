@@ -13,6 +13,7 @@ import itertools
 import json
 import os
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -80,6 +81,7 @@ def measured(name, settings, brokers, topic, expected):
         "seconds": round(seconds, 2),
         "tweets_per_second": round(expected.records / seconds),
         "cpu_seconds": round(usage.cpu_seconds, 2),
+        "others_cpu_seconds": round(usage.others_cpu_seconds, 2),
         "peak_mb": round(usage.peak_mb, 1),
         "max_gap_s": round(commits.longest_gap(), 2),
         "checked": True,
@@ -108,21 +110,22 @@ def combinations(name, changed):
     if unknown := changed.keys() - settings.keys():
         sys.exit(f"peers: {name} has no setting {', '.join(unknown)}; it has {', '.join(settings)}")
     values = itertools.product(*(value.split(",") for value in changed.values()))
-    return [settings | dict(zip(changed, combination)) for combination in values]
+    return [settings | dict(zip(changed, combination, strict=True)) for combination in values]
 
 
 def main():
     words = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("peers: stopped by a signal"))
     brokers, names = server("TEST_KAFKA"), list(PEERS) if words.peer == "all" else [words.peer]
     runs = [(name, settings) for name in names for settings in combinations(name, words.set)]
     topic = filled(brokers, words.tweets)
     expected = tables.count(brokers, topic, words.tweets)
     lines = [[] for _ in runs]
     for _ in range(words.repeat):
-        for (name, settings), found in zip(runs, lines):
+        for (name, settings), found in zip(runs, lines, strict=True):
             found.append(measured(name, settings, brokers, topic, expected))
             print(json.dumps(found[-1]), flush=True)
-    for (name, settings), found in zip(runs, lines) if words.repeat > 1 else ():
+    for (name, settings), found in zip(runs, lines, strict=True) if words.repeat > 1 else ():
         line = {"peer": name, "setting": settings, "median_of": words.repeat, "medians": medians(found)}
         print(json.dumps(line))
 

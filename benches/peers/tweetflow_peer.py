@@ -13,9 +13,10 @@ EXTRAS = (
 def command(settings, brokers, topic, database, _):
     """The command and its environment."""
     options = [f"--{name}={value}" for name, value in settings.items()]
-    run = [os.environ["TWEETFLOW_PROGRAM"], "run", "--until-end", "--require-location", f"--without={','.join(EXTRAS)}"]
+    run = [os.environ["TWEETFLOW_PROGRAM"], "run", "--until-end", "--require-location"]
     environment = {"TWEETFLOW_DATABASE": database, "TWEETFLOW_LOG": "info"}
-    return [*run, f"--brokers={brokers}", f"--topic={topic}", *options], environment
+    run += [f"--brokers={brokers}", f"--topic={topic}", f"--without={','.join(EXTRAS)}"]
+    return [*run, *options], environment
 
 
 def seconds(output, *_):
