@@ -13,21 +13,21 @@ import pyflink
 
 HERE = Path(__file__).resolve().parent
 SETTINGS = {
-    "parallelism": 2,
+    "parallelism": 1,
     "mini_batch": "1 s",
     "mini_batch_rows": 100000,
     "two_phase": "AUTO",
     "checkpoint": "1 s",
     "checkpoint_mode": "EXACTLY_ONCE",
-    "newest": "rank",
-    "driver": "mysql",
+    "newest": "max",
+    "driver": "mariadb",
     "sink_rows": 5000,
     "sink_interval": "1 s",
     "sink_parallelism": 1,
     "poll_records": 5000,
     "fetch_bytes": 4194304,
     "heap": "2g",
-    "collector": "G1",
+    "collector": "Parallel",
 }
 # Two ways to say "of the newest tweet". The second is a sum that is kept in batches, of a text that
 # begins with the id.

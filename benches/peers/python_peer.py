@@ -8,10 +8,10 @@ SETTINGS = {
     "processes": 2,
     "parser": "msgspec",
     "commit_seconds": 1.0,
-    "batch": 10000,
+    "batch": 1000,
     "rows": 5000,
     "backoff_ms": 5,
-    "queue_kb": 65536,
+    "queue_kb": 16384,
     "fetch_bytes": 1048576,
 }
 
