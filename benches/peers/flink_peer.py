@@ -115,5 +115,5 @@ def command(settings, brokers, topic, database, work):
 
 def seconds(_, log, last_commit):
     """From when the first source task ran, which is a little before its first record."""
-    running = re.compile(r"^(\d+) .*Source: .* from INITIALIZING to RUNNING", re.M)
+    running = re.compile(r"^(\d+) .*Source: .* from INITIALIZING to RUNNING", re.MULTILINE)
     return last_commit - int(running.search(Path(log).read_text())[1]) / 1000

@@ -20,7 +20,6 @@ import sys
 from pathlib import Path
 
 import confluent_kafka
-
 import flink_peer
 import measure
 import python_peer

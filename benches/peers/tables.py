@@ -14,8 +14,10 @@ NAME = "tweetflow_bench_peers"
 OPTIONS = "ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
 DDL = (
     "CREATE TABLE hashtags (hashtag VARCHAR(255) NOT NULL PRIMARY KEY, uses BIGINT UNSIGNED NOT NULL)",
-    "CREATE TABLE users (user_id BIGINT UNSIGNED NOT NULL PRIMARY KEY, username VARCHAR(255) NOT NULL, "
-    "nb_friends BIGINT NULL, tweet_id BIGINT UNSIGNED NULL)",
+    (
+        "CREATE TABLE users (user_id BIGINT UNSIGNED NOT NULL PRIMARY KEY, "
+        "username VARCHAR(255) NOT NULL, nb_friends BIGINT NULL, tweet_id BIGINT UNSIGNED NULL)"
+    ),
     "CREATE TABLE peer_offsets (partition_id INT NOT NULL PRIMARY KEY, next_offset BIGINT NOT NULL)",
 )
 
