@@ -1,0 +1,133 @@
+"""Measures peers one after another, and prints one line of JSON a run.
+
+usage: benches/peers/run PEER|all [--tweets N] [--repeat N] [--set NAME=VALUE[,VALUE]...]...
+
+Needs TEST_KAFKA and TEST_MYSQL: eval "$(deploy/local start kafka mariadb)". Makes the pinned topic of
+benches/end_to_end if it is not there, counts what the tables must hold, and compares after each run.
+--set changes a setting of the peer (python_peer.py, flink_peer.py, tweetflow_peer.py); each combination
+of several values is measured.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import re
+import signal
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import confluent_kafka
+import flink_peer
+import measure
+import python_peer
+import tables
+import tweetflow_peer
+
+PEERS = {"tweetflow": tweetflow_peer, "python": python_peer, "flink": flink_peer}
+ROOT = Path(__file__).resolve().parents[2]
+WORK = ROOT / "target" / "peers"
+PARTITIONS = 4
+
+
+def server(name):
+    if name not in os.environ:
+        sys.exit(f'peers: {name} is not set; run: eval "$(deploy/local start kafka mariadb)"')
+    return os.environ[name]
+
+
+def records(brokers, topic):
+    """Partitions and records of a topic."""
+    consumer = confluent_kafka.Consumer({"bootstrap.servers": brokers, "group.id": "peers"})
+    partitions = consumer.list_topics().topics.get(topic)
+    ends = [
+        consumer.get_watermark_offsets(confluent_kafka.TopicPartition(topic, number))
+        for number in (partitions.partitions if partitions else ())
+    ]
+    consumer.close()
+    return len(ends), sum(high - low for low, high in ends)
+
+
+def filled(brokers, tweets):
+    """The pinned topic, made if there is none."""
+    source = (ROOT / "src/produce/synthetic.rs").read_text()
+    version = re.search(r"const GENERATOR_VERSION: u32 = (\d+);", source)[1]
+    topic = f"bench-v{version}-{tweets}"
+    if records(brokers, topic)[0] == 0:
+        produce = [os.environ["TWEETFLOW_PROGRAM"], "produce", "--synthetic", "--seed=1", f"--topic={topic}"]
+        produce += [f"--brokers={brokers}", f"--partitions={PARTITIONS}", f"--limit={tweets}"]
+        subprocess.run(produce, check=True, stdout=subprocess.DEVNULL)
+    if records(brokers, topic) != (PARTITIONS, tweets):
+        sys.exit(f"peers: {topic} does not hold {tweets} tweets; remove it")
+    return topic
+
+
+def measured(name, settings, brokers, topic, expected):
+    """One run into an empty database."""
+    peer, log = PEERS[name], WORK / f"{name}.log"
+    url = tables.create(server("TEST_MYSQL"), with_tables=name != "tweetflow")
+    command, environment = peer.command(settings, brokers, topic, url, WORK)
+    with tables.connect(url) as connection, measure.Commits(connection) as commits:
+        output, usage = measure.run(command, environment, log)
+    expected.compare(url)
+    seconds = peer.seconds(output, log, commits.last())
+    return {
+        "peer": name,
+        "setting": settings,
+        "tweets": expected.records,
+        "seconds": round(seconds, 2),
+        "tweets_per_second": round(expected.records / seconds),
+        "cpu_seconds": round(usage.cpu_seconds, 2),
+        "others_cpu_seconds": round(usage.others_cpu_seconds, 2),
+        "peak_mb": round(usage.peak_mb, 1),
+        "max_gap_s": round(commits.longest_gap(), 2),
+        "checked": True,
+    }
+
+
+def medians(lines):
+    numbers = [key for key, value in lines[0].items() if type(value) in (int, float)]
+    return {key: statistics.median(line[key] for line in lines) for key in numbers}
+
+
+def arguments():
+    words = argparse.ArgumentParser(usage=__doc__.split("usage: ")[1].split("\n\n")[0])
+    words.add_argument("peer", choices=[*PEERS, "all"])
+    words.add_argument("--tweets", type=int, default=1_000_000)
+    words.add_argument("--repeat", type=int, default=1)
+    words.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    words = words.parse_args()
+    words.set = dict(word.split("=", 1) for word in words.set)
+    return words
+
+
+def combinations(name, changed):
+    """The settings of a peer, once for each combination of the values that are asked for."""
+    settings = PEERS[name].SETTINGS
+    if unknown := changed.keys() - settings.keys():
+        sys.exit(f"peers: {name} has no setting {', '.join(unknown)}; it has {', '.join(settings)}")
+    values = itertools.product(*(value.split(",") for value in changed.values()))
+    return [settings | dict(zip(changed, combination, strict=True)) for combination in values]
+
+
+def main():
+    words = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("peers: stopped by a signal"))
+    brokers, names = server("TEST_KAFKA"), list(PEERS) if words.peer == "all" else [words.peer]
+    runs = [(name, settings) for name in names for settings in combinations(name, words.set)]
+    topic = filled(brokers, words.tweets)
+    expected = tables.count(brokers, topic, words.tweets)
+    lines = [[] for _ in runs]
+    for _ in range(words.repeat):
+        for (name, settings), found in zip(runs, lines, strict=True):
+            found.append(measured(name, settings, brokers, topic, expected))
+            print(json.dumps(found[-1]), flush=True)
+    for (name, settings), found in zip(runs, lines, strict=True) if words.repeat > 1 else ():
+        line = {"peer": name, "setting": settings, "median_of": words.repeat, "medians": medians(found)}
+        print(json.dumps(line))
+
+
+if __name__ == "__main__":
+    main()
