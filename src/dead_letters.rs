@@ -15,7 +15,7 @@ use crate::decode::Undecodable;
 use crate::source::Record;
 use dataflows::changes::{Changes, changes};
 use dataflows::table::{Column, Kind, Panel, Restore, Table};
-use dataflows::{Epoch, Row, Value};
+use dataflows::{Epoch, Row, Shared, Value};
 use differential_dataflow::VecCollection;
 use serde::{Deserialize, Serialize};
 
@@ -101,7 +101,7 @@ pub fn build<'scope>(
 ) -> Changes<'scope> {
     let topic: Box<str> = topic.into();
     let keyed = letters.map(|letter| ((letter.partition, letter.offset), letter));
-    changes(keyed, &TABLE, move |_, letter| row(&topic, letter))
+    changes(&Shared::new(keyed), &TABLE, move |_, letter| row(&topic, letter))
 }
 
 /// Partition and offset of the record that a row is of; `None` for a row that the table cannot hold.

@@ -19,7 +19,7 @@ use dataflows::changes::{Changes, changes};
 use dataflows::latest::Latest;
 use dataflows::ledger::Replay;
 use dataflows::table::{Column, Kind, Panel, Restore, Table};
-use dataflows::{Epoch, Row, Rows, Value};
+use dataflows::{Epoch, Row, Rows, Shared, Value};
 use differential_dataflow::VecCollection;
 use differential_dataflow::operators::CountTotal;
 use serde::{Deserialize, Serialize};
@@ -221,7 +221,9 @@ pub fn build<'scope>(
 ) -> Changes<'scope> {
     let topic: Box<str> = topic.into();
     let counted = updates.concat(rows.restore(state)).count_total();
-    changes(counted, &TABLE, move |partition, Latest(progress)| row(&topic, *partition, progress))
+    changes(&Shared::new(counted), &TABLE, move |partition, Latest(progress)| {
+        row(&topic, *partition, progress)
+    })
 }
 
 fn row(topic: &str, partition: u32, progress: &Progress) -> Row {

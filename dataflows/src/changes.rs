@@ -12,8 +12,7 @@
 
 use crate::table::{Restore, Table};
 use crate::value::{Change, Row};
-use crate::{Epoch, RESTORED};
-use differential_dataflow::VecCollection;
+use crate::{Epoch, RESTORED, Shared};
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::operator::Operator;
@@ -24,7 +23,7 @@ pub type Changes<'scope> = StreamVec<'scope, Epoch, (Change, Epoch)>;
 /// The changes of a table whose rows are `row(key, value)` for each pair of `counted`, where
 /// `counted` holds at most one pair per key (as the output of `count_total` does).
 pub fn changes<'scope, K, V>(
-    counted: VecCollection<'scope, Epoch, (K, V), isize>,
+    counted: &Shared<'scope, (K, V)>,
     table: &Table,
     row: impl Fn(&K, &V) -> Row + 'static,
 ) -> Changes<'scope>
@@ -34,36 +33,36 @@ where
 {
     let (name, width) = (table.name, table.key);
     let skip_restored = matches!(table.restore, Restore::FromRows | Restore::FromOthers);
-    counted.inner.unary(Pipeline, name, move |_, _| {
+    counted.stream().unary(Pipeline, name, move |_, _| {
         move |input, output| {
             input.for_each(|capability, updates| {
                 let mut session = output.session(&capability);
-                let delete = |(key, value): (K, V), time| {
-                    (Change::Delete(row(&key, &value)[..width].into()), time)
+                let delete = |(key, value): &(K, V), time| {
+                    (Change::Delete(row(key, value)[..width].into()), time)
                 };
-                let mut going: Option<((K, V), Epoch)> = None;
-                for (coming, time, difference) in updates.drain(..) {
-                    if skip_restored && time == RESTORED {
+                let mut going: Option<(&(K, V), Epoch)> = None;
+                for (coming, time, difference) in updates.iter() {
+                    if skip_restored && *time == RESTORED {
                         continue;
                     }
-                    if difference < 0 {
-                        if let Some((gone, time)) = going.replace((coming, time)) {
-                            session.give(delete(gone, time));
+                    if *difference < 0 {
+                        if let Some((gone, since)) = going.replace((coming, *time)) {
+                            session.give(delete(gone, since));
                         }
                         continue;
                     }
-                    assert_eq!(difference, 1, "a key of {name} has several rows");
+                    assert_eq!(*difference, 1, "a key of {name} has several rows");
                     if let Some((gone, since)) = going.take() {
-                        if gone.0 != coming.0 || since != time {
+                        if gone.0 != coming.0 || since != *time {
                             session.give(delete(gone, since));
                         } else if gone.1 == coming.1 {
                             continue;
                         }
                     }
-                    session.give((Change::Upsert(row(&coming.0, &coming.1)), time));
+                    session.give((Change::Upsert(row(&coming.0, &coming.1)), *time));
                 }
-                if let Some((gone, time)) = going.take() {
-                    session.give(delete(gone, time));
+                if let Some((gone, since)) = going.take() {
+                    session.give(delete(gone, since));
                 }
             });
         }

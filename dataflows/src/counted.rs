@@ -3,7 +3,7 @@
 //! It owns the arrangement that the sums stand in; a reader gets their changes, and may read all of
 //! them where the changes alone do not tell what it needs.
 
-use crate::Epoch;
+use crate::{Epoch, Shared};
 use differential_dataflow::difference::Semigroup;
 use differential_dataflow::hashable::Hashable;
 use differential_dataflow::operators::CountTotal;
@@ -17,7 +17,7 @@ pub type Sums<K, R> = TraceAgent<KeySpine<K, Epoch, R>>;
 /// The sum of each key's differences.
 pub struct Counted<'scope, K: ExchangeData, R: ExchangeData + Semigroup> {
     /// At most one pair of key and sum for each key.
-    pub sums: VecCollection<'scope, Epoch, (K, R), isize>,
+    pub sums: Shared<'scope, (K, R)>,
     /// The same to be read by key.
     pub trace: Sums<K, R>,
 }
@@ -31,6 +31,6 @@ where
     pub fn new(collection: VecCollection<'scope, Epoch, K, R>, name: &str) -> Self {
         let arranged = collection.arrange_by_self_named(name);
         let trace = arranged.trace.clone();
-        Counted { sums: arranged.count_total(), trace }
+        Counted { sums: Shared::new(arranged.count_total()), trace }
     }
 }

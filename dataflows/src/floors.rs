@@ -16,9 +16,9 @@ use crate::changes::{Changes, changes};
 use crate::latest::Latest;
 use crate::ledger::Floors;
 use crate::table::{Column, Kind, Panel, Restore, Table};
-use crate::{Epoch, Event, Events, Inputs, Row, Rows, Value};
+use crate::{Epoch, Event, Events, Inputs, Row, Rows, Shared, Value};
+use differential_dataflow::VecCollection;
 use differential_dataflow::operators::CountTotal;
-use differential_dataflow::{AsCollection, VecCollection};
 use serde::{Deserialize, Serialize};
 use timely::dataflow::StreamVec;
 use timely::dataflow::operators::vec::{Broadcast, Map};
@@ -92,15 +92,15 @@ impl Name {
 
 /// The newest keys, at most one a name.
 #[derive(Clone)]
-pub struct Newest<'scope>(VecCollection<'scope, Epoch, (Name, Latest<u64>), isize>);
+pub struct Newest<'scope>(Shared<'scope, (Name, Latest<u64>)>);
 
 impl<'scope> Newest<'scope> {
     /// The newest key of `name` where it changes, on some worker.
     pub fn rises(&self, name: Name) -> Floors<'scope> {
-        let rises = self.0.clone().inner.flat_map(move |((of, newest), epoch, difference)| {
-            (of == name && difference > 0).then_some((newest.0, epoch, 1))
-        });
-        rises.as_collection()
+        self.0.extract("rises", move |updates, rises| {
+            let risen = updates.iter().filter(|((of, _), _, by)| *of == name && *by > 0);
+            rises.extend(risen.map(|((_, newest), epoch, _)| (newest.0, *epoch, 1)));
+        })
     }
 
     /// The floor of `name` where it changes, on every worker: `span` below the newest key.
@@ -137,12 +137,12 @@ pub(crate) fn newest<'scope>(
         }
     });
     let restored = rows.restore(|row| Name::of(row).map(|(name, newest)| (name, Latest(newest))));
-    Newest(seen.concat(said).concat(restored).count_total())
+    Newest(Shared::new(seen.concat(said).concat(restored).count_total()))
 }
 
 /// The rows as a function of the newest keys.
 pub fn build<'scope>(inputs: &Inputs<'scope>, _rows: &Rows<'scope>) -> Changes<'scope> {
-    changes(inputs.newest().0.clone(), &TABLE, |name, newest| {
+    changes(&inputs.newest().0, &TABLE, |name, newest| {
         [Value::Text(name.text().into()), Value::UInt(newest.0)].into()
     })
 }

@@ -12,12 +12,9 @@
 use crate::changes::{Changes, changes};
 use crate::latest::Latest;
 use crate::table::{Column, Kind, Panel, Restore, Table};
-use crate::{Epoch, Inputs, Rows, Value};
-use differential_dataflow::AsCollection;
+use crate::{Epoch, Inputs, Rows, Shared, Value};
 use differential_dataflow::operators::CountTotal;
 use std::collections::BTreeMap;
-use timely::dataflow::channels::pact::Pipeline;
-use timely::dataflow::operators::generic::operator::Operator;
 
 /// The declaration.
 pub const TABLE: Table = Table {
@@ -40,24 +37,18 @@ const TOP: u64 = 10_000;
 
 /// The rows as a function of the users.
 pub fn build<'scope>(inputs: &Inputs<'scope>, _rows: &Rows<'scope>) -> Changes<'scope> {
-    let users = inputs.users().sums.clone().inner;
-    let moved = users.unary(Pipeline, "buckets of users", move |_, _| {
-        move |input, output| {
-            input.for_each(|capability, updates| {
-                // Most users stay in their bucket: add up before anything is sent.
-                let mut sums = BTreeMap::<(u64, Epoch), i64>::new();
-                for ((_, Latest(profile)), epoch, difference) in updates.drain(..) {
-                    if let Some(bucket) = profile.friends.and_then(bucket) {
-                        *sums.entry((bucket, epoch)).or_default() += difference as i64;
-                    }
-                }
-                let sums = sums.into_iter().filter(|(_, users)| *users != 0);
-                let moved = sums.map(|((bucket, epoch), users)| (bucket, epoch, users));
-                output.session(&capability).give_iterator(moved);
-            });
+    let moved = inputs.users().sums.extract("buckets of users", |updates, moved| {
+        // Most users stay in their bucket: add up before anything is sent.
+        let mut sums = BTreeMap::<(u64, Epoch), i64>::new();
+        for ((_, Latest(profile)), epoch, difference) in updates {
+            if let Some(bucket) = profile.friends.and_then(bucket) {
+                *sums.entry((bucket, *epoch)).or_default() += *difference as i64;
+            }
         }
+        let sums = sums.into_iter().filter(|(_, users)| *users != 0);
+        moved.extend(sums.map(|((bucket, epoch), users)| (bucket, epoch, users)));
     });
-    changes(moved.as_collection().count_total(), &TABLE, |bucket: &u64, users: &i64| {
+    changes(&Shared::new(moved.count_total()), &TABLE, |bucket: &u64, users: &i64| {
         let users = u64::try_from(*users).expect("a bucket has no less than zero users");
         [Value::UInt(*bucket), Value::UInt(users)].into()
     })

@@ -69,8 +69,7 @@ fn pairs<'a>(tags: impl Iterator<Item = &'a str>) -> Vec<Pair> {
 
 /// The rows as a function of the uses.
 pub fn build<'scope>(inputs: &Inputs<'scope>, _rows: &Rows<'scope>) -> Changes<'scope> {
-    let uses = inputs.pairs().sums.clone();
-    changes(uses, &TABLE, |pair, uses: &i64| values(pair, *uses).into())
+    changes(&inputs.pairs().sums, &TABLE, |pair, uses: &i64| values(pair, *uses).into())
 }
 
 /// The row of a pair.

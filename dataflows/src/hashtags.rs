@@ -42,8 +42,7 @@ pub(crate) fn count<'scope>(inputs: &Inputs<'scope>) -> Uses<'scope> {
 
 /// The rows as a function of the uses.
 pub fn build<'scope>(inputs: &Inputs<'scope>, _rows: &Rows<'scope>) -> Changes<'scope> {
-    let uses = inputs.hashtags().sums.clone();
-    changes(uses, &TABLE, |tag, uses: &i64| values(tag, *uses).into())
+    changes(&inputs.hashtags().sums, &TABLE, |tag, uses: &i64| values(tag, *uses).into())
 }
 
 /// The row of a hashtag.

@@ -14,8 +14,7 @@ use crate::changes::{Changes, changes};
 use crate::floors::Name;
 use crate::table::{Column, Kind, Panel, Restore, Table};
 use crate::within::within;
-use crate::{Epoch, Inputs, Rows, Value};
-use differential_dataflow::VecCollection;
+use crate::{Epoch, Inputs, Rows, Shared, Value};
 use differential_dataflow::hashable::Hashable;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Exchange;
@@ -39,7 +38,7 @@ pub const TABLE: Table = Table {
 const MINUTE_MS: i64 = 60_000;
 
 /// Uses by minute and hashtag.
-pub type Uses<'scope> = VecCollection<'scope, Epoch, ((u32, Box<str>), i64), isize>;
+pub type Uses<'scope> = Shared<'scope, ((u32, Box<str>), i64)>;
 
 /// The uses as a function of the events; [`Inputs::minutes`] keeps them for all who read them.
 pub(crate) fn count<'scope>(inputs: &Inputs<'scope>) -> Uses<'scope> {
@@ -58,7 +57,7 @@ pub(crate) fn count<'scope>(inputs: &Inputs<'scope>) -> Uses<'scope> {
     });
     let by_pair = Exchange::new(|(pair, ..): &((u32, Box<str>), Epoch, i64)| pair.hashed());
     let floors = floors(inputs, inputs.settings.minutes_span);
-    within(seen.concat(restored), floors, by_pair, TABLE.name)
+    Shared::new(within(seen.concat(restored), floors, by_pair, TABLE.name))
 }
 
 /// The minute that is `span` before the newest one, on every worker, where it changes.
@@ -72,7 +71,7 @@ pub(crate) fn floors<'scope>(
 
 /// The rows as a function of the uses.
 pub fn build<'scope>(inputs: &Inputs<'scope>, _rows: &Rows<'scope>) -> Changes<'scope> {
-    changes(inputs.minutes().clone(), &TABLE, |(minute, tag), uses| {
+    changes(inputs.minutes(), &TABLE, |(minute, tag), uses| {
         let uses = u64::try_from(*uses).expect("a hashtag is not used less than zero times");
         let minute = Value::Moment(i64::from(*minute) * MINUTE_MS);
         [minute, Value::Text(tag.clone()), Value::UInt(uses)].into()

@@ -15,12 +15,11 @@ use crate::changes::Changes;
 use crate::stash::Stash;
 use crate::table::{Column, Kind, Panel, Restore, Table};
 use crate::{Change, Epoch, Fold, Inputs, RESTORED, Row, Rows, Value};
+use differential_dataflow::VecCollection;
 use differential_dataflow::hashable::Hashable;
-use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
 use std::collections::HashMap;
-use timely::dataflow::StreamVec;
-use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::generic::operator::Operator;
 
 /// The declaration.
@@ -40,16 +39,15 @@ pub const TABLE: Table = Table {
 
 /// The rows as a function of the hashtags' uses.
 pub fn build<'scope>(inputs: &Inputs<'scope>, _rows: &Rows<'scope>) -> Changes<'scope> {
-    let folded = folded(inputs);
-    let by_hashtag =
-        Exchange::new(|(difference, _): &(Difference, Epoch)| difference.hashtag.hashed());
-    folded.unary_frontier(by_hashtag, TABLE.name, move |_, _| {
+    let by_hashtag = Exchange::new(|((hashtag, _), ..): &(Spelled, Epoch, i64)| hashtag.hashed());
+    folded(inputs).inner.unary_frontier(by_hashtag, TABLE.name, move |_, _| {
         let (mut spellings, mut stash) = (Spellings::default(), Stash::default());
         move |(input, frontier), output| {
             let port = output.output_index();
             input.for_each(|capability, differences| {
-                for (difference, epoch) in differences.drain(..) {
-                    stash.open(epoch, |epoch| capability.delayed(epoch, port)).push(difference);
+                for (spelled, epoch, uses) in differences.drain(..) {
+                    let held = |epoch: &Epoch| capability.delayed(epoch, port);
+                    stash.open(epoch, held).push((spelled, uses));
                 }
             });
             let until = frontier.frontier().first().copied();
@@ -67,41 +65,35 @@ pub fn build<'scope>(inputs: &Inputs<'scope>, _rows: &Rows<'scope>) -> Changes<'
     })
 }
 
-/// How many more or fewer uses a spelling has.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Difference {
-    hashtag: Box<str>,
-    /// `None`: it is the folded form itself, as for most hashtags.
-    spelling: Option<Box<str>>,
-    uses: i64,
-}
+/// A folded hashtag and one of its spellings; `None`: it is the folded form itself, as for most.
+type Spelled = (Box<str>, Option<Box<str>>);
 
-/// The differences of the hashtags' sums, folded where they arise.
-fn folded<'scope>(inputs: &Inputs<'scope>) -> StreamVec<'scope, Epoch, (Difference, Epoch)> {
+/// How many more or fewer uses the spellings have, folded where that arises.
+fn folded<'scope>(inputs: &Inputs<'scope>) -> VecCollection<'scope, Epoch, Spelled, i64> {
     let fold: Fold = inputs.fold;
-    inputs.hashtags().sums.clone().inner.unary(Pipeline, "fold", move |_, _| {
-        move |input, output| {
-            input.for_each(|capability, updates| {
-                let mut session = output.session(&capability);
-                // The old sum and the new one mostly stand beside each other.
-                let mut last: Option<(Box<str>, Epoch, i64)> = None;
-                let give = |(tag, epoch, uses): (Box<str>, Epoch, i64)| {
-                    let hashtag = fold(&tag);
-                    let spelling = (hashtag != tag).then_some(tag);
-                    (uses != 0).then_some((Difference { hashtag, spelling, uses }, epoch))
-                };
-                for ((tag, uses), epoch, difference) in updates.drain(..) {
-                    let uses = uses * difference as i64;
-                    match &mut last {
-                        Some(last) if last.0 == tag && last.1 == epoch => last.2 += uses,
-                        _ => {
-                            let passed = last.replace((tag, epoch, uses));
-                            session.give_iterator(passed.and_then(give).into_iter());
-                        }
+    inputs.hashtags().sums.extract("fold", move |updates, folded| {
+        let mut give = |(tag, epoch, uses): (&str, Epoch, i64)| {
+            if uses != 0 {
+                let hashtag = fold(tag);
+                let spelling = (*hashtag != *tag).then(|| tag.into());
+                folded.push(((hashtag, spelling), epoch, uses));
+            }
+        };
+        // The old sum and the new one mostly stand beside each other.
+        let mut last: Option<(&str, Epoch, i64)> = None;
+        for ((tag, uses), epoch, difference) in updates {
+            let uses = uses * *difference as i64;
+            match &mut last {
+                Some(last) if *last.0 == **tag && last.1 == *epoch => last.2 += uses,
+                _ => {
+                    if let Some(passed) = last.replace((tag, *epoch, uses)) {
+                        give(passed);
                     }
                 }
-                session.give_iterator(last.and_then(give).into_iter());
-            });
+            }
+        }
+        if let Some(passed) = last {
+            give(passed);
         }
     })
 }
@@ -115,9 +107,9 @@ struct Spellings(HashMap<Box<str>, Vec<Spelling>>);
 
 impl Spellings {
     /// Returns the hashtags that may have other rows now, each once.
-    fn add(&mut self, differences: Vec<Difference>) -> Vec<Box<str>> {
+    fn add(&mut self, differences: Vec<(Spelled, i64)>) -> Vec<Box<str>> {
         let mut changed = Vec::with_capacity(differences.len());
-        for Difference { hashtag, spelling, uses } in differences {
+        for ((hashtag, spelling), uses) in differences {
             let held = self.0.entry(hashtag.clone()).or_default();
             match held.iter_mut().find(|(held, _)| *held == spelling) {
                 Some((_, sum)) => *sum += uses,

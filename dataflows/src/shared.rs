@@ -17,7 +17,7 @@ use timely::dataflow::{Scope, Stream};
 pub type Events<'scope> = Shared<'scope, Event>;
 
 /// Update triples behind one counter.
-type Batch<D> = Rc<Vec<(D, Epoch, isize)>>;
+pub(crate) type Batch<D> = Rc<Vec<(D, Epoch, isize)>>;
 
 /// Update triples of `D`, shared by their readers.
 #[derive(Clone)]
@@ -35,6 +35,11 @@ impl<'scope, D: Clone + 'static> Shared<'scope, D> {
     #[must_use]
     pub fn concat(&self, other: &Self) -> Self {
         Shared { stream: self.stream.clone().concat(other.stream.clone()) }
+    }
+
+    /// The batches, for operators that [`Shared::extract`] cannot make.
+    pub(crate) fn stream(&self) -> Stream<'scope, Epoch, Batch<D>> {
+        self.stream.clone()
     }
 
     /// The scope that the collection lives in.

@@ -20,6 +20,7 @@
 
 use crate::changes::Changes;
 use crate::counted::{Counted, Sums};
+use crate::shared::Batch;
 use crate::stash::Stash;
 use crate::table::Table;
 use crate::{Change, Epoch, RESTORED, Row, Rows};
@@ -116,27 +117,33 @@ where
 {
     let mut trace = counted.trace.clone();
     let name = format!("{}: best of worker", ranking.table.name);
-    counted.sums.clone().inner.unary_frontier(Pipeline, &name, move |_, _| {
-        let (mut best, mut stash) = (Best::new(ranking.score, ranking.bounds), Stash::default());
+    counted.sums.stream().unary_frontier(Pipeline, &name, move |_, _| {
+        let mut best = Best::new(ranking.score, ranking.bounds);
+        let mut stash = Stash::<Batch<(K, R)>>::default();
         let mut shown = Vec::new();
         move |(input, frontier), output| {
             let port = output.output_index();
-            input.for_each(|capability, updates| {
-                let held = |epoch: &Epoch| capability.delayed(epoch, port);
-                for (entry, epoch, difference) in updates.drain(..) {
-                    if epoch == RESTORED && difference > 0 {
+            input.for_each(|capability, batch| {
+                for ((key, sum), epoch, difference) in batch.iter() {
+                    let kept = stash.open(*epoch, |epoch| capability.delayed(epoch, port));
+                    if *epoch == RESTORED {
                         // Of all keys at once: nothing is kept of those that are not good enough.
-                        stash.open(epoch, held);
-                        best.update(entry, difference);
-                    } else {
-                        stash.open(epoch, held).push((entry, epoch, difference));
+                        best.update((key, sum), *difference);
+                    } else if !kept.last().is_some_and(|last| Rc::ptr_eq(last, batch)) {
+                        kept.push(Rc::clone(batch));
                     }
                 }
             });
             let until = frontier.frontier().first().copied();
-            while let Some((epoch, capability, updates)) = stash.next(until) {
-                for (entry, _, difference) in in_order(updates) {
-                    best.update(entry, difference);
+            while let Some((epoch, capability, batches)) = stash.next(until) {
+                // What goes before what comes: a place may have another sum than before.
+                for is_coming in [false, true] {
+                    let updates = batches.iter().flat_map(|batch| batch.iter());
+                    for ((key, sum), at, difference) in updates {
+                        if *at == epoch && (*difference > 0) == is_coming {
+                            best.update((key, sum), *difference);
+                        }
+                    }
                 }
                 if best.is_short() {
                     best.refill(&mut trace, epoch);
@@ -180,7 +187,7 @@ where
             while let Some((epoch, capability, items)) = stash.next(until) {
                 for (item, _, difference) in in_order(items) {
                     match item {
-                        Item::Entry(key, sum) => best.update((key, sum), difference),
+                        Item::Entry(key, sum) => best.update((&key, &sum), difference),
                         Item::Row(row) => {
                             debug_assert_eq!(epoch, RESTORED, "rows are restored");
                             let rank = row[0].as_u64().expect("the key of a ranking is a rank");
@@ -240,15 +247,16 @@ where
     }
 
     /// A key's sum comes or goes.
-    fn update(&mut self, (key, sum): (K, R), difference: isize) {
-        let Some(score) = (self.score)(&key, &sum) else { return };
-        let place = (Reverse(score), key);
-        if self.floor.as_ref().is_some_and(|floor| place > *floor) {
+    fn update(&mut self, (key, sum): (&K, &R), difference: isize) {
+        let Some(score) = (self.score)(key, sum).map(Reverse) else { return };
+        let is_behind = |(of, other): &Place<K, S>| (&score, key) > (of, other);
+        if self.floor.as_ref().is_some_and(is_behind) {
             return;
         }
-        self.is_touched |= self.last_shown.as_ref().is_none_or(|last| place <= *last);
+        self.is_touched |= !self.last_shown.as_ref().is_some_and(is_behind);
+        let place = (score, key.clone());
         if difference > 0 {
-            self.entries.insert(place, Rc::new(sum));
+            self.entries.insert(place, Rc::new(sum.clone()));
             self.forget_the_worst();
         } else {
             self.entries.remove(&place);
@@ -318,7 +326,7 @@ where
                 }
             });
             if let Some(sum) = sum.filter(|sum| !sum.is_zero()) {
-                self.update((key.clone(), sum), 1);
+                self.update((key, &sum), 1);
             }
             cursor.step_key(&storage);
         }
@@ -333,7 +341,7 @@ mod tests {
     fn what_is_far_from_being_shown_is_forgotten() {
         let mut best = Best::new(|_: &u64, sum: &i64| Some(*sum), Bounds { shown: 4, kept: 8 });
         for key in 0..100 {
-            best.update((key, 1), 1);
+            best.update((&key, &1), 1);
         }
         assert!(best.entries.len() <= 8 && best.floor.is_some(), "{}", best.entries.len());
     }

@@ -22,10 +22,9 @@ use crate::hashtags_by_minute::{Uses, floors};
 use crate::table::{Column, Kind, Panel, Restore, Table};
 use crate::top::{BOUNDS, Ranking, top};
 use crate::within::within;
-use crate::{Changes, Epoch, Inputs, Row, Rows, Value};
-use differential_dataflow::{AsCollection, VecCollection};
+use crate::{Changes, Epoch, Inputs, Row, Rows, Shared, Value};
+use differential_dataflow::VecCollection;
 use timely::dataflow::channels::pact::Pipeline;
-use timely::dataflow::operators::vec::Map;
 
 /// The declaration.
 pub const TABLE: Table = Table {
@@ -53,7 +52,7 @@ pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'s
     // What a span of 0 keeps is the newest minute alone.
     let last = |uses: &Uses<'scope>, minutes: u32, name| {
         let floors = floors(inputs, minutes.saturating_sub(1));
-        within(updates(uses), floors, Pipeline, name)
+        Shared::new(within(updates(uses), floors, Pipeline, name))
     };
     let both = last(inputs.minutes(), minutes.saturating_mul(2), "trending: both windows");
     let now = last(&both, minutes, "trending: now");
@@ -65,11 +64,12 @@ pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'s
 
 /// Sums as what has to be added to them.
 fn updates<'scope>(uses: &Uses<'scope>) -> VecCollection<'scope, Epoch, (u32, Box<str>), i64> {
-    let updates = uses
-        .clone()
-        .inner
-        .map(|((pair, uses), epoch, difference)| (pair, epoch, uses * difference as i64));
-    updates.as_collection()
+    uses.extract("sums as updates", |sums, updates| {
+        let sums = sums.iter();
+        updates.extend(sums.map(|((pair, uses), epoch, difference)| {
+            (pair.clone(), *epoch, uses * *difference as i64)
+        }));
+    })
 }
 
 /// What sums by minute add to the trends of their hashtags.
@@ -77,8 +77,12 @@ fn trends<'scope>(
     uses: &Uses<'scope>,
     trend: impl Fn(i64) -> Trend + 'static,
 ) -> VecCollection<'scope, Epoch, Box<str>, Trend> {
-    let trends = updates(uses).inner.map(move |((_, tag), epoch, uses)| (tag, epoch, trend(uses)));
-    trends.as_collection()
+    uses.extract("trends", move |sums, trends| {
+        let sums = sums.iter();
+        trends.extend(sums.map(|(((_, tag), uses), epoch, difference)| {
+            (tag.clone(), *epoch, trend(uses * *difference as i64))
+        }));
+    })
 }
 
 #[allow(clippy::borrowed_box, reason = "as a ranking wants it")]

@@ -72,8 +72,7 @@ pub(crate) fn count<'scope>(inputs: &Inputs<'scope>) -> Newest<'scope> {
 
 /// The rows as a function of the newest statements.
 pub fn build<'scope>(inputs: &Inputs<'scope>, _rows: &Rows<'scope>) -> Changes<'scope> {
-    let newest = inputs.users().sums.clone();
-    changes(newest, &TABLE, |user_id, Latest(profile)| row(*user_id, profile))
+    changes(&inputs.users().sums, &TABLE, |user_id, Latest(profile)| row(*user_id, profile))
 }
 
 /// What an event says about a user, and how new that is.

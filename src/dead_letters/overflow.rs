@@ -9,7 +9,7 @@
 use super::DeadLetter;
 use dataflows::changes::{Changes, changes};
 use dataflows::table::{Column, Kind, Panel, Restore, Table};
-use dataflows::{Epoch, Row, Rows, Value};
+use dataflows::{Epoch, Row, Rows, Shared, Value};
 use differential_dataflow::VecCollection;
 use differential_dataflow::difference::{IsZero, Semigroup};
 use differential_dataflow::operators::CountTotal;
@@ -92,7 +92,9 @@ pub fn build<'scope>(
 ) -> Changes<'scope> {
     let topic: Box<str> = topic.into();
     let counted = dropped.concat(rows.restore(Dropped::of)).count_total();
-    changes(counted, &TABLE, move |partition, dropped: &Dropped| dropped.row(&topic, *partition))
+    changes(&Shared::new(counted), &TABLE, move |partition, dropped: &Dropped| {
+        dropped.row(&topic, *partition)
+    })
 }
 
 /// How much room dead letters take, or may take, for each partition.
