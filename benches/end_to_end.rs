@@ -6,6 +6,8 @@
 
 #[path = "end_to_end/check.rs"]
 mod check;
+#[path = "end_to_end/committer.rs"]
+mod committer;
 #[path = "end_to_end/database.rs"]
 mod database;
 #[path = "end_to_end/freshness.rs"]
@@ -16,6 +18,8 @@ mod measure;
 mod read;
 #[path = "end_to_end/replay.rs"]
 mod replay;
+#[path = "end_to_end/restart.rs"]
+mod restart;
 #[path = "end_to_end/topic.rs"]
 mod topic;
 
@@ -72,6 +76,12 @@ struct Arguments {
     /// Release the topic's records to decoding at so many a second, and measure how long each takes
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     replay_rate: Option<u32>,
+    /// Measure how fast ready rows are committed
+    #[arg(long)]
+    committer: bool,
+    /// Measure a start with so many users and a tenth as many hashtags in the tables
+    #[arg(long, value_name = "USERS")]
+    restart: Option<u64>,
     /// What a child process does
     #[arg(long, hide = true)]
     mode: Option<read::Mode>,
@@ -138,6 +148,14 @@ fn run(arguments: &Arguments) -> Result<()> {
         return Ok(());
     }
     let database = server("TEST_MYSQL")?;
+    if arguments.committer {
+        println!("{}", committer::run(&database)?);
+        return Ok(());
+    }
+    if let Some(users) = arguments.restart {
+        println!("{}", restart::run(arguments, users, &brokers, &database)?);
+        return Ok(());
+    }
     if arguments.freshness {
         println!("{}", freshness::run(arguments, &brokers, &database)?);
         return Ok(());
@@ -280,4 +298,12 @@ fn float(number: u64) -> f64 {
 
 fn rounded(number: f64, parts: f64) -> f64 {
     (number * parts).round() / parts
+}
+
+/// The value that so many of a thousand do not exceed.
+fn at(values: &[f64], per_mille: usize) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let index = (sorted.len() * per_mille).div_ceil(1000).clamp(1, sorted.len().max(1));
+    sorted.get(index - 1).map_or(f64::NAN, |value| rounded(*value, 100.0))
 }

@@ -5,7 +5,7 @@
 
 use crate::database::Database;
 use crate::measure::{children_cpu, is_stopped};
-use crate::{Arguments, PROGRAM, Result, rounded, topic};
+use crate::{Arguments, PROGRAM, Result, at, rounded, topic};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rdkafka::config::ClientConfig;
@@ -13,6 +13,9 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use serde_json::{Value, json};
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Probes before the measurement: the stream's start is behind them.
@@ -21,15 +24,15 @@ const WARM_UP: usize = 30;
 const PATIENCE: Duration = Duration::from_mins(3);
 
 /// A process that does not outlive the measurement.
-struct Running(Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Running {
-    fn start(command: &mut Command) -> Result<Self> {
+    pub(crate) fn start(command: &mut Command) -> Result<Self> {
         Ok(Running(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?))
     }
 
     /// Asks for a clean stop; returns what was printed.
-    fn stop(mut self) -> Result<String> {
+    pub(crate) fn stop(mut self) -> Result<String> {
         kill(Pid::from_raw(i32::try_from(self.0.id())?), Signal::SIGTERM)?;
         let status = self.0.wait()?;
         if !status.success() {
@@ -85,18 +88,16 @@ fn beside_stream(
     }
     let (started, cpu) = (Instant::now(), children_cpu()?);
     let program = Running::start(&mut program)?;
-    let mut millis = probe(arguments.probes, brokers, topic, &mut tables)?;
+    let one_row = OneRow::start(&mut tables)?;
+    let millis = probe(arguments.probes, brokers, topic, &mut tables)?;
+    let one_row = one_row.stop()?;
     let summary = program.stop()?;
     let cpu = children_cpu()?.saturating_sub(cpu).as_secs_f64() / started.elapsed().as_secs_f64();
     let produced = stream.stop()?;
-    millis.sort_by(f64::total_cmp);
-    let at = |per_mille: usize| {
-        let index = (millis.len() * per_mille).div_ceil(1000).clamp(1, millis.len());
-        rounded(millis[index - 1], 100.0)
-    };
     Ok(json!({
-        "p50_ms": at(500), "p90_ms": at(900), "p99_ms": at(990), "max_ms": at(1000),
-        "probes": millis.len(), "hashtags_before": arguments.hashtags,
+        "p50_ms": at(&millis, 500), "p90_ms": at(&millis, 900), "p99_ms": at(&millis, 990),
+        "max_ms": at(&millis, 1000), "probes": millis.len(), "hashtags_before": arguments.hashtags,
+        "one_row_p50_ms": at(&one_row, 500), "one_row_p99_ms": at(&one_row, 990),
         "tweets_per_second": crate::number::<f64>(&produced, "tweets_per_second")?,
         "commits": crate::number::<u64>(&summary, "commits")?,
         "rows": crate::number::<u64>(&summary, "rows")?,
@@ -104,8 +105,40 @@ fn beside_stream(
     }))
 }
 
+/// What the server's own part is: transactions of one row beside the program's, of another client.
+struct OneRow {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Result<Vec<f64>>>,
+}
+
+impl OneRow {
+    fn start(tables: &mut Database) -> Result<Self> {
+        tables.run("CREATE TABLE one_row (id INT PRIMARY KEY, number INT)")?;
+        tables.run("INSERT INTO one_row VALUES (1, 0)")?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let (stopped, mut tables) = (Arc::clone(&stop), Database::connect(tables.url())?);
+        let thread = std::thread::spawn(move || {
+            let mut millis = Vec::new();
+            while !stopped.load(Ordering::Relaxed) {
+                let began = Instant::now();
+                tables.run("UPDATE one_row SET number = number + 1")?;
+                millis.push(began.elapsed().as_secs_f64() * 1000.0);
+                std::thread::sleep(Duration::from_millis(37));
+            }
+            Ok(millis)
+        });
+        Ok(OneRow { stop, thread })
+    }
+
+    /// Milliseconds of each.
+    fn stop(self) -> Result<Vec<f64>> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap_or_else(|_| Err("the one-row client panicked".into()))
+    }
+}
+
 /// Makes the tables, with what the topic holds so far.
-fn run_to_the_end(program: &Command, database: &str) -> Result<()> {
+pub(crate) fn run_to_the_end(program: &Command, database: &str) -> Result<()> {
     let mut first = Command::new(PROGRAM);
     first.args(program.get_args()).arg("--until-end").env("TWEETFLOW_DATABASE", database);
     let output = first.stdin(Stdio::null()).env("TWEETFLOW_LOG", "error").output()?;
@@ -113,17 +146,29 @@ fn run_to_the_end(program: &Command, database: &str) -> Result<()> {
 }
 
 /// Hashtags that were used a few times each, as if they had been counted long ago.
-fn fill(tables: &mut Database, hashtags: u64) -> Result<()> {
-    const ROWS: u64 = 100_000;
+pub(crate) fn fill(tables: &mut Database, hashtags: u64) -> Result<()> {
+    in_parts(tables, hashtags, |numbers| {
+        format!(
+            "INSERT INTO hashtags (hashtag, uses) SELECT CONCAT('old', n), 1 + n % 5 FROM {numbers}"
+        )
+    })
+}
+
+/// Statements over the numbers `n` below `end`, part by part.
+pub(crate) fn in_parts(
+    tables: &mut Database,
+    end: u64,
+    statement: impl Fn(&str) -> String,
+) -> Result<()> {
+    const PART: u64 = 100_000;
     let digit = "(SELECT 0 d UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 \
                   UNION SELECT 5 UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9)";
-    for first in (0..hashtags).step_by(usize::try_from(ROWS)?) {
-        let last = hashtags.min(first + ROWS);
-        tables.run(&format!(
-            "INSERT INTO hashtags (hashtag, uses) SELECT CONCAT('old', n), 1 + n % 5 FROM \
-             (SELECT {first} + a.d + 10*b.d + 100*c.d + 1000*d.d + 10000*e.d AS n \
+    for first in (0..end).step_by(usize::try_from(PART)?) {
+        let last = end.min(first + PART);
+        tables.run(&statement(&format!(
+            "(SELECT {first} + a.d + 10*b.d + 100*c.d + 1000*d.d + 10000*e.d AS n \
              FROM {digit} a, {digit} b, {digit} c, {digit} d, {digit} e) numbers WHERE n < {last}"
-        ))?;
+        )))?;
     }
     Ok(())
 }

@@ -70,7 +70,7 @@ fn duration(time: TimeVal) -> Duration {
 }
 
 /// The most memory that a process has had so far.
-fn peak_kb_of(process: u32) -> Option<u64> {
+pub(crate) fn peak_kb_of(process: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.split_whitespace().next()?.parse().ok()

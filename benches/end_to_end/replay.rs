@@ -6,8 +6,8 @@
 //! program names.
 
 use crate::database::Database;
-use crate::measure::is_stopped;
-use crate::{Arguments, PROGRAM, Result, float, number, rounded};
+use crate::measure::{is_stopped, peak_kb_of};
+use crate::{Arguments, PROGRAM, Result, at, float, number, rounded};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
@@ -15,6 +15,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Between two looks at the database.
 const LOOK: Duration = Duration::from_millis(5);
+/// Seconds between two points of the series.
+const SERIES: f64 = 0.25;
 /// One of so many records has its time taken.
 const SAMPLE: u64 = 100;
 
@@ -54,7 +56,7 @@ fn beside(program: &mut Child, rate: u32, tweets: u64, tables: &mut Database) ->
     let begin = begin(program)?;
     // Of the sampled records, in their order: milliseconds from released to visible.
     let mut millis = Vec::new();
-    let mut seen = 0;
+    let (mut series, mut seen) = (Vec::new(), 0);
     while seen < tweets {
         if is_stopped() || program.try_wait()?.is_some_and(|status| !status.success()) {
             return Err("the program, or this one, was stopped".into());
@@ -66,6 +68,12 @@ fn beside(program: &mut Child, rate: u32, tweets: u64, tables: &mut Database) ->
             millis.push((now - begin - float(record) / f64::from(rate)) * 1e3);
         }
         seen = visible.max(seen);
+        let second = now - begin;
+        if second > float(series.len() as u64) * SERIES {
+            let latest = millis.last().map(|millis| rounded(*millis, 1.0));
+            let memory = peak_kb_of(program.id()).map(|kb| kb / 1024);
+            series.push(json!([rounded(second, 100.0), seen, latest, memory]));
+        }
         std::thread::sleep(LOOK);
     }
     // A backlog that grows shows in the last of four parts.
@@ -75,11 +83,12 @@ fn beside(program: &mut Child, rate: u32, tweets: u64, tables: &mut Database) ->
         "replay_rate": rate, "tweets": tweets,
         "p50_ms": at(&millis, 500), "p99_ms": at(&millis, 990), "max_ms": at(&millis, 1000),
         "p50_ms_of_quarters": quarters,
+        "series_of_second_visible_ms_peak_mb": series,
     }))
 }
 
 /// Reads the log up to the moment from which on records are released; goes on reading it to its end.
-fn begin(program: &mut Child) -> Result<f64> {
+pub(crate) fn begin(program: &mut Child) -> Result<f64> {
     let log = BufReader::new(program.stderr.take().ok_or("no log")?);
     let (sender, begin) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
@@ -95,12 +104,4 @@ fn begin(program: &mut Child) -> Result<f64> {
 
 fn seconds_now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
-}
-
-/// The value that so many of a thousand do not exceed.
-fn at(values: &[f64], per_mille: usize) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let index = (sorted.len() * per_mille).div_ceil(1000).clamp(1, sorted.len().max(1));
-    sorted.get(index - 1).map_or(f64::NAN, |value| rounded(*value, 10.0))
 }
