@@ -146,8 +146,8 @@ struct Gatherer {
     key_widths: Vec<usize>,
     pace: Pace,
     closings: Closings,
-    /// Changes of epochs that may still get more.
-    open: BTreeMap<Epoch, Vec<(u8, Change)>>,
+    /// Changes of epochs that may still get more, per table.
+    open: BTreeMap<Epoch, Vec<Changes>>,
     /// Per table, changes of closed epochs that no transaction has taken.
     closed: Vec<Netted>,
     /// The least epoch in `closed`.
@@ -188,7 +188,9 @@ impl Gatherer {
             if self.held.as_ref().is_none_or(|held| epoch < *held.time()) {
                 self.held = Some(capability(&epoch));
             }
-            self.open.entry(epoch).or_default().push((table, change));
+            let tables = self.key_widths.len();
+            let open = self.open.entry(epoch).or_insert_with(|| vec![Changes::new(); tables]);
+            open[usize::from(table)].push((change, epoch));
         }
     }
 
@@ -198,10 +200,10 @@ impl Gatherer {
         while let Some(entry) = self.open.first_entry()
             && is_closed(*entry.key())
         {
-            let (epoch, changes) = entry.remove_entry();
+            let (epoch, tables) = entry.remove_entry();
             self.closed_from.get_or_insert(epoch);
-            for (table, change) in changes {
-                self.closed[usize::from(table)].push(change, epoch);
+            for (netted, changes) in self.closed.iter_mut().zip(tables) {
+                netted.add(changes);
             }
         }
         for (netted, width) in self.closed.iter_mut().zip(&self.key_widths) {
@@ -254,17 +256,24 @@ impl Gatherer {
     }
 }
 
+/// Changes of one table.
+type Changes = Vec<(Change, Epoch)>;
+
 /// The changes of one table over several epochs, netted now and then.
 #[derive(Default)]
 struct Netted {
-    changes: Vec<(Change, Epoch)>,
+    changes: Changes,
     /// Length after the last netting.
     netted: usize,
 }
 
 impl Netted {
-    fn push(&mut self, change: Change, epoch: Epoch) {
-        self.changes.push((change, epoch));
+    fn add(&mut self, mut changes: Changes) {
+        if self.changes.is_empty() {
+            self.changes = changes;
+        } else {
+            self.changes.append(&mut changes);
+        }
     }
 
     /// Nets when the list has doubled: memory stays within twice the distinct keys, at an
@@ -325,16 +334,16 @@ mod tests {
     #[test]
     fn the_newest_change_of_each_key_is_left() {
         let mut netted = Netted::default();
-        netted.push(Change::Upsert(row(2, 1)), 5);
-        netted.push(Change::Upsert(row(1, 1)), 4);
-        netted.push(Change::Upsert(row(1, 3)), 6);
-        netted.push(Change::Upsert(row(1, 2)), 5);
-        netted.push(Change::Delete(key(2)), 6);
+        netted.add(vec![(Change::Upsert(row(2, 1)), 5)]);
+        netted.add(vec![(Change::Upsert(row(1, 1)), 4)]);
+        netted.add(vec![(Change::Upsert(row(1, 3)), 6)]);
+        netted.add(vec![(Change::Upsert(row(1, 2)), 5)]);
+        netted.add(vec![(Change::Delete(key(2)), 6)]);
         netted.net(1);
-        netted.push(Change::Upsert(row(3, 7)), 7);
-        netted.push(Change::Delete(key(3)), 7);
-        netted.push(Change::Delete(key(4)), 7);
-        netted.push(Change::Upsert(row(4, 1)), 8);
+        netted.add(vec![(Change::Upsert(row(3, 7)), 7)]);
+        netted.add(vec![(Change::Delete(key(3)), 7)]);
+        netted.add(vec![(Change::Delete(key(4)), 7)]);
+        netted.add(vec![(Change::Upsert(row(4, 1)), 8)]);
         let taken = netted.take(1);
         assert_eq!(taken.deletes, [key(2)]);
         assert_eq!(taken.upserts, [row(1, 3), row(3, 7), row(4, 1)]);
