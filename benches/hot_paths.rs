@@ -54,8 +54,8 @@ struct Arguments {
 
 fn main() {
     let arguments = Arguments::parse();
-    let is_wanted = |path: &Path| arguments.path.is_none_or(|wanted| wanted == *path);
-    for path in [Path::Decode, Path::Tables].into_iter().filter(is_wanted) {
+    let both = vec![Path::Decode, Path::Tables];
+    for path in arguments.path.map_or(both, |path| vec![path]) {
         for _ in 0..arguments.rounds {
             let seconds = match path {
                 Path::Make => make(arguments.tweets),

@@ -46,9 +46,10 @@ impl<'de> Reader<'de> {
     fn peek(&mut self) -> Result<u8, Failed> {
         loop {
             match self.bytes.get(self.at) {
+                // Nearly always at once.
+                Some(byte) if *byte > b' ' => return Ok(*byte),
                 Some(b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
-                Some(byte) => return Ok(*byte),
-                None => return Err(Failed),
+                _ => return Err(Failed),
             }
         }
     }
@@ -84,14 +85,16 @@ impl<'de> Reader<'de> {
     /// Whether another element comes before `close`.
     #[inline]
     fn has_next(&mut self, is_first: bool, close: u8) -> Result<bool, Failed> {
-        if self.peek()? == close {
-            self.at += 1;
-            return Ok(false);
+        let byte = self.peek()?;
+        let is_more = byte != close;
+        if is_more && is_first {
+            return Ok(true);
         }
-        if !is_first {
-            self.expect(b',')?;
+        if is_more && byte != b',' {
+            return Err(Failed);
         }
-        Ok(true)
+        self.at += 1;
+        Ok(is_more)
     }
 }
 

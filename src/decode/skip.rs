@@ -17,8 +17,18 @@ pub(crate) fn value(bytes: &[u8], at: usize) -> Option<usize> {
 }
 
 /// The end of the number or word that begins at `at`.
-pub(crate) fn scalar(bytes: &[u8], at: usize) -> usize {
-    let is_part = |byte: &u8| !matches!(byte, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t');
+pub(crate) fn scalar(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(chunk) = bytes[at..].first_chunk() {
+        let chunk = u8x16::new(*chunk);
+        let is = |byte| chunk.simd_eq(u8x16::splat(byte));
+        let ends = is(b',') | is(b'}') | is(b']') | chunk.simd_le(u8x16::splat(b' '));
+        let ends = ends.to_bitmask();
+        if ends != 0 {
+            return at + ends.trailing_zeros() as usize;
+        }
+        at += 16;
+    }
+    let is_part = |byte: &u8| !matches!(byte, b',' | b'}' | b']' | 0..=b' ');
     at + bytes[at..].iter().take_while(|byte| is_part(byte)).count()
 }
 
