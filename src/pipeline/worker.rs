@@ -75,7 +75,7 @@ pub(super) fn run<T: Topic>(timely: &mut Worker, shared: &Shared<T>) -> WorkerSu
             place: (timely.index(), timely.peers()),
             epoch: 0,
             outstanding: Outstanding::default(),
-            backlog: Backlog::default(),
+            backlog: Backlog::new(shared.config.credit.records),
             release: Release::new(shared.config.replay_rate, timely.peers()),
             stage: Stage::Waiting,
             partitions: Vec::new(),

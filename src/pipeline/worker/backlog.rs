@@ -16,25 +16,36 @@ use std::time::Duration;
 /// Records of backlog that make an epoch longer by its shortest length.
 const STEP: u64 = 1_000;
 /// No epoch is longer than this, or than the shortest where that is more: a commit must not be late
-/// for whoever looks at the tables, nor larger than credit allows.
+/// for whoever looks at the tables.
 const LONGEST: Duration = Duration::from_millis(500);
+/// More records a second than a worker reads: an epoch ends before its credit does.
+const FASTEST: u64 = 400_000;
 
 /// The records that were found at a stretch.
-#[derive(Default)]
-pub(super) struct Backlog(u64);
+pub(super) struct Backlog {
+    records: u64,
+    longest: Duration,
+}
 
 impl Backlog {
+    /// None yet, of a worker that may have so many records read and not committed.
+    pub(super) fn new(credit: u64) -> Self {
+        let lasts = Duration::from_micros(credit.saturating_mul(1_000_000) / FASTEST);
+        Backlog { records: 0, longest: LONGEST.min(lasts) }
+    }
+
     /// So many records were found, of `limit` that were asked for.
     pub(super) fn note(&mut self, found: u64, limit: u64) {
-        self.0 = if found < limit { self.0 / 2 } else { self.0.saturating_add(found) };
+        self.records =
+            if found < limit { self.records / 2 } else { self.records.saturating_add(found) };
     }
 
     /// How long an epoch is that takes at least `shortest`, while so many records are read and not
     /// committed.
     pub(super) fn epoch(&self, shortest: Duration, outstanding: u64) -> Duration {
-        let behind = self.0.saturating_add(outstanding);
+        let behind = self.records.saturating_add(outstanding);
         let times = u32::try_from(behind / STEP).unwrap_or(u32::MAX).max(1);
-        shortest.saturating_mul(times).min(LONGEST.max(shortest))
+        shortest.saturating_mul(times).min(self.longest.max(shortest))
     }
 }
 
@@ -46,7 +57,7 @@ mod tests {
     #[test]
     fn epochs_are_longer_while_much_is_found() {
         let ms = Duration::from_millis;
-        let mut backlog = Backlog::default();
+        let mut backlog = Backlog::new(200_000);
         let epoch = |backlog: &Backlog, outstanding| backlog.epoch(ms(5), outstanding);
         assert_eq!((epoch(&backlog, 0), epoch(&backlog, 20_000)), (ms(5), ms(100)));
         (0..10).for_each(|_| backlog.note(512, 512));
@@ -55,5 +66,11 @@ mod tests {
         assert_eq!((epoch(&backlog, 0), backlog.epoch(ms(2_000), 0)), (ms(500), ms(2_000)));
         (0..10).for_each(|_| backlog.note(511, 512));
         assert_eq!((epoch(&backlog, 0), backlog.epoch(ms(2_000), 0)), (ms(5), ms(2_000)));
+    }
+    #[test]
+    fn an_epoch_ends_before_credit_does() {
+        let mut backlog = Backlog::new(4_000);
+        backlog.note(1 << 40, 1 << 40);
+        assert_eq!(backlog.epoch(Duration::from_millis(5), 0), Duration::from_millis(10));
     }
 }
