@@ -59,7 +59,7 @@ fn start(program: &Command) -> Result<(f64, f64)> {
 fn fill(tables: &mut Database, users: u64) -> Result<()> {
     freshness::in_parts(tables, users, |numbers| {
         format!(
-            "INSERT INTO users SELECT 1000 + n, CONCAT('user ', n), n % 5000, n % 7000, n, \
+            "INSERT INTO users SELECT 9000000000000 + n, CONCAT('user ', n), n % 5000, n % 7000, n, \
              1600000000000, n % 4, n FROM {numbers}"
         )
     })
