@@ -10,10 +10,12 @@ import matplotlib.pyplot as plt
 
 points = [point for point in json.load(sys.stdin) if point[2] is not None]
 seconds = [point[0] for point in points]
-pairs = list(zip(points, points[1:]))
+# Over two seconds: what is visible moves with each commit.
+WINDOW = 8
+pairs = list(zip(points, points[WINDOW:]))
 throughput = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in pairs]
 figure, (top, middle, bottom) = plt.subplots(3, 1, sharex=True, figsize=(9, 7))
-top.plot(seconds[1:], throughput, linewidth=1)
+top.plot(seconds[WINDOW:], throughput, linewidth=1)
 top.set_ylabel("visible tweets a second")
 middle.plot(seconds, [point[2] for point in points], linewidth=1)
 middle.set_ylabel("released to visible, ms")
