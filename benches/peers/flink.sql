@@ -25,8 +25,6 @@ CREATE TABLE sink WITH (
   'connector' = 'jdbc',
   'url' = '{jdbc_url}',
   'driver' = '{jdbc_driver}',
-  'username' = '{username}',
-  'password' = '{password}',
   'sink.buffer-flush.max-rows' = '{sink_rows}',
   'sink.buffer-flush.interval' = '{sink_interval}',
   'sink.parallelism' = '{sink_parallelism}'

@@ -7,9 +7,8 @@ task manager); a job of its own in it reads to the end of the topic as seen at t
 import re
 import shutil
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import pyflink
+import java
 
 HERE = Path(__file__).resolve().parent
 SETTINGS = {
@@ -43,11 +42,6 @@ DRIVERS = {
     "mysql": ("com.mysql.cj.jdbc.Driver", "rewriteBatchedStatements=true"),
     "mariadb": ("org.mariadb.jdbc.Driver", "permitMysqlScheme&useBulkStmts=true"),
 }
-# What Flink's own scripts pass to Java 17.
-OPENED = (
-    "java.net", "java.io", "java.lang", "java.lang.reflect", "java.nio", "java.text", "java.time",
-    "java.util", "java.util.concurrent", "java.util.concurrent.atomic", "java.util.concurrent.locks",
-)  # fmt: skip
 LOGGING = """
 rootLogger.level = INFO
 rootLogger.appenderRef.console.ref = console
@@ -80,15 +74,12 @@ def configuration(settings, work):
 
 
 def sql(settings, brokers, topic, database):
-    server = urlsplit(database)
     driver, options = DRIVERS[settings["driver"]]
     filled = settings | {
         "brokers": brokers,
         "topic": topic,
-        "jdbc_url": f"jdbc:mysql://{server.hostname}:{server.port}{server.path}?{options}",
+        "jdbc_url": java.address(database, options),
         "jdbc_driver": driver,
-        "username": server.username,
-        "password": server.password,
         "newest": NEWEST[settings["newest"]],
     }
     text = (HERE / "flink.sql").read_text()
@@ -104,13 +95,9 @@ def command(settings, brokers, topic, database, work):
     (home / "config.yaml").write_text("".join(lines))
     (home / "log4j2.properties").write_text(LOGGING)
     (home / "job.sql").write_text(sql(settings, brokers, topic, database))
-    flink = Path(pyflink.__path__[0])
-    jars = [work / "classes", *(flink / "lib").glob("*.jar"), *(work / "jars").glob("*.jar")]
-    java = ["java", f"-Xmx{settings['heap']}", f"-Xms{settings['heap']}"]
-    java += [f"-XX:+Use{settings['collector']}GC", f"-Dlog4j.configurationFile={home}/log4j2.properties"]
-    java += [f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in OPENED]
-    java += ["-cp", ":".join(map(str, jars)), "RunSql"]
-    return [*java, f"{home}/job.sql"], {"FLINK_CONF_DIR": str(home)}
+    logging = f"-Dlog4j.configurationFile={home}/log4j2.properties"
+    start = java.command("flink", "RunSql", settings, work, logging)
+    return [*start, f"{home}/job.sql"], {"FLINK_CONF_DIR": str(home)}
 
 
 def seconds(_, log, last_commit):
