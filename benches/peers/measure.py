@@ -6,6 +6,7 @@ Memory is the sum of the peaks of these processes, looked at as long as they liv
 at the server, by its counters, asked every 20 ms; nothing else may commit there meanwhile.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -82,6 +83,11 @@ def run(command, environment, log):
     usage.cpu_seconds = used.ru_utime + used.ru_stime
     usage.others_cpu_seconds = machine_cpu_seconds() - before - usage.cpu_seconds
     return output[0].decode(), usage
+
+
+def since_first_record(output, _, last_commit):
+    """Seconds of a peer that prints when it had its first record."""
+    return last_commit - json.loads(output)["first_record"]
 
 
 class Commits:

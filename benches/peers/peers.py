@@ -4,8 +4,8 @@ usage: benches/peers/run PEER|all [--tweets N] [--repeat N] [--set NAME=VALUE[,V
 
 Needs TEST_KAFKA and TEST_MYSQL: eval "$(deploy/local start kafka mariadb)". Makes the pinned topic of
 benches/end_to_end if it is not there, counts what the tables must hold, and compares after each run.
---set changes a setting of the peer (python_peer.py, flink_peer.py, tweetflow_peer.py); each combination
-of several values is measured.
+--set changes a setting of the peer, which are in its NAME_peer.py; each combination of several values is
+measured.
 """
 
 import argparse
@@ -21,12 +21,18 @@ from pathlib import Path
 
 import confluent_kafka
 import flink_peer
+import kafka_streams_peer
 import measure
 import python_peer
 import tables
 import tweetflow_peer
 
-PEERS = {"tweetflow": tweetflow_peer, "python": python_peer, "flink": flink_peer}
+PEERS = {
+    "tweetflow": tweetflow_peer,
+    "python": python_peer,
+    "kafka-streams": kafka_streams_peer,
+    "flink": flink_peer,
+}
 ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / "target" / "peers"
 PARTITIONS = 4

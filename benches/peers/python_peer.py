@@ -1,8 +1,9 @@
 """How the peer "python" is run: python_consumer.py with its settings."""
 
-import json
 import sys
 from pathlib import Path
+
+from measure import since_first_record as seconds  # noqa: F401
 
 SETTINGS = {
     "processes": 2,
@@ -22,7 +23,3 @@ def command(settings, brokers, topic, database, _):
     words = {"brokers": brokers, "topic": topic, "database": database} | settings
     options = [f"--{name.replace('_', '-')}={value}" for name, value in words.items()]
     return [sys.executable, str(program), *options], {}
-
-
-def seconds(output, _, last_commit):
-    return last_commit - json.loads(output)["first_record"]
