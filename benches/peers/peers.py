@@ -23,6 +23,7 @@ import confluent_kafka
 import flink_peer
 import kafka_streams_peer
 import measure
+import pathway_peer
 import python_peer
 import tables
 import tweetflow_peer
@@ -32,6 +33,7 @@ PEERS = {
     "python": python_peer,
     "kafka-streams": kafka_streams_peer,
     "flink": flink_peer,
+    "pathway": pathway_peer,
 }
 ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / "target" / "peers"
