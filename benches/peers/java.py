@@ -2,10 +2,12 @@
 
 from urllib.parse import urlsplit
 
-# What Flink's own scripts pass to Java 17.
+# What Flink's and Spark's own scripts open to them.
 OPENED = (
-    "java.net", "java.io", "java.lang", "java.lang.reflect", "java.nio", "java.text", "java.time",
-    "java.util", "java.util.concurrent", "java.util.concurrent.atomic", "java.util.concurrent.locks",
+    "java.io", "java.lang", "java.lang.invoke", "java.lang.reflect", "java.net", "java.nio", "java.text",
+    "java.time", "java.util", "java.util.concurrent", "java.util.concurrent.atomic",
+    "java.util.concurrent.locks", "jdk.internal.ref", "sun.nio.ch", "sun.nio.cs", "sun.security.action",
+    "sun.util.calendar",
 )  # fmt: skip
 
 

@@ -25,6 +25,7 @@ import kafka_streams_peer
 import measure
 import pathway_peer
 import python_peer
+import spark_peer
 import tables
 import tweetflow_peer
 
@@ -33,6 +34,7 @@ PEERS = {
     "python": python_peer,
     "kafka-streams": kafka_streams_peer,
     "flink": flink_peer,
+    "spark": spark_peer,
     "pathway": pathway_peer,
 }
 ROOT = Path(__file__).resolve().parents[2]
