@@ -16,6 +16,7 @@ use super::flow::{self, Control, Flow};
 use super::ledger::{Clock, Keeper, Tiding};
 use super::peers::Voice;
 use super::{Lead, Shared};
+use crate::config::RunConfig;
 use crate::dead_letters::overflow::Taken;
 use crate::monitor::Phase;
 use crate::progress::Reading;
@@ -208,6 +209,12 @@ impl<T: Topic> Reader<'_, T> {
         self.backlog.epoch(self.shared.config.epoch, self.outstanding.records)
     }
 
+    /// How long the oldest record that it read may wait before this worker reads no more.
+    fn age(&self) -> Duration {
+        let RunConfig { epoch, pace, .. } = &self.shared.config;
+        credit::AGE + 2 * (*epoch + pace.interval)
+    }
+
     /// How long this worker may sleep if nothing wakes it.
     fn nap(&self) -> Duration {
         let longest = if self.release.is_paced() { release::NAP } else { NAP };
@@ -387,7 +394,7 @@ impl<T: Topic> Reader<'_, T> {
 
     /// Reads as many records as there are and credit allows, at the current epoch.
     fn poll(&mut self) -> Result<u64, SourceError> {
-        let room = self.outstanding.room(self.shared.config.credit);
+        let room = self.outstanding.room(self.shared.config.credit, self.age());
         let (Stage::Reading, Some(inputs)) = (&self.stage, &mut self.flow.inputs) else {
             return Ok(0);
         };
