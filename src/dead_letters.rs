@@ -15,7 +15,7 @@ use crate::decode::Undecodable;
 use crate::source::Record;
 use dataflows::changes::{Changes, changes};
 use dataflows::table::{Column, Kind, Panel, Restore, Table};
-use dataflows::{Epoch, Row, Shared, Value};
+use dataflows::{Epoch, Row, Shared, Text, Value};
 use differential_dataflow::VecCollection;
 use serde::{Deserialize, Serialize};
 
@@ -55,9 +55,9 @@ pub struct DeadLetter {
     /// Its timestamp, milliseconds since 1970.
     pub ms: u64,
     /// Class of the fault.
-    pub reason: Box<str>,
+    pub reason: Text,
     /// What was found, at most 255 characters.
-    pub detail: Box<str>,
+    pub detail: Text,
     /// Its first bytes.
     pub sample: Box<[u8]>,
 }
@@ -99,7 +99,7 @@ pub fn build<'scope>(
     topic: &str,
     letters: VecCollection<'scope, Epoch, DeadLetter, isize>,
 ) -> Changes<'scope> {
-    let topic: Box<str> = topic.into();
+    let topic: Text = topic.into();
     let keyed = letters.map(|letter| ((letter.partition, letter.offset), letter));
     changes(&Shared::new(keyed), &TABLE, move |_, letter| row(&topic, letter))
 }

@@ -25,9 +25,9 @@ mod v2;
 pub use fold::fold;
 pub use name::Names;
 
-use dataflows::Event;
 use dataflows::latest::Version;
 use dataflows::tweet::Kind;
+use dataflows::{Event, Text};
 
 /// Part of the fingerprint of the tables; raised by hand with every change of meaning.
 pub const VERSION: u32 = 3;
@@ -138,7 +138,7 @@ fn is_key(text: &str) -> bool {
 }
 
 /// A hashtag as a key, or why it can be none.
-fn hashtag(text: &str) -> Result<Box<str>, Undecodable> {
+fn hashtag(text: &str) -> Result<Text, Undecodable> {
     if !is_key(text) {
         let shown: String = text.chars().take(40).collect();
         return Err(Undecodable::Hashtag(shown.into()));
@@ -147,7 +147,7 @@ fn hashtag(text: &str) -> Result<Box<str>, Undecodable> {
 }
 
 /// The hashtags of a text as keys.
-fn hashtags_of_text(text: &str) -> Result<Vec<Box<str>>, Undecodable> {
+fn hashtags_of_text(text: &str) -> Result<Vec<Text>, Undecodable> {
     text::hashtags(text).iter().map(|tag| hashtag(tag)).collect()
 }
 

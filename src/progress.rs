@@ -19,7 +19,7 @@ use dataflows::changes::{Changes, changes};
 use dataflows::latest::Latest;
 use dataflows::ledger::Replay;
 use dataflows::table::{Column, Kind, Panel, Restore, Table};
-use dataflows::{Epoch, Row, Rows, Shared, Value};
+use dataflows::{Epoch, Row, Rows, Shared, Text, Value};
 use differential_dataflow::VecCollection;
 use differential_dataflow::operators::CountTotal;
 use serde::{Deserialize, Serialize};
@@ -219,7 +219,7 @@ pub fn build<'scope>(
     updates: VecCollection<'scope, Epoch, u32, Latest<Progress>>,
     rows: &Rows<'scope>,
 ) -> Changes<'scope> {
-    let topic: Box<str> = topic.into();
+    let topic: Text = topic.into();
     let counted = updates.concat(rows.restore(state)).count_total();
     changes(&Shared::new(counted), &TABLE, move |partition, Latest(progress)| {
         row(&topic, *partition, progress)

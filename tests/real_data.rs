@@ -10,8 +10,8 @@
 mod common;
 
 use common::answers::{V1, V2};
-use dataflows::Event;
 use dataflows::latest::Version;
+use dataflows::{Event, Text};
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -71,7 +71,7 @@ fn decoded(record: &[u8], offset: usize, settings: Settings) -> Result<Vec<Event
 #[derive(Default)]
 struct Model {
     tweets: usize,
-    hashtags: BTreeMap<Box<str>, usize>,
+    hashtags: BTreeMap<Text, usize>,
     users: BTreeMap<u64, (Version, i64)>,
     kinds: BTreeMap<&'static str, usize>,
     dead: BTreeMap<&'static str, usize>,

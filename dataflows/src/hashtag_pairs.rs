@@ -11,7 +11,7 @@
 use crate::changes::{Changes, changes};
 use crate::counted::Counted;
 use crate::table::{Column, Kind, Panel, Restore, Table};
-use crate::{Inputs, Rows, Value};
+use crate::{Inputs, Rows, Text, Value};
 
 /// The declaration.
 pub const TABLE: Table = Table {
@@ -32,7 +32,7 @@ pub const TABLE: Table = Table {
 const TAGS: usize = 10;
 
 /// Two hashtags, the less one first.
-pub type Pair = (Box<str>, Box<str>);
+pub type Pair = (Text, Text);
 
 /// Uses by pair.
 pub type Uses<'scope> = Counted<'scope, Pair, i64>;
@@ -52,17 +52,17 @@ pub(crate) fn count<'scope>(inputs: &Inputs<'scope>) -> Uses<'scope> {
     Counted::new(seen.concat(restored), TABLE.name)
 }
 
-fn pairs<'a>(tags: impl Iterator<Item = &'a str>) -> Vec<Pair> {
-    let mut distinct = Vec::<&str>::new();
+fn pairs(tags: impl Iterator<Item = Text>) -> Vec<Pair> {
+    let mut distinct = Vec::<Text>::new();
     for tag in tags {
         if distinct.len() < TAGS && !distinct.contains(&tag) {
             distinct.push(tag);
         }
     }
     distinct.sort_unstable();
-    let with_later = |(at, a): (usize, &&str)| {
-        let a: Box<str> = (*a).into();
-        distinct[at + 1..].iter().map(move |b| (a.clone(), (*b).into())).collect::<Vec<_>>()
+    let with_later = |(at, a): (usize, &Text)| {
+        let a = a.clone();
+        distinct[at + 1..].iter().map(move |b| (a.clone(), b.clone())).collect::<Vec<_>>()
     };
     distinct.iter().enumerate().flat_map(with_later).collect()
 }

@@ -9,7 +9,7 @@
 use crate::changes::{Changes, changes};
 use crate::counted::Counted;
 use crate::table::{Column, Kind, Panel, Restore, Table};
-use crate::{Inputs, Rows, Value};
+use crate::{Inputs, Rows, Text, Value};
 
 /// The declaration.
 pub const TABLE: Table = Table {
@@ -26,12 +26,12 @@ pub const TABLE: Table = Table {
 };
 
 /// Uses by hashtag.
-pub type Uses<'scope> = Counted<'scope, Box<str>, i64>;
+pub type Uses<'scope> = Counted<'scope, Text, i64>;
 
 /// The uses as a function of the events; [`Inputs::hashtags`] keeps them for all who read them.
 pub(crate) fn count<'scope>(inputs: &Inputs<'scope>) -> Uses<'scope> {
     let seen = inputs.posts.extract("hashtags of tweets", |post, (epoch, difference), uses| {
-        uses.extend(post.hashtags().map(|tag| (tag.into(), epoch, difference as i64)));
+        uses.extend(post.hashtags().map(|tag| (tag, epoch, difference as i64)));
     });
     let restored = inputs.rows(&TABLE).restore(|row| match &row[..] {
         [Value::Text(tag), Value::UInt(count)] => Some((tag.clone(), i64::try_from(*count).ok()?)),

@@ -14,7 +14,7 @@ use crate::changes::{Changes, changes};
 use crate::floors::Name;
 use crate::table::{Column, Kind, Panel, Restore, Table};
 use crate::within::within;
-use crate::{Epoch, Inputs, Rows, Shared, Value};
+use crate::{Epoch, Inputs, Rows, Shared, Text, Value};
 use differential_dataflow::hashable::Hashable;
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Exchange;
@@ -38,13 +38,13 @@ pub const TABLE: Table = Table {
 const MINUTE_MS: i64 = 60_000;
 
 /// Uses by minute and hashtag.
-pub type Uses<'scope> = Shared<'scope, ((u32, Box<str>), i64)>;
+pub type Uses<'scope> = Shared<'scope, ((u32, Text), i64)>;
 
 /// The uses as a function of the events; [`Inputs::minutes`] keeps them for all who read them.
 pub(crate) fn count<'scope>(inputs: &Inputs<'scope>) -> Uses<'scope> {
     let seen = inputs.posts.extract("hashtags of minutes", |post, (epoch, difference), uses| {
         if let Some(minute) = post.time.minute() {
-            let tags = post.hashtags().map(|tag| (minute, Box::from(tag)));
+            let tags = post.hashtags().map(|tag| (minute, tag));
             uses.extend(tags.map(|pair| (pair, epoch, difference as i64)));
         }
     });
@@ -55,7 +55,7 @@ pub(crate) fn count<'scope>(inputs: &Inputs<'scope>) -> Uses<'scope> {
         }
         _ => None,
     });
-    let by_pair = Exchange::new(|(pair, ..): &((u32, Box<str>), Epoch, i64)| pair.hashed());
+    let by_pair = Exchange::new(|(pair, ..): &((u32, Text), Epoch, i64)| pair.hashed());
     let floors = floors(inputs, inputs.settings.minutes_span);
     Shared::new(within(seen.concat(restored), floors, by_pair, TABLE.name))
 }

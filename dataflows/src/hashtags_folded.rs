@@ -14,7 +14,7 @@
 use crate::changes::Changes;
 use crate::stash::Stash;
 use crate::table::{Column, Kind, Panel, Restore, Table};
-use crate::{Change, Epoch, Fold, Inputs, RESTORED, Row, Rows, Value};
+use crate::{Change, Epoch, Fold, Inputs, RESTORED, Row, Rows, Text, Value};
 use differential_dataflow::VecCollection;
 use differential_dataflow::hashable::Hashable;
 use std::cmp::Reverse;
@@ -66,7 +66,7 @@ pub fn build<'scope>(inputs: &Inputs<'scope>, _rows: &Rows<'scope>) -> Changes<'
 }
 
 /// A folded hashtag and one of its spellings; `None`: it is the folded form itself, as for most.
-type Spelled = (Box<str>, Option<Box<str>>);
+type Spelled = (Text, Option<Text>);
 
 /// How many more or fewer uses the spellings have, folded where that arises.
 fn folded<'scope>(inputs: &Inputs<'scope>) -> VecCollection<'scope, Epoch, Spelled, i64> {
@@ -99,15 +99,15 @@ fn folded<'scope>(inputs: &Inputs<'scope>) -> VecCollection<'scope, Epoch, Spell
 }
 
 /// A spelling, where it is not the folded hashtag itself, and its uses.
-type Spelling = (Option<Box<str>>, i64);
+type Spelling = (Option<Text>, i64);
 
 /// Each spelling and its uses, by folded hashtag.
 #[derive(Default)]
-struct Spellings(HashMap<Box<str>, Vec<Spelling>>);
+struct Spellings(HashMap<Text, Vec<Spelling>>);
 
 impl Spellings {
     /// Returns the hashtags that may have other rows now, each once.
-    fn add(&mut self, differences: Vec<(Spelled, i64)>) -> Vec<Box<str>> {
+    fn add(&mut self, differences: Vec<(Spelled, i64)>) -> Vec<Text> {
         let mut changed = Vec::with_capacity(differences.len());
         for ((hashtag, spelling), uses) in differences {
             let held = self.0.entry(hashtag.clone()).or_default();
@@ -123,7 +123,7 @@ impl Spellings {
     }
 
     /// The row that a hashtag has, or that it has none. Spellings without a use are forgotten.
-    fn change(&mut self, hashtag: Box<str>) -> Change {
+    fn change(&mut self, hashtag: Text) -> Change {
         let held = self.0.entry(hashtag.clone()).or_default();
         held.retain(|(_, uses)| *uses != 0);
         let rank = |(spelling, uses): &&Spelling| {

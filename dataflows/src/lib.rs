@@ -52,7 +52,7 @@ pub use settings::Settings;
 pub use shared::{Events, Rows, Shared};
 pub use table::Table;
 pub use tweet::Event;
-pub use value::{Change, Row, Value};
+pub use value::{Change, Row, Text, Value};
 
 use serde::{Deserialize, Serialize};
 use timely::dataflow::StreamVec;
@@ -76,7 +76,7 @@ pub struct Restored {
 
 /// What hashtags fall together: those that it makes the same text of, which can be a key. A pure text
 /// rule, handed in by the program.
-pub type Fold = fn(&str) -> Box<str>;
+pub type Fold = fn(&str) -> Text;
 
 /// Whether a job has a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

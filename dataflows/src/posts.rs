@@ -8,12 +8,13 @@
 use crate::latest::Version;
 use crate::ledger::{Act, Acts, Effect, Figures, Floors, Watched, is_ahead, ledger};
 use crate::tweet::{Time, Tweet};
-use crate::{Epoch, Event, Events, Shared};
+use crate::{Epoch, Event, Events, Shared, Text};
 use differential_dataflow::VecCollection;
 use differential_dataflow::difference::Semigroup;
 use serde::{Deserialize, Serialize};
 use std::cell::Cell;
 use std::rc::Rc;
+use std::slice;
 
 /// What the ledger needs beside the events.
 pub struct Ledger<'scope> {
@@ -35,18 +36,21 @@ pub struct Post<'a> {
 
 #[derive(Clone, Copy, Debug)]
 enum Tags<'a> {
-    Read(&'a [Box<str>]),
-    Kept(&'a str),
+    Read(&'a [Text]),
+    Kept(&'a Text),
 }
 
 impl<'a> Post<'a> {
     /// Its hashtags as written, repeated where they are repeated.
-    pub fn hashtags(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        let (read, kept) = match self.tags {
+    pub fn hashtags(&self) -> impl Iterator<Item = Text> + use<'a> {
+        let (whole, joined) = match self.tags {
             Tags::Read(tags) => (tags, ""),
-            Tags::Kept(text) => (&[][..], text),
+            // Most have one or none.
+            Tags::Kept(text) if text.contains(BETWEEN) => (&[][..], &**text),
+            Tags::Kept(text) => (slice::from_ref(text), ""),
         };
-        read.iter().map(|tag| &**tag).chain(kept.split_terminator(BETWEEN))
+        let whole = whole.iter().filter(|tag| !tag.is_empty()).cloned();
+        whole.chain(joined.split_terminator(BETWEEN).map(Text::from))
     }
 }
 
@@ -54,7 +58,7 @@ impl<'a> Post<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Content {
     /// Its hashtags as one text, for that is small.
-    tags: Box<str>,
+    tags: Text,
     time: Time,
 }
 
@@ -64,12 +68,20 @@ const BETWEEN: char = '\n';
 
 impl Content {
     fn of(tweet: &Tweet) -> Self {
-        Content { tags: tweet.hashtags.join("\n").into(), time: tweet.time }
+        let tags = match &tweet.hashtags[..] {
+            [] => Text::new(),
+            [tag] => tag.clone(),
+            tags => tags.join("\n").into(),
+        };
+        Content { tags, time: tweet.time }
     }
 
     /// What its text takes on the heap, with what an allocation adds.
     fn weight(&self) -> usize {
-        if self.tags.is_empty() { 0 } else { (self.tags.len() + 8).next_multiple_of(16) }
+        // A short text stands in its place; a longer one has the number of its copies and its size before
+        // it.
+        let length = self.tags.len();
+        if length <= Text::INLINE_LIMIT { 0 } else { (length + 16).next_multiple_of(16) }
     }
 }
 
@@ -167,13 +179,13 @@ fn acts<'scope>(events: &Events<'scope>) -> Acts<'scope, Content> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Content, Post, Tags, Time, Tweet};
+    use super::{Content, Post, Tags, Text, Time, Tweet};
     use crate::latest::Version;
 
     #[test]
     fn a_content_is_its_hashtags() {
         let lists: [&[&str]; 6] = [&[], &["a"], &["a", "a"], &["a", "b"], &["ab"], &["b"]];
-        let lists = lists.map(|tags| tags.iter().map(|tag| Box::from(*tag)).collect::<Vec<_>>());
+        let lists = lists.map(|tags| tags.iter().map(|tag| Text::from(*tag)).collect::<Vec<_>>());
         let (version, time, user) = (Version::default(), Time::Own(7), None);
         let contents = lists.each_ref().map(|tags| {
             Content::of(&Tweet { version, time, hashtags: tags.clone(), user: user.clone() })
@@ -181,7 +193,7 @@ mod tests {
         assert!(contents.is_sorted(), "{contents:?}");
         for (tags, content) in lists.iter().zip(&contents) {
             let post = Post { tweet_id: 1, time: content.time, tags: Tags::Kept(&content.tags) };
-            assert!(post.hashtags().eq(tags.iter().map(|tag| &**tag)), "{content:?}");
+            assert!(post.hashtags().eq(tags.iter().cloned()), "{content:?}");
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::table::{Column, Kind, Panel, Restore, Table};
 use crate::top::{BOUNDS, Ranking, top};
-use crate::{Changes, Inputs, Row, Rows, Value, hashtags};
+use crate::{Changes, Inputs, Row, Rows, Text, Value, hashtags};
 
 /// The declaration.
 pub const TABLE: Table = Table {
@@ -26,8 +26,8 @@ pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'s
     top(inputs.hashtags(), rows, ranking)
 }
 
-#[allow(clippy::borrowed_box, clippy::trivially_copy_pass_by_ref, reason = "as a ranking wants it")]
-fn row(rank: u64, tag: &Box<str>, uses: &i64) -> Row {
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as a ranking wants it")]
+fn row(rank: u64, tag: &Text, uses: &i64) -> Row {
     let [tag, uses] = hashtags::values(tag, *uses);
     [Value::UInt(rank), tag, uses].into()
 }

@@ -22,7 +22,7 @@ use crate::hashtags_by_minute::{Uses, floors};
 use crate::table::{Column, Kind, Panel, Restore, Table};
 use crate::top::{BOUNDS, Ranking, top};
 use crate::within::within;
-use crate::{Changes, Epoch, Inputs, Row, Rows, Shared, Value};
+use crate::{Changes, Epoch, Inputs, Row, Rows, Shared, Text, Value};
 use differential_dataflow::VecCollection;
 use timely::dataflow::channels::pact::Pipeline;
 
@@ -63,7 +63,7 @@ pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'s
 }
 
 /// Sums as what has to be added to them.
-fn updates<'scope>(uses: &Uses<'scope>) -> VecCollection<'scope, Epoch, (u32, Box<str>), i64> {
+fn updates<'scope>(uses: &Uses<'scope>) -> VecCollection<'scope, Epoch, (u32, Text), i64> {
     uses.extract("sums as updates", |sums, updates| {
         let sums = sums.iter();
         updates.extend(sums.map(|((pair, uses), epoch, difference)| {
@@ -76,7 +76,7 @@ fn updates<'scope>(uses: &Uses<'scope>) -> VecCollection<'scope, Epoch, (u32, Bo
 fn trends<'scope>(
     uses: &Uses<'scope>,
     trend: impl Fn(i64) -> Trend + 'static,
-) -> VecCollection<'scope, Epoch, Box<str>, Trend> {
+) -> VecCollection<'scope, Epoch, Text, Trend> {
     uses.extract("trends", move |sums, trends| {
         let sums = sums.iter();
         trends.extend(sums.map(|(((_, tag), uses), epoch, difference)| {
@@ -85,15 +85,13 @@ fn trends<'scope>(
     })
 }
 
-#[allow(clippy::borrowed_box, reason = "as a ranking wants it")]
-fn score(_tag: &Box<str>, (now, before): &Trend) -> Option<u64> {
+fn score(_tag: &Text, (now, before): &Trend) -> Option<u64> {
     let rise = u128::try_from(now - before).ok().filter(|rise| *rise > 0)?;
     let uses = u128::try_from(now + before).ok()?;
     u64::try_from(100 * rise * rise / uses).ok()
 }
 
-#[allow(clippy::borrowed_box, reason = "as a ranking wants it")]
-fn row(rank: u64, tag: &Box<str>, trend: &Trend) -> Row {
+fn row(rank: u64, tag: &Text, trend: &Trend) -> Row {
     let uses = |uses: i64| {
         Value::UInt(u64::try_from(uses).expect("a hashtag is not used less than zero times"))
     };

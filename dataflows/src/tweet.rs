@@ -3,6 +3,7 @@
 //! All text rules (names without emoji, hashtags that can be keys) are applied before a tweet
 //! arrives here, so that a table is a pure function of these fields.
 
+use crate::Text;
 use crate::latest::Version;
 use crate::ledger::is_ahead;
 use serde::{Deserialize, Serialize};
@@ -19,7 +20,7 @@ pub struct Tweet {
     pub time: Time,
     /// Its own hashtags as written, repeated where they are repeated; never those of a quoted or
     /// retweeted tweet.
-    pub hashtags: Vec<Box<str>>,
+    pub hashtags: Vec<Text>,
     /// Its author as of this tweet, where the tweet itself says so.
     pub user: Option<User>,
 }
@@ -51,7 +52,7 @@ pub struct User {
     /// The account's number.
     pub id: u64,
     /// The shown name without emoji, `No name` where nothing is left.
-    pub name: Box<str>,
+    pub name: Text,
     /// How many accounts it follows; -1 occurs in real data, `None` = not said.
     pub friends: Option<i64>,
     /// How many accounts follow it.

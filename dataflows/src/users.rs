@@ -13,7 +13,7 @@ use crate::counted::Counted;
 use crate::latest::{Latest, Version};
 use crate::table::{Column, Kind, Panel, Restore, Table};
 use crate::tweet::User;
-use crate::{Event, Inputs, Row, Rows, Value};
+use crate::{Event, Inputs, Row, Rows, Text, Value};
 use serde::{Deserialize, Serialize};
 
 /// The declaration.
@@ -41,7 +41,7 @@ pub const TABLE: Table = Table {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Profile {
     version: Version,
-    pub(crate) name: Box<str>,
+    pub(crate) name: Text,
     pub(crate) friends: Option<i64>,
     pub(crate) followers: Option<i64>,
 }

@@ -3,7 +3,12 @@
 //! A row is its key columns first, then the others, in the order of the table's declaration. This
 //! module knows no SQL and no text encoding; a sink writes and reads these values its own way.
 
+use ecow::EcoString;
 use serde::{Deserialize, Serialize};
+
+/// Text of rows and tweets: short ones need no memory of their own, long ones share theirs with their
+/// copies. A name is copied half a dozen times on its way from a tweet to the database.
+pub type Text = EcoString;
 
 /// One column of one row.
 ///
@@ -18,7 +23,7 @@ pub enum Value {
     /// An unsigned number; ids and counts.
     UInt(u64),
     /// Text, valid UTF-8 by type.
-    Text(Box<str>),
+    Text(Text),
     /// A moment, milliseconds since 1970, UTC.
     Moment(i64),
     /// Bytes as they came, for records that are not valid text.

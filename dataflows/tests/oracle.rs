@@ -21,7 +21,7 @@ use dataflows::posts::Ledger;
 use dataflows::tweet::{Kind, Time, Tweet, User};
 use dataflows::{
     Change, Definition, Epoch, Event, Restored, Row, Settings, Shared, Sources, Switch,
-    TableChange, Value,
+    TableChange, Text, Value,
 };
 use differential_dataflow::input::Input;
 use std::collections::BTreeMap;
@@ -58,7 +58,7 @@ const TAGS: &[&str] = &[
 const FRIENDS: &[i64] = &[-1, 0, 1, 249, 250, 9_999, 10_000, 2_000_000];
 
 /// A fold of its own: what the program hands in is tested there.
-fn fold(tag: &str) -> Box<str> {
+fn fold(tag: &str) -> Text {
     let narrow = |c| match c {
         'Ａ'..='Ｚ' => char::from_u32(c as u32 - 'Ａ' as u32 + 'a' as u32).expect("a letter"),
         c => c,
@@ -78,7 +78,7 @@ fn event(random: &mut Random, offset: u64, ids: u64) -> Event {
     }
     // Now and then more distinct ones than make pairs.
     let most = *random.pick(&[4, 4, 4, 40]);
-    let tags = (0..random.below(most)).map(|_| Box::from(*random.pick(TAGS))).collect();
+    let tags = (0..random.below(most)).map(|_| Text::from(*random.pick(TAGS))).collect();
     // Few tweet ids and record times: two statements about a user often differ only in the
     // partition, the offset or the values, as in a topic that holds a tweet twice.
     let version = Version {
@@ -125,7 +125,7 @@ fn settings(random: &mut Random) -> Settings {
 /// The tables as plain loops over all events so far.
 mod model {
     use super::{BTreeMap, Definition, Event, Row, Settings, Tables, Time};
-    use super::{Tweet, User, Value, Version, fold};
+    use super::{Text, Tweet, User, Value, Version, fold};
     use std::collections::BTreeSet;
 
     type Model = fn(&[Event], Settings) -> Vec<Row>;
@@ -264,7 +264,7 @@ mod model {
     }
 
     fn hashtags_folded(events: &[Event], settings: Settings) -> Vec<Row> {
-        let mut folded = BTreeMap::<Box<str>, (u64, u64, Value)>::new();
+        let mut folded = BTreeMap::<Text, (u64, u64, Value)>::new();
         // By bytes, so that of equal ones the first is kept.
         for row in hashtags(events, settings) {
             let (Value::Text(tag), Value::UInt(uses)) = (&row[0], &row[1]) else {

@@ -9,7 +9,7 @@
 use super::DeadLetter;
 use dataflows::changes::{Changes, changes};
 use dataflows::table::{Column, Kind, Panel, Restore, Table};
-use dataflows::{Epoch, Row, Rows, Shared, Value};
+use dataflows::{Epoch, Row, Rows, Shared, Text, Value};
 use differential_dataflow::VecCollection;
 use differential_dataflow::difference::{IsZero, Semigroup};
 use differential_dataflow::operators::CountTotal;
@@ -90,7 +90,7 @@ pub fn build<'scope>(
     dropped: VecCollection<'scope, Epoch, u32, Dropped>,
     rows: &Rows<'scope>,
 ) -> Changes<'scope> {
-    let topic: Box<str> = topic.into();
+    let topic: Text = topic.into();
     let counted = dropped.concat(rows.restore(Dropped::of)).count_total();
     changes(&Shared::new(counted), &TABLE, move |partition, dropped: &Dropped| {
         dropped.row(&topic, *partition)

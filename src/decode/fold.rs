@@ -9,13 +9,14 @@
 //! nothing of it, or make a space; such a hashtag stands for itself, as it is written.
 
 use super::is_key;
+use dataflows::Text;
 use icu_casemap::{CaseMapper, CaseMapperBorrowed};
 use icu_normalizer::ComposingNormalizerBorrowed;
 use icu_properties::CodePointSetData;
 use icu_properties::props::DefaultIgnorableCodePoint;
 
 /// The folded form of a hashtag.
-pub fn fold(tag: &str) -> Box<str> {
+pub fn fold(tag: &str) -> Text {
     if tag.is_ascii() {
         return tag.to_ascii_lowercase().into();
     }

@@ -7,6 +7,7 @@
 //! `legacy` is that range and the rest of the old rule, faults included, so that new rows equal old
 //! ones. Nobody else should want it.
 
+use dataflows::Text;
 use icu_properties::CodePointSetData;
 use icu_properties::props::Emoji;
 use regex::Regex;
@@ -43,7 +44,7 @@ impl fmt::Display for Names {
 
 impl Names {
     /// The name as the tables keep it, cut to the column.
-    pub(super) fn shown(self, name: &str) -> Box<str> {
+    pub(super) fn shown(self, name: &str) -> Text {
         match self {
             Names::Clean => clean(name),
             Names::Legacy => legacy(name),
@@ -52,7 +53,7 @@ impl Names {
 }
 
 /// Without emoji and outer white space, never blank.
-fn clean(name: &str) -> Box<str> {
+fn clean(name: &str) -> Text {
     if name.is_ascii() {
         return or_no_name(name.trim());
     }
@@ -64,11 +65,11 @@ fn clean(name: &str) -> Box<str> {
     or_no_name(kept.trim())
 }
 
-fn or_no_name(name: &str) -> Box<str> {
+fn or_no_name(name: &str) -> Text {
     if name.is_empty() { NO_NAME.into() } else { cut(name) }
 }
 
-fn cut(name: &str) -> Box<str> {
+fn cut(name: &str) -> Text {
     match name.char_indices().nth(CHARACTERS) {
         None => name.into(),
         Some((end, _)) => name[..end].into(),
@@ -103,7 +104,7 @@ static LEGACY_BLANK: LazyLock<Regex> =
     LazyLock::new(|| Regex::new("^s*$").expect("a constant pattern"));
 
 /// The old rule: emoji by range, "blank" by the broken test, then outer white space.
-fn legacy(name: &str) -> Box<str> {
+fn legacy(name: &str) -> Text {
     let kept = LEGACY_EMOJI.replace_all(name, "");
     if LEGACY_BLANK.is_match(&kept) { NO_NAME.into() } else { cut(kept.trim()) }
 }

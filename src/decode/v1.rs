@@ -210,7 +210,7 @@ impl Message<'_> {
 
     /// The tweet's own hashtags: a truncated tweet has all of them only in its extended form; a
     /// tweet without any entities has them only in its text.
-    fn hashtags(&self, bytes: &[u8]) -> Result<Vec<Box<str>>, Undecodable> {
+    fn hashtags(&self, bytes: &[u8]) -> Result<Vec<dataflows::Text>, Undecodable> {
         let own = self.entities.as_ref();
         let extended = self.extended_tweet.as_ref().and_then(|Object(it)| it.entities.as_ref());
         let entities =

@@ -199,7 +199,7 @@ impl Item<'_> {
 
     /// Its own hashtags. A tweet without entities has no hashtags, or they were not asked for: the
     /// text is right in both cases.
-    fn hashtags(&self) -> Result<Vec<Box<str>>, Undecodable> {
+    fn hashtags(&self) -> Result<Vec<dataflows::Text>, Undecodable> {
         let Some(Object(entities)) = &self.entities else {
             return hashtags_of_text(self.text.as_ref().map_or("", |text| &text.0));
         };

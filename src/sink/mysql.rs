@@ -368,7 +368,7 @@ fn restore_row(table: &Table, mut row: mysql_async::Row) -> Result<Row, SinkErro
             (Holds::OptionalSigned, Stored::Int(number)) => Value::Int(number),
             (Holds::OptionalSigned, Stored::Bytes(bytes)) => Value::Int(number(&bytes)?),
             (Holds::Text(_), Stored::Bytes(bytes)) => {
-                Value::Text(String::from_utf8(bytes).ok()?.into_boxed_str())
+                Value::Text(std::str::from_utf8(&bytes).ok()?.into())
             }
             (Holds::Bytes(_), Stored::Bytes(bytes)) => Value::Bytes(bytes.into_boxed_slice()),
             (Holds::Moment, Stored::Bytes(bytes)) => {

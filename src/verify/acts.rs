@@ -20,8 +20,8 @@ use super::marks::{Clock, Marks, Moment, is_ahead};
 use super::model::State;
 use super::runs::{Part, Runs, Sum};
 use super::weigh::{Bounds, Counts, Times, Totals, Tweet};
-use dataflows::Event;
 use dataflows::tweet::Time;
+use dataflows::{Event, Text};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::Result;
@@ -29,7 +29,7 @@ use std::io::Result;
 /// What of a post is counted.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct Content {
-    pub(super) hashtags: Vec<Box<str>>,
+    pub(super) hashtags: Vec<Text>,
     pub(super) time: Time,
 }
 
@@ -67,7 +67,7 @@ enum Read {
 impl Part for Act {
     fn text_bytes(&self) -> usize {
         let tags = self.post.iter().flat_map(|post| &post.hashtags);
-        tags.map(|tag| size_of::<Box<str>>() + tag.len()).sum()
+        tags.map(|tag| size_of::<Text>() + tag.len()).sum()
     }
 }
 

@@ -5,7 +5,7 @@
 //! id that had been read. So an act is certainly in time, or possibly late. Where the tables say that
 //! nothing was late, nothing was.
 
-use dataflows::{Row, Value};
+use dataflows::{Row, Text, Value};
 use std::collections::BTreeMap;
 
 /// Milliseconds since 1970 at which ids begin, and bits of an id below its milliseconds.
@@ -18,8 +18,8 @@ const SLACK_MS: u64 = 10 * MINUTE_MS;
 /// Rows of `floors` and `totals`, by name.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Marks {
-    floors: BTreeMap<Box<str>, u64>,
-    totals: BTreeMap<Box<str>, u64>,
+    floors: BTreeMap<Text, u64>,
+    totals: BTreeMap<Text, u64>,
 }
 
 impl Marks {

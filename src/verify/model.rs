@@ -7,7 +7,7 @@
 use super::acts::Content;
 use dataflows::latest::Version;
 use dataflows::tweet::{Time, User};
-use dataflows::{Event, Row, Value};
+use dataflows::{Event, Row, Text, Value};
 use serde::{Deserialize, Serialize};
 
 /// What is known of one key.
@@ -22,7 +22,7 @@ pub(super) enum State {
     /// The row of the newest statement: the greatest version, then the greatest values.
     Newest(Stamp, Row),
     /// Uses of all spellings, and the one that is used most, with its uses.
-    Spelt { uses: u64, most: u64, shown: Box<str> },
+    Spelt { uses: u64, most: u64, shown: Text },
     /// Exactly this row.
     Row(Row),
     /// Some row: its values are not compared.

@@ -14,7 +14,7 @@ use crate::decode;
 use crate::tables::Tables;
 use dataflows::latest::Version;
 use dataflows::tweet::{Kind, Time, Tweet};
-use dataflows::{Event, Row, Value};
+use dataflows::{Event, Row, Text, Value};
 use rand::Rng;
 use rand_pcg::Pcg64Mcg;
 use std::cmp::Reverse;
@@ -115,8 +115,8 @@ impl Job {
     }
 
     fn rows(&self) -> Vec<(&'static str, Row)> {
-        let mut tags = BTreeMap::<Box<str>, u64>::new();
-        let mut minutes = BTreeMap::<(u32, Box<str>), u64>::new();
+        let mut tags = BTreeMap::<Text, u64>::new();
+        let mut minutes = BTreeMap::<(u32, Text), u64>::new();
         let counted = self.counted();
         for content in &counted {
             for tag in &content.hashtags {

@@ -6,8 +6,8 @@ use crate::dead_letters::DeadLetter;
 use crate::dead_letters::overflow::{Dropped, Room, Taken};
 use crate::decode;
 use crate::source::{Record, SourceError};
-use dataflows::Event;
 use dataflows::latest::Version;
+use dataflows::{Event, Text};
 
 /// Whether bad records are the exception: a topic whose form has changed is not to run into the
 /// dead letters as a whole.
@@ -16,11 +16,11 @@ pub(super) struct Refusals {
     /// Records that could not be counted, less those that could since; never below 0.
     excess: u64,
     /// What was found in the last one.
-    last: Box<str>,
+    last: Text,
 }
 
 impl Refusals {
-    pub(super) fn note(&mut self, entered: Result<(), Box<str>>) {
+    pub(super) fn note(&mut self, entered: Result<(), Text>) {
         match entered {
             Ok(()) => self.excess = self.excess.saturating_sub(1),
             Err(detail) => {
@@ -45,7 +45,7 @@ pub(super) fn bury(
     letter: DeadLetter,
     taken: &mut Taken,
     limit: Room,
-) -> Box<str> {
+) -> Text {
     let (partition, offset, detail) = (letter.partition, letter.offset, letter.detail.clone());
     if taken.take(&letter, limit) {
         inputs.letters.update(letter, 1);
