@@ -1,7 +1,8 @@
 //! JSON of which only what is looked at is read.
 //!
-//! A `serde` deserializer: values that a type has no field for are passed by ([`skip`]), texts and
-//! numbers are left to `serde_json`. It says only that it has failed, not why.
+//! A `serde` deserializer: values that a type has no field for are passed by ([`skip`]), whole numbers
+//! and texts without escapes are read, others are left to `serde_json`. It says only that it has failed,
+//! not why.
 
 use super::skip;
 use serde::de::value::BorrowedBytesDeserializer;
@@ -29,29 +30,43 @@ impl de::Error for Failed {
 
 /// The value that `bytes` are, and nothing beside it.
 pub(crate) fn from_slice<'a, T: de::Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Failed> {
-    let mut reader = Reader { bytes, at: 0 };
+    let mut reader = Reader { rest: bytes };
     let value = T::deserialize(&mut reader)?;
-    if reader.peek().is_ok() { Err(Failed) } else { Ok(value) }
+    let is_at_end = reader.peek().is_err() && reader.rest.is_empty();
+    if is_at_end { Ok(value) } else { Err(Failed) }
 }
 
 /// A place in the text.
 struct Reader<'de> {
-    bytes: &'de [u8],
-    at: usize,
+    /// From there on.
+    rest: &'de [u8],
 }
 
 impl<'de> Reader<'de> {
     /// The first byte that is no white space.
     #[inline]
     fn peek(&mut self) -> Result<u8, Failed> {
-        loop {
-            match self.bytes.get(self.at) {
-                // Nearly always at once.
-                Some(byte) if *byte > b' ' => return Ok(*byte),
-                Some(b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
-                _ => return Err(Failed),
-            }
+        match self.rest.first() {
+            // Nearly always.
+            Some(byte) if *byte > b' ' => Ok(*byte),
+            _ => self.peek_behind_space(),
         }
+    }
+
+    #[cold]
+    fn peek_behind_space(&mut self) -> Result<u8, Failed> {
+        while let [b' ' | b'\n' | b'\r' | b'\t', rest @ ..] = self.rest {
+            self.rest = rest;
+        }
+        self.rest.first().copied().filter(|byte| *byte > b' ').ok_or(Failed)
+    }
+
+    /// Passes so many bytes, which are there.
+    #[inline]
+    fn advance(&mut self, bytes: usize) -> &'de [u8] {
+        let (passed, rest) = self.rest.split_at(bytes);
+        self.rest = rest;
+        passed
     }
 
     /// Passes this byte.
@@ -60,26 +75,80 @@ impl<'de> Reader<'de> {
         if self.peek()? != byte {
             return Err(Failed);
         }
-        self.at += 1;
+        self.advance(1);
         Ok(())
     }
 
-    /// Passes the text that begins here; what stands between its quotes, and whether it has no
-    /// escapes.
+    /// Passes the text that comes next; what stands between its quotes, and whether it has no escapes.
     #[inline]
     fn text(&mut self) -> Result<(&'de [u8], bool), Failed> {
-        let (end, is_plain) = skip::text(self.bytes, self.at).ok_or(Failed)?;
-        let text = &self.bytes[self.at + 1..end - 1];
-        self.at = end;
+        self.expect(b'"')?;
+        let (length, is_plain) = skip::text(self.rest).ok_or(Failed)?;
+        let text = self.advance(length);
+        self.advance(1);
         Ok((text, is_plain))
     }
 
-    /// Reads what stands between `begin` and here, which holds no other values.
-    fn leaf<V: Visitor<'de>>(&self, begin: usize, visitor: V) -> Result<V::Value, Failed> {
-        let mut leaf = serde_json::Deserializer::from_slice(&self.bytes[begin..self.at]);
-        let value = leaf.deserialize_any(visitor).map_err(|_| Failed)?;
-        leaf.end().map_err(|_| Failed)?;
-        Ok(value)
+    /// Passes the value that comes next.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "a twentieth of all that decoding takes")]
+    fn pass(&mut self) -> Result<(), Failed> {
+        let length = match self.peek()? {
+            // What comes next shows whether the word ends here.
+            b'n' if self.rest.starts_with(b"null") => 4,
+            b'f' if self.rest.starts_with(b"false") => 5,
+            b't' if self.rest.starts_with(b"true") => 4,
+            _ => skip::value(self.rest).ok_or(Failed)?,
+        };
+        self.advance(length);
+        Ok(())
+    }
+
+    /// Passes pairs up to the value of the first key that may be wanted; `None`: there is none, and the
+    /// object is at its end.
+    fn next_key(
+        &mut self,
+        is_first: &mut bool,
+        wanted: &Wanted,
+    ) -> Result<Option<&'de [u8]>, Failed> {
+        loop {
+            let is_first = std::mem::take(is_first);
+            let key = match self.compact_key(is_first) {
+                Some(key) => key,
+                None => match self.key(is_first)? {
+                    Some(key) => key,
+                    None => return Ok(None),
+                },
+            };
+            if wanted.has(key) {
+                return Ok(Some(key));
+            }
+            self.pass()?;
+        }
+    }
+
+    /// Passes the key that comes next, if it is short and there is no white space.
+    #[inline]
+    fn compact_key(&mut self, is_first: bool) -> Option<&'de [u8]> {
+        let rest = match (is_first, self.rest) {
+            (false, [b',', b'"', rest @ ..]) | (true, [b'"', rest @ ..]) => rest,
+            _ => return None,
+        };
+        let length = skip::short_text(rest)?;
+        let [b'"', b':', after @ ..] = &rest[length..] else { return None };
+        self.rest = after;
+        Some(&rest[..length])
+    }
+
+    /// Passes the key that comes next; `None`: the object is at its end.
+    #[inline(never)]
+    fn key(&mut self, is_first: bool) -> Result<Option<&'de [u8]>, Failed> {
+        if !self.has_next(is_first, b'}')? {
+            return Ok(None);
+        }
+        let (key, is_plain) = self.text()?;
+        self.expect(b':')?;
+        if is_plain { Ok(Some(key)) } else { Err(Failed) }
     }
 
     /// Whether another element comes before `close`.
@@ -93,9 +162,17 @@ impl<'de> Reader<'de> {
         if is_more && byte != b',' {
             return Err(Failed);
         }
-        self.at += 1;
+        self.advance(1);
         Ok(is_more)
     }
+}
+
+/// Reads what holds no other values.
+fn leaf<'de, V: Visitor<'de>>(bytes: &'de [u8], visitor: V) -> Result<V::Value, Failed> {
+    let mut leaf = serde_json::Deserializer::from_slice(bytes);
+    let value = leaf.deserialize_any(visitor).map_err(|_| Failed)?;
+    leaf.end().map_err(|_| Failed)?;
+    Ok(value)
 }
 
 impl<'de> Deserializer<'de> for &mut Reader<'de> {
@@ -104,27 +181,42 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
         match self.peek()? {
             b'{' => {
-                self.at += 1;
-                visitor.visit_map(Elements { reader: self, is_first: true })
+                self.advance(1);
+                visitor.visit_map(Elements { reader: self, is_first: true, wanted: Wanted::ALL })
             }
             b'[' => {
-                self.at += 1;
-                visitor.visit_seq(Elements { reader: self, is_first: true })
+                self.advance(1);
+                visitor.visit_seq(Elements { reader: self, is_first: true, wanted: Wanted::ALL })
             }
             b'"' => {
-                let begin = self.at;
+                let whole = self.rest;
                 let (text, is_plain) = self.text()?;
                 if !is_plain || text.iter().any(u8::is_ascii_control) {
-                    return self.leaf(begin, visitor);
+                    return leaf(&whole[..text.len() + 2], visitor);
                 }
                 visitor.visit_borrowed_str(str::from_utf8(text).map_err(|_| Failed)?)
             }
             _ => {
-                let begin = self.at;
-                self.at = skip::scalar(self.bytes, self.at);
-                self.leaf(begin, visitor)
+                let scalar = self.advance(skip::scalar(self.rest));
+                match whole(scalar) {
+                    Some(number) => visitor.visit_u64(number),
+                    None => leaf(scalar, visitor),
+                }
             }
         }
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Failed> {
+        if self.peek()? != b'{' {
+            return self.deserialize_any(visitor);
+        }
+        self.advance(1);
+        visitor.visit_map(Elements { reader: self, is_first: true, wanted: Wanted::new(fields) })
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
@@ -135,14 +227,53 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     }
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
-        self.peek()?;
-        self.at = skip::value(self.bytes, self.at).ok_or(Failed)?;
+        self.pass()?;
         visitor.visit_unit()
     }
 
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
-        unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier
+        unit_struct newtype_struct seq tuple tuple_struct map enum identifier
+    }
+}
+
+/// The number that these bytes are, if it is written without sign, point and exponent.
+fn whole(digits: &[u8]) -> Option<u64> {
+    let is_canonical = digits.len() <= 19 && (digits.len() == 1 || digits.first() != Some(&b'0'));
+    if !is_canonical || digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0, |number, digit| {
+        digit.is_ascii_digit().then(|| 10 * number + u64::from(digit - b'0'))
+    })
+}
+
+/// Keys that may be those of fields: one bit for each kind of key.
+struct Wanted([u64; 4]);
+
+impl Wanted {
+    const ALL: Wanted = Wanted([u64::MAX; 4]);
+
+    /// These, and a few others.
+    fn new(fields: &[&str]) -> Self {
+        let mut wanted = Wanted([0; 4]);
+        for field in fields {
+            let (word, bit) = Wanted::kind(field.as_bytes());
+            wanted.0[word] |= bit;
+        }
+        wanted
+    }
+
+    fn has(&self, key: &[u8]) -> bool {
+        let (word, bit) = Wanted::kind(key);
+        self.0[word] & bit != 0
+    }
+
+    /// What is cheap to tell of a key: its length and its last byte.
+    #[inline]
+    fn kind(key: &[u8]) -> (usize, u64) {
+        let last = usize::from(key.last().copied().unwrap_or_default());
+        (key.len() % 4, 1 << ((key.len() / 4 * 16 + last % 32) % 64))
     }
 }
 
@@ -150,6 +281,8 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
 struct Elements<'a, 'de> {
     reader: &'a mut Reader<'de>,
     is_first: bool,
+    /// Other keys are passed by with their values.
+    wanted: Wanted,
 }
 
 impl<'de> MapAccess<'de> for Elements<'_, 'de> {
@@ -159,18 +292,10 @@ impl<'de> MapAccess<'de> for Elements<'_, 'de> {
         &mut self,
         seed: K,
     ) -> Result<Option<K::Value>, Failed> {
-        if !self.reader.has_next(std::mem::take(&mut self.is_first), b'}')? {
-            return Ok(None);
+        match self.reader.next_key(&mut self.is_first, &self.wanted)? {
+            Some(key) => seed.deserialize(BorrowedBytesDeserializer::new(key)).map(Some),
+            None => Ok(None),
         }
-        if self.reader.peek()? != b'"' {
-            return Err(Failed);
-        }
-        let (key, is_plain) = self.reader.text()?;
-        self.reader.expect(b':')?;
-        if !is_plain {
-            return Err(Failed);
-        }
-        seed.deserialize(BorrowedBytesDeserializer::new(key)).map(Some)
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Failed> {
@@ -233,6 +358,7 @@ mod tests {
             r#"{"a":1"#,
             r#"{"a":1}}"#,
             r#"{"a":1} x"#,
+            "{\"a\":1}\0",
             r#"{"a":01}"#,
             r#"{"a":1,}"#,
             r#"{,"a":1}"#,

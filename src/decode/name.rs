@@ -54,7 +54,8 @@ impl Names {
 
 /// Without emoji and outer white space, never blank.
 fn clean(name: &str) -> Text {
-    if name.is_ascii() {
+    // Nearly all names: there is nothing to look for between graphemes.
+    if name.is_ascii() || !name.chars().any(|c| c == KEYCAP || is_emoji(c)) {
         return or_no_name(name.trim());
     }
     let mut kept = String::with_capacity(name.len());
