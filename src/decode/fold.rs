@@ -17,11 +17,26 @@ use icu_properties::props::DefaultIgnorableCodePoint;
 
 /// The folded form of a hashtag.
 pub fn fold(tag: &str) -> Text {
-    if tag.is_ascii() {
-        return tag.to_ascii_lowercase().into();
+    if tag.chars().all(is_plain) {
+        return if tag.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            tag.to_ascii_lowercase().into()
+        } else {
+            tag.into()
+        };
     }
     let folded = nfkc_casefold(tag);
     if is_key(&folded) { folded.into() } else { tag.into() }
+}
+
+/// Letters that fold to themselves whatever stands beside them, and ASCII, of which only capitals do
+/// not: most of what hashtags are made of. Signs that others are composed with are none.
+fn is_plain(c: char) -> bool {
+    matches!(c,
+        '\0'..='\x7f'
+        | 'à'..='ö' | 'ø'..='ÿ'
+        | 'ぁ'..='ゖ' | 'ァ'..='ヺ' | 'ー'
+        | '一'..='\u{9fff}'
+        | '가'..='힣')
 }
 
 fn nfkc_casefold(tag: &str) -> String {
@@ -72,6 +87,21 @@ mod tests {
         for tag in ["\u{200d}", "\u{fe0f}", "a\u{a8}b", &long] {
             assert!(is_key(tag) && !is_key(&nfkc_casefold(tag)), "{tag:?}");
             assert_eq!(&*fold(tag), tag);
+        }
+    }
+
+    /// The short way is the long one.
+    #[test]
+    fn a_plain_letter_folds_to_itself() {
+        for letter in ('\u{80}'..='\u{1ffff}').filter(|c| super::is_plain(*c)) {
+            for text in [letter.to_string(), format!("a{letter}"), format!("かé가{letter}가éか")]
+            {
+                assert_eq!(nfkc_casefold(&text), text);
+            }
+        }
+        for letter in '\0'..='\x7f' {
+            let text = format!("é{letter}é");
+            assert_eq!(*nfkc_casefold(&text), *fold(&text));
         }
     }
 
