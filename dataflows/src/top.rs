@@ -124,12 +124,19 @@ where
         move |(input, frontier), output| {
             let port = output.output_index();
             input.for_each(|capability, batch| {
+                let mut kept_for = None;
                 for ((key, sum), epoch, difference) in batch.iter() {
-                    let kept = stash.open(*epoch, |epoch| capability.delayed(epoch, port));
                     if *epoch == RESTORED {
                         // Of all keys at once: nothing is kept of those that are not good enough.
                         best.update((key, sum), *difference);
-                    } else if !kept.last().is_some_and(|last| Rc::ptr_eq(last, batch)) {
+                    }
+                    // Nearly always one epoch a batch.
+                    if kept_for.replace(*epoch) == Some(*epoch) {
+                        continue;
+                    }
+                    let kept = stash.open(*epoch, |epoch| capability.delayed(epoch, port));
+                    let is_kept = kept.last().is_some_and(|last| Rc::ptr_eq(last, batch));
+                    if *epoch != RESTORED && !is_kept {
                         kept.push(Rc::clone(batch));
                     }
                 }

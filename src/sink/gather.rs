@@ -286,7 +286,8 @@ impl Netted {
 
     /// Keeps the newest change of each key, by key. Within an epoch an upsert beats a delete.
     fn net(&mut self, width: usize) {
-        self.changes.sort_unstable_by(|(a, at), (b, bt)| {
+        // A stable sort finds the runs that the tables' operators leave, and only merges them.
+        self.changes.sort_by(|(a, at), (b, bt)| {
             a.key(width).cmp(b.key(width)).then_with(|| at.cmp(bt)).then_with(|| a.cmp(b))
         });
         // `dedup_by` drops the later of two; put the newest first by going backwards.
