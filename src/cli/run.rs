@@ -55,7 +55,8 @@ pub(super) struct RunArgs {
     /// effect. For when the topic no longer holds what the ledger must read again
     #[arg(long, env = "TWEETFLOW_FORGET_LEDGER")]
     forget_ledger: bool,
-    /// Records that a worker may have read and not yet committed
+    /// Records that a worker may have read and not yet committed; fewer, down to a tenth, while a slow
+    /// database would make its transactions too long
     #[arg(long, env = "TWEETFLOW_MAX_RECORDS", value_name = "N", default_value_t = 200_000)]
     max_records: u64,
     /// Read a topic that is filled already as if its records came at this rate: so many a second, from

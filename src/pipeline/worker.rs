@@ -16,7 +16,6 @@ use super::flow::{self, Control, Flow};
 use super::ledger::{Clock, Keeper, Tiding};
 use super::peers::Voice;
 use super::{Lead, Shared};
-use crate::config::RunConfig;
 use crate::dead_letters::overflow::Taken;
 use crate::monitor::Phase;
 use crate::progress::Reading;
@@ -75,7 +74,10 @@ pub(super) fn run<T: Topic>(timely: &mut Worker, shared: &Shared<T>) -> WorkerSu
             summary: &mut summary,
             place: (timely.index(), timely.peers()),
             epoch: 0,
-            outstanding: Outstanding::default(),
+            outstanding: Outstanding::new(
+                shared.config.credit,
+                shared.config.epoch + shared.config.pace.interval,
+            ),
             backlog: Backlog::new(shared.config.credit.records),
             release: Release::new(shared.config.replay_rate, timely.peers()),
             stage: Stage::Waiting,
@@ -207,12 +209,6 @@ impl<T: Topic> Reader<'_, T> {
 
     fn epoch_length(&self) -> Duration {
         self.backlog.epoch(self.shared.config.epoch, self.outstanding.records)
-    }
-
-    /// How long the oldest record that it read may wait before this worker reads no more.
-    fn age(&self) -> Duration {
-        let RunConfig { epoch, pace, .. } = &self.shared.config;
-        credit::AGE + 2 * (*epoch + pace.interval)
     }
 
     /// How long this worker may sleep if nothing wakes it.
@@ -394,7 +390,7 @@ impl<T: Topic> Reader<'_, T> {
 
     /// Reads as many records as there are and credit allows, at the current epoch.
     fn poll(&mut self) -> Result<u64, SourceError> {
-        let room = self.outstanding.room(self.shared.config.credit, self.age());
+        let room = self.outstanding.room();
         let (Stage::Reading, Some(inputs)) = (&self.stage, &mut self.flow.inputs) else {
             return Ok(0);
         };

@@ -1,15 +1,20 @@
-//! How much a worker may read before it is committed, and for how long.
+//! How much a worker may read before it is committed.
 //!
-//! A transaction takes all that was read before it began. If a server is slower than the workers read,
-//! each would be as large as the credit, and seconds apart; so a worker also stops while the oldest of
-//! what it read waits for too long.
+//! Two bounds. The credit is what memory allows. The window is what is committed in [`WAIT`]: a
+//! transaction takes all that was read before it began, so with a server that is slower than the workers
+//! read each would be as large as the credit, and seconds apart.
+//!
+//! Rule of the window (Little's law): what was read and not committed, by how long the oldest of it had
+//! waited when it was committed, is how much is committed in a second. Never less than a tenth of the
+//! credit: a server whose commits are slow however small they are must not be given less and less.
 
 use dataflows::Epoch;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// A transaction is read in about half of this time, and written in the other half.
-pub(super) const AGE: Duration = Duration::from_secs(1);
+/// From a record's reading to its commit, if the server is what all wait for. Half of it is the transaction
+/// before.
+const WAIT: Duration = Duration::from_millis(1_500);
 
 /// What one worker may have read and not yet committed; it is also a bound of the largest
 /// transaction.
@@ -29,14 +34,25 @@ struct Read {
 }
 
 /// What was read and is not committed, by epoch.
-#[derive(Default)]
 pub(super) struct Outstanding {
     epochs: VecDeque<Read>,
     pub(super) records: u64,
     bytes: u64,
+    credit: Credit,
+    /// Records that are committed in `wait`, as of the last commit.
+    window: u64,
+    wait: Duration,
 }
 
 impl Outstanding {
+    /// Nothing yet. Commits are begun `interval` apart where that is not at once.
+    pub(super) fn new(credit: Credit, interval: Duration) -> Self {
+        let (epochs, wait) = (VecDeque::new(), WAIT + 2 * interval);
+        // Until the first commit shows more.
+        let window = least(credit);
+        Outstanding { epochs, records: 0, bytes: 0, credit, window, wait }
+    }
+
     pub(super) fn add(&mut self, epoch: Epoch, records: u64, bytes: u64) {
         self.records += records;
         self.bytes += bytes;
@@ -54,23 +70,35 @@ impl Outstanding {
 
     /// Forgets the epochs that are committed.
     pub(super) fn settle(&mut self, is_durable: impl Fn(Epoch) -> bool) {
-        while let Some(Read { epoch, sum, .. }) = self.epochs.front()
+        let (records, mut oldest) = (self.records, None);
+        while let Some(Read { epoch, sum, since }) = self.epochs.front()
             && is_durable(*epoch)
         {
+            oldest.get_or_insert(*since);
             self.records -= sum.records;
             self.bytes -= sum.bytes;
             self.epochs.pop_front();
         }
+        if let Some(oldest) = oldest {
+            self.window = self.window_after(records, oldest.elapsed());
+        }
     }
 
-    /// How many more records may be read, if none may wait for longer than `age`.
-    pub(super) fn room(&self, credit: Credit, age: Duration) -> u64 {
-        let is_late = self.epochs.front().is_some_and(|oldest| oldest.since.elapsed() > age);
-        if is_late || self.bytes >= credit.bytes {
-            return 0;
-        }
-        credit.records.saturating_sub(self.records)
+    /// The window, if so many records were outstanding when the oldest of them had waited for so long.
+    fn window_after(&self, records: u64, waited: Duration) -> u64 {
+        let most = self.credit.records;
+        let of = u128::from(records) * self.wait.as_micros() / waited.as_micros().max(1);
+        u64::try_from(of).unwrap_or(most).clamp(least(self.credit), most)
     }
+
+    /// How many more records may be read.
+    pub(super) fn room(&self) -> u64 {
+        if self.bytes >= self.credit.bytes { 0 } else { self.window.saturating_sub(self.records) }
+    }
+}
+
+fn least(credit: Credit) -> u64 {
+    credit.records.div_ceil(10)
 }
 
 #[cfg(test)]
@@ -78,19 +106,32 @@ mod tests {
     use super::{Credit, Outstanding};
     use std::time::Duration;
 
+    const CREDIT: Credit = Credit { records: 1_000, bytes: 100 };
+
     #[test]
-    fn nothing_is_read_while_the_oldest_waits_for_too_long() {
-        let (credit, hour) = (Credit { records: 10, bytes: 100 }, Duration::from_hours(1));
-        let mut outstanding = Outstanding::default();
-        assert_eq!(outstanding.room(credit, Duration::ZERO), 10);
-        outstanding.add(1, 3, 30);
-        std::thread::sleep(Duration::from_millis(2));
-        outstanding.add(2, 4, 40);
-        assert_eq!(outstanding.room(credit, hour), 3);
-        assert_eq!(outstanding.room(credit, Duration::from_millis(1)), 0);
+    fn what_is_read_and_not_committed_is_bounded() {
+        let mut outstanding = Outstanding::new(CREDIT, Duration::ZERO);
+        assert_eq!(outstanding.room(), 100);
+        outstanding.add(1, 30, 30);
+        outstanding.add(2, 40, 40);
+        assert_eq!(outstanding.room(), 30);
         outstanding.settle(|epoch| epoch < 2);
-        assert_eq!(outstanding.room(credit, hour), 6);
+        assert_eq!(outstanding.room(), 960);
+        outstanding.add(2, 1, 60);
+        assert_eq!(outstanding.room(), 0);
         outstanding.settle(|_| true);
-        assert_eq!(outstanding.room(credit, Duration::ZERO), 10);
+        assert_eq!(outstanding.room(), 1_000);
+    }
+
+    #[test]
+    fn a_slow_server_gets_what_it_commits_in_time() {
+        let outstanding = Outstanding::new(CREDIT, Duration::ZERO);
+        let after = |records, ms| outstanding.window_after(records, Duration::from_millis(ms));
+        assert_eq!((after(1_000, 1_500), after(1_000, 3_000)), (1_000, 500));
+        assert_eq!((after(500, 3_000), after(500, 1_500), after(200, 300)), (250, 500, 1_000));
+        // Neither nothing nor more than memory allows.
+        assert_eq!((after(1_000, 60_000), after(1, 1_500), after(1_000, 0)), (100, 100, 1_000));
+        let spaced = Outstanding::new(CREDIT, Duration::from_secs(5));
+        assert_eq!(spaced.window_after(1_000, Duration::from_millis(11_500)), 1_000);
     }
 }
