@@ -232,7 +232,7 @@ fn naughty_strings_are_names_and_hashtags_or_say_why_not() {
     for text in list {
         match decoded(&tweet(&text, &text), 0, Settings::default()).as_deref() {
             Ok([Event::Tweet(tweet)]) => {
-                assert_eq!(tweet.hashtags, [Box::from(&*text)]);
+                assert_eq!(tweet.hashtags, [&*text]);
                 let name = &tweet.user.as_ref().unwrap().name;
                 assert!(!name.trim().is_empty(), "{text:?}");
             }

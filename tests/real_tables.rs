@@ -138,7 +138,7 @@ fn naughty_strings_travel_whole(server: Server) {
         if decode(None, Some(record.as_bytes()), version, Settings::default(), &mut events).is_ok()
         {
             let Some(dataflows::Event::Tweet(tweet)) = events.pop() else { panic!("no tweet") };
-            names.insert(id, tweet.user.unwrap().name.into_string());
+            names.insert(id, tweet.user.unwrap().name.to_string());
             *tags.entry(text.clone()).or_default() += 1;
         }
         lines.push_str(&record);
