@@ -1,11 +1,11 @@
 """Measures peers one after another, and prints one line of JSON a run.
 
-usage: benches/peers/run PEER|all [--tweets N] [--repeat N] [--set NAME=VALUE[,VALUE]...]...
+usage: benches/peers/run PEER|all [--tweets N] [--repeat N] [--slow-once] [--set NAME=VALUE[,VALUE]...]...
 
 Needs TEST_KAFKA and TEST_MYSQL: eval "$(deploy/local start kafka mariadb)". Makes the pinned topic of
 benches/end_to_end if it is not there, counts what the tables must hold, and compares after each run.
---set changes a setting of the peer, which are in its NAME_peer.py; each combination of several values is
-measured.
+--slow-once repeats only what took at most twice as long as the fastest in the first round. --set changes a
+setting of the peer, which are in its NAME_peer.py; each combination of several values is measured.
 """
 
 import argparse
@@ -107,6 +107,7 @@ def arguments():
     words.add_argument("peer", choices=[*PEERS, "all"])
     words.add_argument("--tweets", type=int, default=1_000_000)
     words.add_argument("--repeat", type=int, default=1)
+    words.add_argument("--slow-once", action="store_true")
     words.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     words = words.parse_args()
     words.set = dict(word.split("=", 1) for word in words.set)
@@ -130,12 +131,15 @@ def main():
     topic = filled(brokers, words.tweets)
     expected = tables.count(brokers, topic, words.tweets)
     lines = [[] for _ in runs]
-    for _ in range(words.repeat):
+    for number in range(words.repeat):
+        fastest = min((found[0]["seconds"] for found in lines if found), default=0)
         for (name, settings), found in zip(runs, lines, strict=True):
+            if number > 0 and words.slow_once and found[0]["seconds"] > 2 * fastest:
+                continue
             found.append(measured(name, settings, brokers, topic, expected))
             print(json.dumps(found[-1]), flush=True)
     for (name, settings), found in zip(runs, lines, strict=True) if words.repeat > 1 else ():
-        line = {"peer": name, "setting": settings, "median_of": words.repeat, "medians": medians(found)}
+        line = {"peer": name, "setting": settings, "median_of": len(found), "medians": medians(found)}
         print(json.dumps(line))
 
 
