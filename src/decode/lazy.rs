@@ -130,9 +130,9 @@ impl<'de> Reader<'de> {
     /// Passes the key that comes next, if it is short and there is no white space.
     #[inline]
     fn compact_key(&mut self, is_first: bool) -> Option<&'de [u8]> {
-        let rest = match (is_first, self.rest) {
-            (false, [b',', b'"', rest @ ..]) | (true, [b'"', rest @ ..]) => rest,
-            _ => return None,
+        let ((false, [b',', b'"', rest @ ..]) | (true, [b'"', rest @ ..])) = (is_first, self.rest)
+        else {
+            return None;
         };
         let length = skip::short_text(rest)?;
         let [b'"', b':', after @ ..] = &rest[length..] else { return None };
