@@ -10,9 +10,11 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 LOOK_SECONDS = 0.02
 
@@ -128,3 +130,9 @@ class Commits:
                     if before and numbers[name] != before[name]:
                         self.times[name].append(now)
                 before = numbers
+
+
+def python(script, **words):
+    """The command of a script beside this one, with its options."""
+    program = Path(__file__).resolve().parent / script
+    return [sys.executable, str(program), *(f"--{name.replace('_', '-')}={value}" for name, value in words.items())]

@@ -1,8 +1,6 @@
 """How the peer "pathway" is run: pathway_job.py with its settings."""
 
-import sys
-from pathlib import Path
-
+import measure
 from measure import since_first_record as seconds  # noqa: F401
 
 SETTINGS = {
@@ -18,8 +16,6 @@ SETTINGS = {
 
 def command(settings, brokers, topic, database, _):
     """The command and its environment."""
-    program = Path(__file__).resolve().parent / "pathway_job.py"
     words = {"brokers": brokers, "topic": topic, "database": database} | settings
     threads = words.pop("threads")
-    options = [f"--{name.replace('_', '-')}={value}" for name, value in words.items()]
-    return [sys.executable, str(program), *options], {"PATHWAY_THREADS": str(threads)}
+    return measure.python("pathway_job.py", **words), {"PATHWAY_THREADS": str(threads)}

@@ -1,8 +1,6 @@
 """How the peer "python" is run: python_consumer.py with its settings."""
 
-import sys
-from pathlib import Path
-
+import measure
 from measure import since_first_record as seconds  # noqa: F401
 
 SETTINGS = {
@@ -19,7 +17,5 @@ SETTINGS = {
 
 def command(settings, brokers, topic, database, _):
     """The command and its environment."""
-    program = Path(__file__).resolve().parent / "python_consumer.py"
     words = {"brokers": brokers, "topic": topic, "database": database} | settings
-    options = [f"--{name.replace('_', '-')}={value}" for name, value in words.items()]
-    return [sys.executable, str(program), *options], {}
+    return measure.python("python_consumer.py", **words), {}
