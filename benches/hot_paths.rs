@@ -127,7 +127,7 @@ fn tables(tweets: usize) -> f64 {
             let by_default = |definition: &&dataflows::Definition| definition.switch != Switch::Off;
             let tables: Vec<_> = dataflows::ALL.iter().filter(by_default).copied().collect();
             let functions = (Settings::default(), decode::fold as dataflows::Fold);
-            let (probe, _) = dataflows::build(&tables, functions, sources).probe();
+            let (probe, _) = dataflows::build(&tables, functions, sources, []).probe();
             (events_in, probe)
         });
         let (mut seconds, mut epoch, mut decoded) = (0.0, 0, Vec::with_capacity(EPOCH));

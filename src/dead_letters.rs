@@ -98,10 +98,11 @@ impl DeadLetter {
 pub fn build<'scope>(
     topic: &str,
     letters: VecCollection<'scope, Epoch, DeadLetter, isize>,
+    number: u8,
 ) -> Changes<'scope> {
     let topic: Text = topic.into();
     let keyed = letters.map(|letter| ((letter.partition, letter.offset), letter));
-    changes(&Shared::new(keyed), &TABLE, move |_, letter| row(&topic, letter))
+    changes(&Shared::new(keyed), number, &TABLE, move |_, letter| row(&topic, letter))
 }
 
 /// Partition and offset of the record that a row is of; `None` for a row that the table cannot hold.

@@ -221,7 +221,7 @@ pub fn build<'scope>(
 ) -> Changes<'scope> {
     let topic: Text = topic.into();
     let counted = updates.concat(rows.restore(state)).count_total();
-    changes(&Shared::new(counted), &TABLE, move |partition, Latest(progress)| {
+    changes(&Shared::new(counted), rows.number(), &TABLE, move |partition, Latest(progress)| {
         row(&topic, *partition, progress)
     })
 }

@@ -92,7 +92,7 @@ fn work(worker: &mut timely::worker::Worker, tweets: usize, ready: &Barrier) -> 
         let by_default = |definition: &&dataflows::Definition| definition.switch != Switch::Off;
         let tables: Vec<_> = dataflows::ALL.iter().filter(by_default).copied().collect();
         let settings = Settings { minutes_span: 1_500, trend_minutes: 60 };
-        let changes = dataflows::build(&tables, (settings, |tag| tag.into()), sources);
+        let changes = dataflows::build(&tables, (settings, |tag| tag.into()), sources, []);
         let (probe, _) = changes.inspect(move |_| counted.set(counted.get() + 1)).probe();
         (events_in, probe)
     });

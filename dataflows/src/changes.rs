@@ -12,18 +12,19 @@
 
 use crate::table::{Restore, Table};
 use crate::value::{Change, Row};
-use crate::{Epoch, RESTORED, Shared};
+use crate::{Epoch, RESTORED, Shared, TableChange};
 use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::generic::operator::Operator;
 
-/// The changes of one table, each with its epoch.
-pub type Changes<'scope> = StreamVec<'scope, Epoch, (Change, Epoch)>;
+/// The changes of one table, each with the table's number and its epoch.
+pub type Changes<'scope> = StreamVec<'scope, Epoch, TableChange>;
 
-/// The changes of a table whose rows are `row(key, value)` for each pair of `counted`, where
-/// `counted` holds at most one pair per key (as the output of `count_total` does).
+/// The changes of table number `number`, whose rows are `row(key, value)` for each pair of `counted`,
+/// where `counted` holds at most one pair per key (as the output of `count_total` does).
 pub fn changes<'scope, K, V>(
     counted: &Shared<'scope, (K, V)>,
+    number: u8,
     table: &Table,
     row: impl Fn(&K, &V) -> Row + 'static,
 ) -> Changes<'scope>
@@ -38,7 +39,7 @@ where
             input.for_each(|capability, updates| {
                 let mut session = output.session(&capability);
                 let delete = |(key, value): &(K, V), time| {
-                    (Change::Delete(row(key, value)[..width].into()), time)
+                    (number, Change::Delete(row(key, value)[..width].into()), time)
                 };
                 let mut going: Option<(&(K, V), Epoch)> = None;
                 for (coming, time, difference) in updates.iter() {
@@ -59,7 +60,7 @@ where
                             continue;
                         }
                     }
-                    session.give((Change::Upsert(row(&coming.0, &coming.1)), *time));
+                    session.give((number, Change::Upsert(row(&coming.0, &coming.1)), *time));
                 }
                 if let Some((gone, since)) = going.take() {
                     session.give(delete(gone, since));

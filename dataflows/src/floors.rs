@@ -6,7 +6,7 @@
 //! program's to raise ([`Said`]); exactness does not hang on how. Floors are stored, because the
 //! newest key may have no row of its own.
 //!
-//! [`Newest::rises`] and [`Newest::below`] are how the others learn a floor: at the epoch in which it
+//! [`Newest::rises`] and [`Inputs::newest_minute`] are how the others learn a floor: at the epoch in which it
 //! rose.
 //!
 //! Restore: a row is the greatest key so far, so it enters as that and only a greater one replaces
@@ -90,6 +90,9 @@ impl Name {
     }
 }
 
+/// Minutes, each with the epoch from which on it is the newest.
+pub type Minutes<'scope> = StreamVec<'scope, Epoch, (u32, Epoch)>;
+
 /// The newest keys, at most one a name.
 #[derive(Clone)]
 pub struct Newest<'scope>(Shared<'scope, (Name, Latest<u64>)>);
@@ -103,10 +106,12 @@ impl<'scope> Newest<'scope> {
         })
     }
 
-    /// The floor of `name` where it changes, on every worker: `span` below the newest key.
-    pub fn below(&self, name: Name, span: u64) -> StreamVec<'scope, Epoch, (u64, Epoch)> {
-        let rises = self.rises(name).inner;
-        rises.map(move |(newest, epoch, _)| (newest.saturating_sub(span), epoch)).broadcast()
+    /// The newest minute where it changes, on every worker.
+    pub(crate) fn minutes(&self) -> Minutes<'scope> {
+        let rises = self.rises(Name::Minutes).inner;
+        let minutes =
+            rises.map(|(newest, epoch, _)| (u32::try_from(newest).unwrap_or(u32::MAX), epoch));
+        minutes.broadcast()
     }
 }
 
@@ -141,8 +146,8 @@ pub(crate) fn newest<'scope>(
 }
 
 /// The rows as a function of the newest keys.
-pub fn build<'scope>(inputs: &Inputs<'scope>, _rows: &Rows<'scope>) -> Changes<'scope> {
-    changes(&inputs.newest().0, &TABLE, |name, newest| {
+pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'scope> {
+    changes(&inputs.newest().0, rows.number(), &TABLE, |name, newest| {
         [Value::Text(name.text().into()), Value::UInt(newest.0)].into()
     })
 }

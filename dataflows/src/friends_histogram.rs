@@ -36,7 +36,7 @@ const WIDTH: u64 = 250;
 const TOP: u64 = 10_000;
 
 /// The rows as a function of the users.
-pub fn build<'scope>(inputs: &Inputs<'scope>, _rows: &Rows<'scope>) -> Changes<'scope> {
+pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'scope> {
     let moved = inputs.users().sums.extract("buckets of users", |updates, moved| {
         // Most users stay in their bucket: add up before anything is sent.
         let mut sums = BTreeMap::<(u64, Epoch), i64>::new();
@@ -48,10 +48,15 @@ pub fn build<'scope>(inputs: &Inputs<'scope>, _rows: &Rows<'scope>) -> Changes<'
         let sums = sums.into_iter().filter(|(_, users)| *users != 0);
         moved.extend(sums.map(|((bucket, epoch), users)| (bucket, epoch, users)));
     });
-    changes(&Shared::new(moved.count_total()), &TABLE, |bucket: &u64, users: &i64| {
-        let users = u64::try_from(*users).expect("a bucket has no less than zero users");
-        [Value::UInt(*bucket), Value::UInt(users)].into()
-    })
+    changes(
+        &Shared::new(moved.count_total()),
+        rows.number(),
+        &TABLE,
+        |bucket: &u64, users: &i64| {
+            let users = u64::try_from(*users).expect("a bucket has no less than zero users");
+            [Value::UInt(*bucket), Value::UInt(users)].into()
+        },
+    )
 }
 
 fn bucket(friends: i64) -> Option<u64> {

@@ -68,8 +68,10 @@ fn pairs(tags: impl Iterator<Item = Text>) -> Vec<Pair> {
 }
 
 /// The rows as a function of the uses.
-pub fn build<'scope>(inputs: &Inputs<'scope>, _rows: &Rows<'scope>) -> Changes<'scope> {
-    changes(&inputs.pairs().sums, &TABLE, |pair, uses: &i64| values(pair, *uses).into())
+pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'scope> {
+    changes(&inputs.pairs().sums, rows.number(), &TABLE, |pair, uses: &i64| {
+        values(pair, *uses).into()
+    })
 }
 
 /// The row of a pair.

@@ -41,8 +41,10 @@ pub(crate) fn count<'scope>(inputs: &Inputs<'scope>) -> Uses<'scope> {
 }
 
 /// The rows as a function of the uses.
-pub fn build<'scope>(inputs: &Inputs<'scope>, _rows: &Rows<'scope>) -> Changes<'scope> {
-    changes(&inputs.hashtags().sums, &TABLE, |tag, uses: &i64| values(tag, *uses).into())
+pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'scope> {
+    changes(&inputs.hashtags().sums, rows.number(), &TABLE, |tag, uses: &i64| {
+        values(tag, *uses).into()
+    })
 }
 
 /// The row of a hashtag.

@@ -11,14 +11,11 @@
 //! of the table `floors`.
 
 use crate::changes::{Changes, changes};
-use crate::floors::Name;
 use crate::table::{Column, Kind, Panel, Restore, Table};
 use crate::within::within;
 use crate::{Epoch, Inputs, Rows, Shared, Text, Value};
 use differential_dataflow::hashable::Hashable;
-use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::Exchange;
-use timely::dataflow::operators::vec::Map;
 
 /// The declaration.
 pub const TABLE: Table = Table {
@@ -56,22 +53,13 @@ pub(crate) fn count<'scope>(inputs: &Inputs<'scope>) -> Uses<'scope> {
         _ => None,
     });
     let by_pair = Exchange::new(|(pair, ..): &((u32, Text), Epoch, i64)| pair.hashed());
-    let floors = floors(inputs, inputs.settings.minutes_span);
-    Shared::new(within(seen.concat(restored), floors, by_pair, TABLE.name))
-}
-
-/// The minute that is `span` before the newest one, on every worker, where it changes.
-pub(crate) fn floors<'scope>(
-    inputs: &Inputs<'scope>,
-    span: u32,
-) -> StreamVec<'scope, Epoch, (u32, Epoch)> {
-    let floors = inputs.newest().below(Name::Minutes, span.into());
-    floors.map(|(floor, epoch)| (u32::try_from(floor).unwrap_or(u32::MAX), epoch))
+    let floor = (inputs.newest_minute(), inputs.settings.minutes_span);
+    Shared::new(within(seen.concat(restored), floor, by_pair, TABLE.name))
 }
 
 /// The rows as a function of the uses.
-pub fn build<'scope>(inputs: &Inputs<'scope>, _rows: &Rows<'scope>) -> Changes<'scope> {
-    changes(inputs.minutes(), &TABLE, |(minute, tag), uses| {
+pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'scope> {
+    changes(inputs.minutes(), rows.number(), &TABLE, |(minute, tag), uses| {
         let uses = u64::try_from(*uses).expect("a hashtag is not used less than zero times");
         let minute = Value::Moment(i64::from(*minute) * MINUTE_MS);
         [minute, Value::Text(tag.clone()), Value::UInt(uses)].into()

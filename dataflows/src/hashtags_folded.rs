@@ -38,7 +38,8 @@ pub const TABLE: Table = Table {
 };
 
 /// The rows as a function of the hashtags' uses.
-pub fn build<'scope>(inputs: &Inputs<'scope>, _rows: &Rows<'scope>) -> Changes<'scope> {
+pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'scope> {
+    let number = rows.number();
     let by_hashtag = Exchange::new(|((hashtag, _), ..): &(Spelled, Epoch, i64)| hashtag.hashed());
     folded(inputs).inner.unary_frontier(by_hashtag, TABLE.name, move |_, _| {
         let (mut spellings, mut stash) = (Spellings::default(), Stash::default());
@@ -58,7 +59,7 @@ pub fn build<'scope>(inputs: &Inputs<'scope>, _rows: &Rows<'scope>) -> Changes<'
                 }
                 let mut session = output.session(&capability);
                 for hashtag in changed {
-                    session.give((spellings.change(hashtag), epoch));
+                    session.give((number, spellings.change(hashtag), epoch));
                 }
             }
         }

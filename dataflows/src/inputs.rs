@@ -25,6 +25,7 @@ pub struct Inputs<'scope> {
     users: OnceCell<users::Newest<'scope>>,
     pairs: OnceCell<hashtag_pairs::Uses<'scope>>,
     newest: floors::Newest<'scope>,
+    minute: OnceCell<floors::Minutes<'scope>>,
     minutes: OnceCell<hashtags_by_minute::Uses<'scope>>,
 }
 
@@ -50,6 +51,7 @@ impl<'scope> Inputs<'scope> {
             hashtags: OnceCell::new(),
             users: OnceCell::new(),
             pairs: OnceCell::new(),
+            minute: OnceCell::new(),
             minutes: OnceCell::new(),
         }
     }
@@ -77,6 +79,11 @@ impl<'scope> Inputs<'scope> {
     /// The newest keys of what is forgotten by age.
     pub fn newest(&self) -> &floors::Newest<'scope> {
         &self.newest
+    }
+
+    /// The newest minute where it changes, on every worker.
+    pub fn newest_minute(&self) -> floors::Minutes<'scope> {
+        self.minute.get_or_init(|| self.newest.minutes()).clone()
     }
 
     /// Uses by minute and hashtag.

@@ -55,9 +55,7 @@ pub use tweet::Event;
 pub use value::{Change, Row, Text, Value};
 
 use serde::{Deserialize, Serialize};
-use timely::dataflow::StreamVec;
 use timely::dataflow::operators::Concatenate;
-use timely::dataflow::operators::vec::Map;
 
 /// Logical time: a counter within one run. It is never stored.
 pub type Epoch = u64;
@@ -136,7 +134,7 @@ pub const ALL: &[Definition] = &[
     definition!(top_hashtag_pairs, Off, needs hashtag_pairs),
 ];
 
-/// One change of one table at one epoch.
+/// One change of the table of that number at one epoch.
 pub type TableChange = (u8, Change, Epoch);
 
 /// What the tables are functions of.
@@ -153,22 +151,18 @@ pub struct Sources<'scope> {
     pub ledger: Option<Ledger<'scope>>,
 }
 
-/// The changes of `tables`, some of [`ALL`] in that order, numbered by their place among them.
+/// The changes of `tables`, some of [`ALL`] in that order, numbered by their place among them, and of `others`,
+/// which have numbers of their own.
 pub fn build<'scope>(
     tables: &[Definition],
     functions: (Settings, Fold),
     sources: Sources<'scope>,
-) -> StreamVec<'scope, Epoch, TableChange> {
+    others: impl IntoIterator<Item = Changes<'scope>>,
+) -> Changes<'scope> {
     let (scope, rows) = (sources.events.scope(), sources.rows.clone());
     let inputs = Inputs::new(tables, functions, sources);
-    let tables = (0_u8..).zip(tables).map(|(index, definition)| {
-        let changes = (definition.build)(&inputs, &Rows::new(&rows, index));
-        numbered(index, changes)
-    });
-    scope.concatenate(tables)
-}
-
-/// The changes of table number `index`.
-pub fn numbered(index: u8, changes: Changes<'_>) -> StreamVec<'_, Epoch, TableChange> {
-    changes.map(move |(change, epoch)| (index, change, epoch))
+    let tables = (0_u8..)
+        .zip(tables)
+        .map(|(index, definition)| (definition.build)(&inputs, &Rows::new(&rows, index)));
+    scope.concatenate(tables.chain(others))
 }

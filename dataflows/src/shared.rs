@@ -90,6 +90,11 @@ impl<'scope> Rows<'scope> {
         Rows { all: all.clone(), table }
     }
 
+    /// The number of their table.
+    pub fn number(&self) -> u8 {
+        self.table
+    }
+
     /// The state behind each row. `state` answers `None` for a row that its table cannot have
     /// written.
     ///

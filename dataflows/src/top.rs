@@ -87,7 +87,7 @@ where
         .map(|((key, sum), epoch, difference)| (Item::Entry(key, sum), epoch, difference));
     let stored = rows.restore(|row| Some((row.clone(), 1_isize)));
     let stored = stored.inner.map(|(row, epoch, difference)| (Item::Row(row), epoch, difference));
-    best_of_all(entries.concat(stored), ranking)
+    best_of_all(entries.concat(stored), rows.number(), ranking)
 }
 
 /// What worker 0 ranks.
@@ -169,6 +169,7 @@ where
 /// The best keys of all workers, as changes of the rows in the database.
 fn best_of_all<K, R, S>(
     items: StreamVec<'_, Epoch, (Item<K, R>, Epoch, isize)>,
+    number: u8,
     ranking: Ranking<K, R, S>,
 ) -> Changes<'_>
 where
@@ -204,7 +205,7 @@ where
                 }
                 let mut session = output.session(&capability);
                 for change in differences(&mut rows, best.rows(ranking.row)) {
-                    session.give((change, epoch));
+                    session.give((number, change, epoch));
                 }
             }
         }

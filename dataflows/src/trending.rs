@@ -18,7 +18,7 @@
 //! Restore: from the rows of `hashtags_by_minute`; see `top`.
 
 use crate::counted::Counted;
-use crate::hashtags_by_minute::{Uses, floors};
+use crate::hashtags_by_minute::Uses;
 use crate::table::{Column, Kind, Panel, Restore, Table};
 use crate::top::{BOUNDS, Ranking, top};
 use crate::within::within;
@@ -51,8 +51,8 @@ pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'s
     let minutes = inputs.settings.trend_minutes;
     // What a span of 0 keeps is the newest minute alone.
     let last = |uses: &Uses<'scope>, minutes: u32, name| {
-        let floors = floors(inputs, minutes.saturating_sub(1));
-        Shared::new(within(updates(uses), floors, Pipeline, name))
+        let floor = (inputs.newest_minute(), minutes.saturating_sub(1));
+        Shared::new(within(updates(uses), floor, Pipeline, name))
     };
     let both = last(inputs.minutes(), minutes.saturating_mul(2), "trending: both windows");
     let now = last(&both, minutes, "trending: now");

@@ -71,8 +71,10 @@ pub(crate) fn count<'scope>(inputs: &Inputs<'scope>) -> Newest<'scope> {
 }
 
 /// The rows as a function of the newest statements.
-pub fn build<'scope>(inputs: &Inputs<'scope>, _rows: &Rows<'scope>) -> Changes<'scope> {
-    changes(&inputs.users().sums, &TABLE, |user_id, Latest(profile)| row(*user_id, profile))
+pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'scope> {
+    changes(&inputs.users().sums, rows.number(), &TABLE, |user_id, Latest(profile)| {
+        row(*user_id, profile)
+    })
 }
 
 /// What an event says about a user, and how new that is.

@@ -1,54 +1,54 @@
-//! `within`: sums of what is at or above a floor; what falls below leaves and never comes back.
+//! `within`: sums of what lies in the last minutes; what falls out of them leaves and never comes back.
 //!
 //! ```text
-//! updates ((key, data), difference) ─┐
-//!                                    ├─► sums ((key, data), sum), one a pair
-//! floors (every worker hears all) ───┘
+//! updates ((minute, data), difference) ───────┐
+//!                                             ├─► sums ((minute, data), sum), one a pair
+//! the newest minute (every worker hears it) ──┘
 //! ```
 //!
-//! It owns the sums, by key. Invariant: after each epoch, every pair at or above the floor has its
-//! sum, whatever came in which order; of pairs below nothing is held. The floor of an epoch is the
-//! greatest of all that were heard at epochs up to it, so all workers use the same one, and the
-//! result at an epoch is a function of all updates so far: a late update below the floor counts
-//! nothing, and since floors only rise, one at or above it has been below none.
+//! It owns the sums, by minute. The floor is a span below the newest minute. Invariant: after each epoch,
+//! every pair at or above the floor has its sum, whatever came in which order; of pairs below nothing is
+//! held. The newest minute of an epoch is the greatest of all that were heard at epochs up to it, so all
+//! workers use the same one, and the result at an epoch is a function of all updates so far: a late update
+//! below the floor counts nothing, and since floors only rise, one at or above it has been below none.
 //!
 //! The old sum goes and the new one comes side by side, as [`crate::changes`] wants it. It does not
-//! decide what a floor is; see [`crate::floors`].
+//! decide which minute is the newest; see [`crate::floors`].
 //!
-//! Restore: sums and floor enter at epoch 0 like any others.
+//! Restore: sums and newest minute enter at epoch 0 like any others.
 
 use crate::Epoch;
+use crate::floors::Minutes;
 use differential_dataflow::consolidation::consolidate;
 use differential_dataflow::difference::Semigroup;
 use differential_dataflow::{AsCollection, Data, VecCollection};
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
-use timely::dataflow::StreamVec;
 use timely::dataflow::channels::pact::{ParallelizationContract, Pipeline};
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::operator::Operator;
 
-/// Update triples of pairs of key and data.
-pub type Updates<K, D, R> = Vec<((K, D), Epoch, R)>;
+/// Update triples of pairs of minute and data.
+pub type Updates<D, R> = Vec<((u32, D), Epoch, R)>;
 
-/// The sums of `updates` at or above the floor. `pact` brings all updates of a pair to one worker.
-pub fn within<'scope, K, D, R, P>(
-    updates: VecCollection<'scope, Epoch, (K, D), R>,
-    floors: StreamVec<'scope, Epoch, (K, Epoch)>,
+/// The sums of `updates` that are not more than `span` minutes older than the newest minute. `pact` brings
+/// all updates of a pair to one worker.
+pub fn within<'scope, D, R, P>(
+    updates: VecCollection<'scope, Epoch, (u32, D), R>,
+    (newest, span): (Minutes<'scope>, u32),
     pact: P,
     name: &str,
-) -> VecCollection<'scope, Epoch, ((K, D), R), isize>
+) -> VecCollection<'scope, Epoch, ((u32, D), R), isize>
 where
-    K: Data + Copy,
     D: Data + Hash,
     R: Data + Semigroup,
-    P: ParallelizationContract<Epoch, Updates<K, D, R>>,
+    P: ParallelizationContract<Epoch, Updates<D, R>>,
 {
-    let sums = updates.inner.binary_frontier(floors, pact, Pipeline, name, |_, _| {
-        let mut stash = BTreeMap::<Epoch, Waiting<K, D, R>>::new();
+    let sums = updates.inner.binary_frontier(newest, pact, Pipeline, name, |_, _| {
+        let mut stash = BTreeMap::<Epoch, Waiting<D, R>>::new();
         let mut held = Held { sums: BTreeMap::new(), floor: None };
-        move |(updates, updates_frontier), (floors, floors_frontier), output| {
+        move |(updates, updates_frontier), (newest, newest_frontier), output| {
             let port = output.output_index();
             updates.for_each(|capability, updates| {
                 for (pair, epoch, difference) in updates.drain(..) {
@@ -58,16 +58,16 @@ where
                     waiting.updates.push((pair, difference));
                 }
             });
-            floors.for_each(|capability, floors| {
-                for (floor, epoch) in floors.drain(..) {
+            newest.for_each(|capability, newest| {
+                for (minute, epoch) in newest.drain(..) {
                     let waiting = stash
                         .entry(epoch)
                         .or_insert_with(|| Waiting::new(capability.delayed(&epoch, port)));
-                    waiting.floor = waiting.floor.max(Some(floor));
+                    waiting.floor = waiting.floor.max(Some(minute.saturating_sub(span)));
                 }
             });
             let is_open = |epoch: &Epoch| {
-                updates_frontier.less_equal(epoch) || floors_frontier.less_equal(epoch)
+                updates_frontier.less_equal(epoch) || newest_frontier.less_equal(epoch)
             };
             while let Some(first) = stash.first_entry()
                 && !is_open(first.key())
@@ -85,27 +85,27 @@ where
 }
 
 /// What came at an epoch that may still get more.
-struct Waiting<K, D, R> {
+struct Waiting<D, R> {
     capability: Capability<Epoch>,
-    updates: Vec<((K, D), R)>,
-    floor: Option<K>,
+    updates: Vec<((u32, D), R)>,
+    floor: Option<u32>,
 }
 
-impl<K, D, R> Waiting<K, D, R> {
+impl<D, R> Waiting<D, R> {
     fn new(capability: Capability<Epoch>) -> Self {
         Waiting { capability, updates: Vec::new(), floor: None }
     }
 }
 
 /// The sums at or above the floor.
-struct Held<K, D, R> {
-    sums: BTreeMap<K, HashMap<D, R>>,
-    floor: Option<K>,
+struct Held<D, R> {
+    sums: BTreeMap<u32, HashMap<D, R>>,
+    floor: Option<u32>,
 }
 
-impl<K: Data + Copy, D: Data + Hash, R: Data + Semigroup> Held<K, D, R> {
+impl<D: Data + Hash, R: Data + Semigroup> Held<D, R> {
     /// Forgets what is below a floor, if that is a higher one.
-    fn rise(&mut self, floor: Option<K>, give: &mut impl FnMut((K, D), R, isize)) {
+    fn rise(&mut self, floor: Option<u32>, give: &mut impl FnMut((u32, D), R, isize)) {
         if floor <= self.floor {
             return;
         }
@@ -121,7 +121,11 @@ impl<K: Data + Copy, D: Data + Hash, R: Data + Semigroup> Held<K, D, R> {
     }
 
     /// Adds updates up.
-    fn apply(&mut self, mut updates: Vec<((K, D), R)>, give: &mut impl FnMut((K, D), R, isize)) {
+    fn apply(
+        &mut self,
+        mut updates: Vec<((u32, D), R)>,
+        give: &mut impl FnMut((u32, D), R, isize),
+    ) {
         updates.retain(|((key, _), _)| Some(*key) >= self.floor);
         consolidate(&mut updates);
         for ((key, data), difference) in updates {

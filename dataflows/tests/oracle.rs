@@ -448,7 +448,7 @@ fn run(
                 let (events, rows) = (Shared::new(events), Shared::new(restored));
                 let sources = Sources { events, retried, rows, said, ledger };
                 let functions = (settings, fold as dataflows::Fold);
-                let tables = dataflows::build(&tables, functions, sources);
+                let tables = dataflows::build(&tables, functions, sources, []);
                 let (probe, _) = tables
                     .inspect(move |change| sink.lock().expect("no panic").push(change.clone()))
                     .probe();

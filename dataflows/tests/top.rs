@@ -6,7 +6,7 @@
 use dataflows::counted::Counted;
 use dataflows::table::{Column, Kind, Panel, Restore, Table};
 use dataflows::top::{Bounds, Ranking, top};
-use dataflows::{Change, Epoch, Restored, Row, Rows, Shared, Value};
+use dataflows::{Change, Epoch, Restored, Row, Rows, Shared, TableChange, Value};
 use differential_dataflow::input::Input;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -75,7 +75,9 @@ fn run(workers: usize, updates: &[Update], stored: &[Row]) -> Vec<(Change, Epoch
             let rows = Rows::new(&Shared::new(rows), 0);
             let ranking = Ranking { table: TABLE, bounds: BOUNDS, score, row };
             let ranked = top(&Counted::new(updates, "sums"), &rows, ranking);
-            let push = move |change: &(Change, Epoch)| sink.lock().unwrap().push(change.clone());
+            let push = move |(_, change, epoch): &TableChange| {
+                sink.lock().unwrap().push((change.clone(), *epoch))
+            };
             let (probe, _) = ranked.inspect(push).probe();
             (input, rows_in, probe)
         });

@@ -92,7 +92,7 @@ pub fn build<'scope>(
 ) -> Changes<'scope> {
     let topic: Text = topic.into();
     let counted = dropped.concat(rows.restore(Dropped::of)).count_total();
-    changes(&Shared::new(counted), &TABLE, move |partition, dropped: &Dropped| {
+    changes(&Shared::new(counted), rows.number(), &TABLE, move |partition, dropped: &Dropped| {
         dropped.row(&topic, *partition)
     })
 }

@@ -14,7 +14,7 @@ use crate::source::Assignment;
 use dataflows::floors::Name;
 use dataflows::latest::Latest;
 use dataflows::ledger::Figures;
-use dataflows::{Epoch, Event, Ledger, Restored, Rows, Shared, Sources};
+use dataflows::{Epoch, Event, Ledger, RESTORED, Restored, Rows, Shared, Sources};
 use differential_dataflow::input::{Input, InputSession};
 use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
@@ -22,7 +22,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 use timely::dataflow::operators::vec::input::Handle;
 use timely::dataflow::operators::vec::{Broadcast, Input as TimelyInput, Map};
-use timely::dataflow::operators::{Concat, Exchange, Inspect, Probe};
+use timely::dataflow::operators::{Exchange, Inspect, Probe};
 use timely::dataflow::{ProbeHandle, Scope};
 use timely::worker::Worker;
 
@@ -48,12 +48,19 @@ pub(super) enum Control {
 pub(super) struct Inputs {
     pub(super) events: InputSession<Epoch, Event, isize>,
     pub(super) retried: InputSession<Epoch, Event, isize>,
-    pub(super) replayed: InputSession<Epoch, Event, isize>,
     pub(super) said: InputSession<Epoch, Name, Latest<u64>>,
     pub(super) letters: InputSession<Epoch, DeadLetter, isize>,
     pub(super) dropped: InputSession<Epoch, u32, Dropped>,
     pub(super) progress: InputSession<Epoch, u32, Latest<Progress>>,
+    /// Until the first epoch behind [`dataflows::RESTORED`].
+    pub(super) before: Option<Before>,
+}
+
+/// The inputs of what was before this run. They end with [`dataflows::RESTORED`]: what only they feed is
+/// then gone from the dataflow, where it would cost its share of every later epoch.
+pub(super) struct Before {
     pub(super) rows: InputSession<Epoch, Restored, isize>,
+    pub(super) replayed: InputSession<Epoch, Event, isize>,
 }
 
 impl Inputs {
@@ -61,25 +68,28 @@ impl Inputs {
     pub(super) fn advance_to(&mut self, epoch: Epoch) {
         self.events.advance_to(epoch);
         self.retried.advance_to(epoch);
-        self.replayed.advance_to(epoch);
         self.said.advance_to(epoch);
         self.letters.advance_to(epoch);
         self.dropped.advance_to(epoch);
         self.progress.advance_to(epoch);
-        self.rows.advance_to(epoch);
         self.flush();
+        if epoch > RESTORED {
+            self.before = None;
+        }
     }
 
     /// Hands what is buffered to the dataflow.
     pub(super) fn flush(&mut self) {
         self.events.flush();
         self.retried.flush();
-        self.replayed.flush();
         self.said.flush();
         self.letters.flush();
         self.dropped.flush();
         self.progress.flush();
-        self.rows.flush();
+        if let Some(before) = &mut self.before {
+            before.rows.flush();
+            before.replayed.flush();
+        }
     }
 }
 
@@ -124,12 +134,11 @@ pub(super) fn build(
         let inputs = Inputs {
             events: events_in,
             retried: retried_in,
-            replayed: replayed_in,
             said: said_in,
             letters: letters_in,
             dropped: dropped_in,
             progress: progress_in,
-            rows: rows_in,
+            before: Some(Before { rows: rows_in, replayed: replayed_in }),
         };
 
         let opened = Rc::new(Cell::new(0));
@@ -149,7 +158,7 @@ pub(super) fn build(
         let tables = &config.tables;
         let restored = Rows::new(&rows, tables.progress());
         let offsets = progress::build(&config.topic, updates, &restored);
-        let letters = dead_letters::build(&config.topic, letters);
+        let letters = dead_letters::build(&config.topic, letters, tables.letters());
         let restored = Rows::new(&rows, tables.dropped());
         let dropped = overflow::build(&config.topic, dropped, &restored);
         let figures = Rc::default();
@@ -158,10 +167,8 @@ pub(super) fn build(
         let (events, retried) = (Shared::new(events), Shared::new(retried));
         let sources = Sources { events, retried, rows, said, ledger };
         let functions = (config.flows, decode::fold as dataflows::Fold);
-        let changes = dataflows::build(tables.flows(), functions, sources)
-            .concat(dataflows::numbered(tables.progress(), offsets))
-            .concat(dataflows::numbered(tables.letters(), letters))
-            .concat(dataflows::numbered(tables.dropped(), dropped));
+        let own = [offsets, letters, dropped];
+        let changes = dataflows::build(tables.flows(), functions, sources, own);
 
         let closings = Closings::default();
         let widths = tables.all().iter().map(|table| table.key).collect();

@@ -276,8 +276,8 @@ impl<T: Topic> Reader<'_, T> {
 
     /// Reads again; nothing of it counts.
     fn replay(&mut self) -> Result<u64, SourceError> {
-        let (Stage::Replaying { letters, is_told: false }, Some(inputs)) =
-            (&self.stage, &mut self.flow.inputs)
+        let before = self.flow.inputs.as_mut().and_then(|inputs| inputs.before.as_mut());
+        let (Stage::Replaying { letters, is_told: false }, Some(before)) = (&self.stage, before)
         else {
             return Ok(0);
         };
@@ -293,13 +293,13 @@ impl<T: Topic> Reader<'_, T> {
                     if let Some(id) = event.aged_id() {
                         partition.reading.note(id);
                         partition.clock.see(id);
-                        inputs.replayed.update(event, 1);
+                        before.replayed.update(event, 1);
                     }
                 }
             }
             monitor.replayed(partition.reading.pass(record.offset));
         })? as u64;
-        inputs.flush();
+        before.replayed.flush();
         if self.source.is_finished() {
             self.stage = Stage::Replaying { letters: BTreeSet::new(), is_told: true };
             self.flow.tell.send(Tiding::Replayed);

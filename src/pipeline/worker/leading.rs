@@ -34,13 +34,12 @@ impl<T: Topic> Reader<'_, T> {
         self.say(Control::Replay(plan.assignments.clone(), plan.letters.clone()));
         loop {
             self.speak();
-            let Some(inputs) = &mut self.flow.inputs else { return };
+            let inputs = self.flow.inputs.as_mut();
+            let Some(before) = inputs.and_then(|inputs| inputs.before.as_mut()) else { return };
             match lead.rows.recv_timeout(NAP) {
                 Ok(Some(batch)) => {
-                    for row in batch {
-                        inputs.rows.update(row, 1);
-                    }
-                    inputs.flush();
+                    batch.into_iter().for_each(|row| before.rows.update(row, 1));
+                    before.rows.flush();
                 }
                 Ok(None) => break,
                 Err(RecvTimeoutError::Timeout) => {}
