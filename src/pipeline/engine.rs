@@ -43,7 +43,9 @@ impl Engine {
         };
         let shared = Arc::clone(shared);
         let work = move |timely: &mut timely::worker::Worker| worker::run(timely, &shared);
-        let guards = timely::execute::execute_from(builders, others, WorkerConfig::default(), work)
+        // A worker that has nothing to do parks at once: broker and database may want its core.
+        let config = WorkerConfig::default().idle_spin(Duration::ZERO);
+        let guards = timely::execute::execute_from(builders, others, config, work)
             .map_err(RunError::Engine)?;
         Ok(Engine { guards, peers })
     }

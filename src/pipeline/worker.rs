@@ -74,6 +74,7 @@ pub(super) fn run<T: Topic>(timely: &mut Worker, shared: &Shared<T>) -> WorkerSu
             summary: &mut summary,
             place: (timely.index(), timely.peers()),
             epoch: 0,
+            opened: 0,
             outstanding: Outstanding::new(
                 shared.config.credit,
                 shared.config.epoch + shared.config.pace.interval,
@@ -142,6 +143,8 @@ struct Reader<'a, T: Topic> {
     place: (usize, usize),
     /// The epoch that this worker is in.
     epoch: Epoch,
+    /// The newest epoch in which it has read something, as far as worker 0 was told.
+    opened: Epoch,
     outstanding: Outstanding,
     backlog: Backlog,
     release: Release,
@@ -434,7 +437,13 @@ impl<T: Topic> Reader<'_, T> {
         self.backlog.note(records, room.min(POLL_RECORDS));
         self.release.passed(records);
         if records > 0 {
-            inputs.flush();
+            if records >= POLL_RECORDS {
+                inputs.flush();
+            } else if std::mem::replace(&mut self.opened, self.epoch) < self.epoch {
+                // Few records wait in the inputs for the end of their epoch: a way through the dataflow costs
+                // the same for one record as for hundreds. Worker 0 must learn that the epoch is open.
+                inputs.progress.flush();
+            }
             self.outstanding.add(self.epoch, records, bytes);
             self.summary.first.get_or_insert_with(Instant::now);
             self.summary.records += records;
