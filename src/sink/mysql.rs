@@ -198,10 +198,9 @@ impl MySqlSink {
     ) -> Result<(), SinkError> {
         let (doing, identity) = ("committing", self.identity()?);
         let bytes = self.statement_bytes.load(Ordering::Relaxed);
-        run(connection, doing, "START TRANSACTION").await?;
         let next = at.next();
         let compare_and_set = format!(
-            "UPDATE {} SET commit_no = {}, as_of = '{}' \
+            "START TRANSACTION; UPDATE {} SET commit_no = {}, as_of = '{}' \
              WHERE job = {} AND generation = {} AND commit_no = {}",
             identity.prefix.table(COMMIT_TABLE),
             next.commit_no,
@@ -214,10 +213,12 @@ impl MySqlSink {
         if connection.affected_rows() != 1 {
             return Err(SinkError::Outdated(at));
         }
-        for (table, changes) in identity.tables.iter().zip(&transaction.tables) {
-            for statement in sql::statements(&identity.prefix, table, changes, bytes) {
-                run(connection, doing, statement).await?;
-            }
+        let tables = identity.tables.iter().zip(&transaction.tables);
+        let statements = tables
+            .flat_map(|(table, changes)| sql::statements(&identity.prefix, table, changes, bytes));
+        // A small transaction is one round trip between this one and COMMIT, not one a table.
+        for statements in sql::joined(statements, bytes) {
+            run(connection, doing, statements).await?;
         }
         run(connection, doing, "COMMIT").await
     }
@@ -391,7 +392,7 @@ fn hexadecimal(text: &str) -> String {
     String::from_utf8_lossy(&sql).into_owned()
 }
 
-/// Runs a statement and reads its whole answer, in bounded time.
+/// Runs a statement, or several with `;` between them, and reads the whole answer, in bounded time.
 async fn run<Q>(connection: &mut Conn, doing: &'static str, sql: Q) -> Result<(), SinkError>
 where
     Q: mysql_async::prelude::AsQuery,

@@ -9,6 +9,7 @@
 use super::{Prefix, TableChanges};
 use dataflows::Table;
 use dataflows::{Row, Value};
+use itertools::Itertools;
 use std::fmt::Write;
 
 /// Bytes after which a statement is ended where the server allows it. A thousand rows: a round trip
@@ -64,6 +65,22 @@ pub(crate) fn statements<'a>(
         rows: changes.upserts.iter(),
     };
     deletes.chain(upserts)
+}
+
+/// Joins neighbours as long as they are not more than `bytes`. The server runs them one after another, and none
+/// behind one that fails.
+pub(super) fn joined(
+    statements: impl Iterator<Item = Vec<u8>>,
+    bytes: usize,
+) -> impl Iterator<Item = Vec<u8>> {
+    statements.coalesce(move |mut before, statement| {
+        if before.len() + statement.len() >= bytes {
+            return Err((before, statement));
+        }
+        before.push(b';');
+        before.extend_from_slice(&statement);
+        Ok(before)
+    })
 }
 
 /// Cuts rows into statements.
@@ -205,6 +222,13 @@ mod tests {
             assert!(sizes.len() > 3, "{sizes:?}");
             assert!(sizes.iter().all(|size| *size < bytes + 300), "{sizes:?}");
         }
+    }
+
+    #[test]
+    fn small_statements_are_joined() {
+        let statements = ["ab", "c", "d", "efgh", "i"].map(|sql| sql.as_bytes().to_vec());
+        let joined: Vec<_> = super::joined(statements.into_iter(), 5).collect();
+        assert_eq!(joined, [&b"ab;c"[..], b"d", b"efgh", b"i"]);
     }
 
     #[test]
