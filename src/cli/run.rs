@@ -100,7 +100,11 @@ pub(super) fn run(args: &RunArgs, stop: Arc<AtomicBool>) -> ExitCode {
             );
             ExitCode::SUCCESS
         }
-        Err(error) => super::fail(&error, error.exit_code()),
+        Err(error) => {
+            // Held until the end: a thread of the mesh that loses another process now says nothing more.
+            std::mem::forget(std::io::stderr().lock());
+            super::fail(&error, error.exit_code())
+        }
     }
 }
 
