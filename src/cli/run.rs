@@ -44,7 +44,7 @@ pub(super) struct RunArgs {
     #[arg(long, env = "TWEETFLOW_COMMIT_INTERVAL_MS", value_name = "MS", default_value_t = 0)]
     commit_interval_ms: u64,
     /// At least so long between two epochs
-    #[arg(long, env = "TWEETFLOW_EPOCH_MS", value_name = "MS", default_value_t = 5)]
+    #[arg(long, env = "TWEETFLOW_EPOCH_MS", value_name = "MS", default_value_t = 8)]
     epoch_ms: u64,
     /// For so long behind the newest tweet a tweet can be deleted, or come a second time: 15m, 1h. It
     /// costs about 80 bytes for each tweet of that time. 0 = deletes and duplicates have no effect

@@ -14,7 +14,7 @@
 use std::time::Duration;
 
 /// Records of backlog that make an epoch longer by its shortest length.
-const STEP: u64 = 1_000;
+const STEP: u64 = 1_600;
 /// No epoch is longer than this, or than the shortest where that is more: a commit must not be late
 /// for whoever looks at the tables.
 const LONGEST: Duration = Duration::from_millis(500);
@@ -58,19 +58,19 @@ mod tests {
     fn epochs_are_longer_while_much_is_found() {
         let ms = Duration::from_millis;
         let mut backlog = Backlog::new(200_000);
-        let epoch = |backlog: &Backlog, outstanding| backlog.epoch(ms(5), outstanding);
-        assert_eq!((epoch(&backlog, 0), epoch(&backlog, 20_000)), (ms(5), ms(100)));
+        let epoch = |backlog: &Backlog, outstanding| backlog.epoch(ms(8), outstanding);
+        assert_eq!((epoch(&backlog, 0), epoch(&backlog, 32_000)), (ms(8), ms(160)));
         (0..10).for_each(|_| backlog.note(512, 512));
-        assert_eq!((epoch(&backlog, 0), epoch(&backlog, 900)), (ms(25), ms(30)));
+        assert_eq!((epoch(&backlog, 0), epoch(&backlog, 1_500)), (ms(24), ms(32)));
         (0..1_000).for_each(|_| backlog.note(512, 512));
         assert_eq!((epoch(&backlog, 0), backlog.epoch(ms(2_000), 0)), (ms(500), ms(2_000)));
         (0..10).for_each(|_| backlog.note(511, 512));
-        assert_eq!((epoch(&backlog, 0), backlog.epoch(ms(2_000), 0)), (ms(5), ms(2_000)));
+        assert_eq!((epoch(&backlog, 0), backlog.epoch(ms(2_000), 0)), (ms(8), ms(2_000)));
     }
     #[test]
     fn an_epoch_ends_before_credit_does() {
         let mut backlog = Backlog::new(4_000);
         backlog.note(1 << 40, 1 << 40);
-        assert_eq!(backlog.epoch(Duration::from_millis(5), 0), Duration::from_millis(10));
+        assert_eq!(backlog.epoch(Duration::from_millis(8), 0), Duration::from_millis(10));
     }
 }
