@@ -70,7 +70,7 @@ struct Arguments {
     /// Tweets per second beside the probes
     #[arg(long, default_value_t = 5000)]
     rate: u32,
-    /// Hashtags that the tables hold already when --freshness begins
+    /// Hashtags that the tables hold already
     #[arg(long, default_value_t = 0, value_name = "N")]
     hashtags: u64,
     /// Release the topic's records to decoding at so many a second, and measure how long each takes
@@ -100,6 +100,7 @@ struct Line {
     commit: Option<String>,
     tweets: u64,
     workers: u32,
+    hashtags_before: u64,
     drain: Mode,
     decode: Mode,
     full: Full,
@@ -194,7 +195,7 @@ fn measure_all(
     let drain = read_only(arguments, topic, "drain")?;
     let decode = read_only(arguments, topic, "decode")?;
     let mut tables = Database::create(database)?;
-    let full = full(arguments, topic, brokers, &tables)?;
+    let full = full(arguments, topic, brokers, &mut tables)?;
     if let Some(expected) = expected {
         expected.compare(&mut tables)?;
     }
@@ -204,6 +205,7 @@ fn measure_all(
         commit: commit(),
         tweets: arguments.tweets,
         workers: arguments.workers,
+        hashtags_before: arguments.hashtags,
         drain,
         decode,
         full,
@@ -223,18 +225,27 @@ fn read_only(arguments: &Arguments, topic: &str, mode: &str) -> Result<Mode> {
     mode_of(arguments.tweets, records, number(&output, "seconds")?, usage)
 }
 
-/// `full`: the program itself, into empty tables.
-fn full(arguments: &Arguments, topic: &str, brokers: &str, tables: &Database) -> Result<Full> {
+/// `full`: the program itself, into tables that are empty but for what `--hashtags` says.
+fn full(arguments: &Arguments, topic: &str, brokers: &str, tables: &mut Database) -> Result<Full> {
     let mut command = Command::new(PROGRAM);
-    command.args(["run", "--require-location", "--until-end", "--topic", topic]);
+    command.args(["run", "--require-location", "--topic", topic]);
     command.args(["--brokers", brokers, "--workers", &arguments.workers.to_string()]);
-    command.env("TWEETFLOW_DATABASE", tables.url()).env("TWEETFLOW_LOG", "warn");
+    command.env("TWEETFLOW_DATABASE", tables.url());
+    let mut before = 0;
+    if arguments.hashtags > 0 {
+        // Makes the tables; a record a second is none or one until it is stopped.
+        restart::start(&command, 1)?;
+        freshness::fill(tables, arguments.hashtags)?;
+        let read = "SELECT CAST(SUM(next_offset - start_offset) AS UNSIGNED) FROM kafka_offsets";
+        before = tables.first::<Option<u64>>(read)?.flatten().unwrap_or(0);
+    }
+    command.arg("--until-end").env("TWEETFLOW_LOG", "warn");
     let gaps = database::Gaps::watch(tables.url());
     let (output, usage) = measure::measure(&mut command)?;
     let max_gap_s = gaps.longest().map(|gap| rounded(gap.as_secs_f64(), 1000.0));
     let (seconds, records) = (number(&output, "seconds")?, number(&output, "records")?);
     Ok(Full {
-        mode: mode_of(arguments.tweets, records, seconds, usage)?,
+        mode: mode_of(arguments.tweets - before, records, seconds, usage)?,
         seconds,
         rows: number(&output, "rows")?,
         commits: number(&output, "commits")?,

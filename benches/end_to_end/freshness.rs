@@ -149,7 +149,7 @@ pub(crate) fn run_to_the_end(program: &Command, database: &str) -> Result<()> {
 pub(crate) fn fill(tables: &mut Database, hashtags: u64) -> Result<()> {
     in_parts(tables, hashtags, |numbers| {
         format!(
-            "INSERT INTO hashtags (hashtag, uses) SELECT CONCAT('old', n), 1 + n % 5 FROM {numbers}"
+            "INSERT INTO hashtags (hashtag, uses) SELECT CONCAT('old-', n), 1 + n % 5 FROM {numbers}"
         )
     })
 }

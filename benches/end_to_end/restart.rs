@@ -11,7 +11,7 @@ use std::time::Instant;
 
 /// Tweets that make the tables before they are filled.
 const TWEETS: u64 = 10_000;
-/// Bytes of the text of a key that the fill makes, about: `old1234567`, `user 1234567`.
+/// Bytes of the text of a key that the fill makes, about: `old-1234567`, `user 1234567`.
 const TEXT: f64 = 11.0;
 
 /// Measures; the tables hold `keys` users and a tenth as many hashtags.
@@ -28,11 +28,11 @@ pub(crate) fn run(
     program.args(["--workers", &arguments.workers.to_string()]);
     program.env("TWEETFLOW_DATABASE", tables.url()).env("TWEETFLOW_LOG", "error");
     freshness::run_to_the_end(&program, tables.url())?;
-    let (_, before) = start(&program)?;
+    let (_, before) = start(&program, 1_000_000)?;
     eprintln!("filling the tables");
     freshness::fill(&mut tables, keys / 10)?;
     fill(&mut tables, keys)?;
-    let (seconds, after) = start(&program)?;
+    let (seconds, after) = start(&program, 1_000_000)?;
     let keys = keys + keys / 10;
     Ok(json!({
         "keys": keys, "seconds_to_reading": rounded(seconds, 100.0), "peak_mb": rounded(after, 1.0),
@@ -40,10 +40,10 @@ pub(crate) fn run(
     }))
 }
 
-/// Seconds until the program reads records, and its greatest memory in MiB until then.
-fn start(program: &Command) -> Result<(f64, f64)> {
+/// Seconds until the program reads records, `rate` a second at most, and its greatest memory in MiB until then.
+pub(crate) fn start(program: &Command, rate: u32) -> Result<(f64, f64)> {
     let mut start = Command::new(PROGRAM);
-    start.args(program.get_args()).args(["--replay-rate", "1000000"]);
+    start.args(program.get_args()).args(["--replay-rate", &rate.to_string()]);
     let variables = program.get_envs().filter_map(|(name, value)| Some((name, value?)));
     start.envs(variables).env("TWEETFLOW_LOG", "tweetflow=info");
     let began = Instant::now();

@@ -74,7 +74,7 @@ def tweets(words, first):
         "queued.max.messages.kbytes": str(words.queue_kb), "fetch.message.max.bytes": str(words.fetch_bytes),
     }  # fmt: skip
     records = pw.io.kafka.read(
-        kafka, topic=words.topic, format="raw", mode="static", autogenerate_key=True,
+        kafka, topic=words.topic, format="raw", mode=words.mode, autogenerate_key=True,
         autocommit_duration_ms=words.commit_ms, max_backlog_size=words.backlog or None,
     )  # fmt: skip
     read_ones = records.select(tweet=tweet(records.data))
@@ -87,6 +87,7 @@ def main():
     for name in "brokers", "topic", "database":
         words.add_argument(f"--{name}", required=True)
     words.add_argument("--parser", choices=PARSERS, required=True)
+    words.add_argument("--mode", choices=["static", "streaming"], required=True)
     for name in "commit-ms", "backlog", "rows", "queue-kb", "fetch-bytes":
         words.add_argument(f"--{name}", type=int, required=True)
     words = words.parse_args()

@@ -14,8 +14,16 @@ SETTINGS = {
 }
 
 
-def command(settings, brokers, topic, database, _):
+LIVE = SETTINGS | {"commit_ms": 10}
+
+
+def command(settings, brokers, topic, database, _, mode="static"):
     """The command and its environment."""
-    words = {"brokers": brokers, "topic": topic, "database": database} | settings
+    words = {"brokers": brokers, "topic": topic, "database": database, "mode": mode} | settings
     threads = words.pop("threads")
     return measure.python("pathway_job.py", **words), {"PATHWAY_THREADS": str(threads)}
+
+
+def live(settings, brokers, topic, database):
+    """The same of a job that follows the topic."""
+    return command(settings, brokers, topic, database, None, mode="streaming")

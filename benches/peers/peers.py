@@ -1,9 +1,11 @@
 """Measures peers one after another, and prints one line of JSON a run.
 
 usage: benches/peers/run PEER|all [--tweets N] [--repeat N] [--slow-once] [--set NAME=VALUE[,VALUE]...]...
+       benches/peers/run PEER|all --freshness [--rate N] [--probes N] [--repeat N] [--set ...]...
 
 Needs TEST_KAFKA and TEST_MYSQL: eval "$(deploy/local start kafka mariadb)". Makes the pinned topic of
 benches/end_to_end if it is not there, counts what the tables must hold, and compares after each run.
+--freshness measures how soon a tweet is visible beside a stream of others; of tweetflow and Pathway.
 --slow-once repeats only what took at most twice as long as the fastest in the first round. --set changes a
 setting of the peer, which are in its NAME_peer.py; each combination of several values is measured.
 """
@@ -21,6 +23,7 @@ from pathlib import Path
 
 import confluent_kafka
 import flink_peer
+import freshness
 import kafka_streams_peer
 import measure
 import pathway_peer
@@ -108,26 +111,46 @@ def arguments():
     words.add_argument("--tweets", type=int, default=1_000_000)
     words.add_argument("--repeat", type=int, default=1)
     words.add_argument("--slow-once", action="store_true")
+    words.add_argument("--freshness", action="store_true")
+    words.add_argument("--rate", type=int, default=5000)
+    words.add_argument("--probes", type=int, default=1000)
     words.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     words = words.parse_args()
     words.set = dict(word.split("=", 1) for word in words.set)
     return words
 
 
-def combinations(name, changed):
+def combinations(name, settings, changed):
     """The settings of a peer, once for each combination of the values that are asked for."""
-    settings = PEERS[name].SETTINGS
     if unknown := changed.keys() - settings.keys():
         sys.exit(f"peers: {name} has no setting {', '.join(unknown)}; it has {', '.join(settings)}")
     values = itertools.product(*(value.split(",") for value in changed.values()))
     return [settings | dict(zip(changed, combination, strict=True)) for combination in values]
 
 
+def measure_freshness(words, brokers, names):
+    """Of the peers that can follow a topic, in turn."""
+    followers = [name for name in names if hasattr(PEERS[name], "live")]
+    if not followers:
+        sys.exit(f"peers: the freshness of {words.peer} is not measured")
+    for _ in range(words.repeat):
+        for name in followers:
+            for settings in combinations(name, PEERS[name].LIVE, words.set):
+                line = freshness.measured(
+                    name, PEERS[name], settings, words, brokers, server("TEST_MYSQL"), WORK
+                )
+                print(json.dumps(line), flush=True)
+
+
 def main():
     words = arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("peers: stopped by a signal"))
     brokers, names = server("TEST_KAFKA"), list(PEERS) if words.peer == "all" else [words.peer]
-    runs = [(name, settings) for name in names for settings in combinations(name, words.set)]
+    if words.freshness:
+        return measure_freshness(words, brokers, names)
+    runs = [
+        (name, settings) for name in names for settings in combinations(name, PEERS[name].SETTINGS, words.set)
+    ]
     topic = filled(brokers, words.tweets)
     expected = tables.count(brokers, topic, words.tweets)
     lines = [[] for _ in runs]

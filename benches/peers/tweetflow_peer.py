@@ -4,6 +4,7 @@ import os
 import re
 
 SETTINGS = {"workers": 2, "ledger": "0", "names": "legacy"}
+LIVE = {"workers": 2}
 EXTRAS = (
     "hashtags_folded", "friends_histogram", "top_hashtags", "top_users", "hashtags_by_minute",
     "trending", "freshness",
@@ -22,3 +23,11 @@ def command(settings, brokers, topic, database, _):
 def seconds(output, *_):
     """Its own figure, which is from the first record to the last commit too."""
     return float(re.search(r"\bseconds=([\d.]+)", output)[1])
+
+
+def live(settings, brokers, topic, database):
+    """The same of a job that follows the topic, with all tables that it has by default."""
+    run = [os.environ["TWEETFLOW_PROGRAM"], "run", "--require-location"]
+    run += [f"--brokers={brokers}", f"--topic={topic}"]
+    run += [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+    return run, {"TWEETFLOW_DATABASE": database, "TWEETFLOW_LOG": "error"}
