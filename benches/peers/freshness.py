@@ -110,7 +110,7 @@ def stream(brokers, topic, rate):
 
 def measured(name, peer, settings, words, brokers, server, work):
     """One measurement; the topic is its own and removed afterwards."""
-    topic = f"peers-freshness-{os.getpid()}-{name}"
+    topic = f"peers-freshness-{time.time_ns()}"
     url = tables.create(server, with_tables=name != "tweetflow")
     command, environment = peer.live(settings, brokers, topic, url)
     producing = stream(brokers, topic, words.rate)
@@ -130,7 +130,8 @@ def measured(name, peer, settings, words, brokers, server, work):
     finally:
         producing.terminate()
         producing.wait()
-        AdminClient({"bootstrap.servers": brokers}).delete_topics([topic])[topic].result()
+        admin = AdminClient({"bootstrap.servers": brokers})
+        admin.delete_topics([topic])[topic].result()
     return {
         "peer": name, "setting": settings, "rate": words.rate, "probes": len(millis),
         "p50_ms": per_mille(millis, 500), "p99_ms": per_mille(millis, 990),

@@ -14,7 +14,7 @@ SETTINGS = {
 }
 
 
-LIVE = SETTINGS | {"commit_ms": 10}
+LIVE = SETTINGS | {"commit_ms": 5, "threads": 1}
 
 
 def command(settings, brokers, topic, database, _, mode="static"):
