@@ -76,7 +76,7 @@ fn run(workers: usize, updates: &[Update], stored: &[Row]) -> Vec<(Change, Epoch
             let ranking = Ranking { table: TABLE, bounds: BOUNDS, score, row };
             let ranked = top(&Counted::new(updates, "sums"), &rows, ranking);
             let push = move |(_, change, epoch): &TableChange| {
-                sink.lock().unwrap().push((change.clone(), *epoch))
+                sink.lock().unwrap().push((change.clone(), *epoch));
             };
             let (probe, _) = ranked.inspect(push).probe();
             (input, rows_in, probe)

@@ -38,7 +38,9 @@ impl<T: Topic> Reader<'_, T> {
             let Some(before) = inputs.and_then(|inputs| inputs.before.as_mut()) else { return };
             match lead.rows.recv_timeout(NAP) {
                 Ok(Some(batch)) => {
-                    batch.into_iter().for_each(|row| before.rows.update(row, 1));
+                    for row in batch {
+                        before.rows.update(row, 1);
+                    }
                     before.rows.flush();
                 }
                 Ok(None) => break,
