@@ -17,6 +17,7 @@ use crate::table::{Column, Kind, Panel, Restore, Table};
 use crate::{Change, Epoch, Fold, Inputs, RESTORED, Row, Rows, Text, Value};
 use differential_dataflow::VecCollection;
 use differential_dataflow::hashable::Hashable;
+use smallvec::SmallVec;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use timely::dataflow::channels::pact::Exchange;
@@ -47,18 +48,19 @@ pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'s
             let port = output.output_index();
             input.for_each(|capability, differences| {
                 for (spelled, epoch, uses) in differences.drain(..) {
+                    if epoch == RESTORED {
+                        // All that the tables hold, and no row of it changes: it does not wait.
+                        spellings.add(spelled, uses);
+                        continue;
+                    }
                     let held = |epoch: &Epoch| capability.delayed(epoch, port);
                     stash.open(epoch, held).push((spelled, uses));
                 }
             });
             let until = frontier.frontier().first().copied();
             while let Some((epoch, capability, differences)) = stash.next(until) {
-                let changed = spellings.add(differences);
-                if epoch == RESTORED {
-                    continue;
-                }
                 let mut session = output.session(&capability);
-                for hashtag in changed {
+                for hashtag in spellings.add_all(differences) {
                     session.give((number, spellings.change(hashtag), epoch));
                 }
             }
@@ -66,8 +68,8 @@ pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'s
     })
 }
 
-/// A folded hashtag and one of its spellings; `None`: it is the folded form itself, as for most.
-type Spelled = (Text, Option<Text>);
+/// A folded hashtag and one of its spellings; empty: it is the folded form itself, as for most.
+type Spelled = (Text, Text);
 
 /// How many more or fewer uses the spellings have, folded where that arises.
 fn folded<'scope>(inputs: &Inputs<'scope>) -> VecCollection<'scope, Epoch, Spelled, i64> {
@@ -76,7 +78,7 @@ fn folded<'scope>(inputs: &Inputs<'scope>) -> VecCollection<'scope, Epoch, Spell
         let mut give = |(tag, epoch, uses): (&str, Epoch, i64)| {
             if uses != 0 {
                 let hashtag = fold(tag);
-                let spelling = (*hashtag != *tag).then(|| tag.into());
+                let spelling = if *hashtag == *tag { Text::new() } else { tag.into() };
                 folded.push(((hashtag, spelling), epoch, uses));
             }
         };
@@ -99,24 +101,28 @@ fn folded<'scope>(inputs: &Inputs<'scope>) -> VecCollection<'scope, Epoch, Spell
     })
 }
 
-/// A spelling, where it is not the folded hashtag itself, and its uses.
-type Spelling = (Option<Text>, i64);
+/// A spelling, empty where it is the folded hashtag itself, and its uses.
+type Spelling = (Text, i64);
 
-/// Each spelling and its uses, by folded hashtag.
+/// Each spelling and its uses, by folded hashtag. Nearly all have one: it has no list of its own.
 #[derive(Default)]
-struct Spellings(HashMap<Text, Vec<Spelling>>);
+struct Spellings(HashMap<Text, SmallVec<[Spelling; 1]>>);
 
 impl Spellings {
+    fn add(&mut self, (hashtag, spelling): Spelled, uses: i64) {
+        let held = self.0.entry(hashtag).or_default();
+        match held.iter_mut().find(|(held, _)| *held == spelling) {
+            Some((_, sum)) => *sum += uses,
+            None => held.push((spelling, uses)),
+        }
+    }
+
     /// Returns the hashtags that may have other rows now, each once.
-    fn add(&mut self, differences: Vec<(Spelled, i64)>) -> Vec<Text> {
+    fn add_all(&mut self, differences: Vec<(Spelled, i64)>) -> Vec<Text> {
         let mut changed = Vec::with_capacity(differences.len());
-        for ((hashtag, spelling), uses) in differences {
-            let held = self.0.entry(hashtag.clone()).or_default();
-            match held.iter_mut().find(|(held, _)| *held == spelling) {
-                Some((_, sum)) => *sum += uses,
-                None => held.push((spelling, uses)),
-            }
-            changed.push(hashtag);
+        for (spelled, uses) in differences {
+            changed.push(spelled.0.clone());
+            self.add(spelled, uses);
         }
         changed.sort_unstable();
         changed.dedup();
@@ -128,15 +134,15 @@ impl Spellings {
         let held = self.0.entry(hashtag.clone()).or_default();
         held.retain(|(_, uses)| *uses != 0);
         let rank = |(spelling, uses): &&Spelling| {
-            let bytes = spelling.clone().unwrap_or_else(|| hashtag.clone());
-            (*uses, Reverse(bytes))
+            let bytes = if spelling.is_empty() { &hashtag } else { spelling };
+            (*uses, Reverse(bytes.clone()))
         };
         let sum: i64 = held.iter().map(|(_, uses)| uses).sum();
         let Some((shown, _)) = held.iter().max_by_key(rank) else {
             self.0.remove(&hashtag);
             return Change::Delete([Value::Text(hashtag)].into());
         };
-        let shown = shown.clone().unwrap_or_else(|| hashtag.clone());
+        let shown = if shown.is_empty() { hashtag.clone() } else { shown.clone() };
         let sum = u64::try_from(sum).expect("a hashtag is not used less than zero times");
         let row: Row = [Value::Text(hashtag), Value::UInt(sum), Value::Text(shown)].into();
         Change::Upsert(row)
