@@ -79,7 +79,7 @@ struct Arguments {
     /// Measure how fast ready rows are committed
     #[arg(long)]
     committer: bool,
-    /// Measure a start with so many users and a tenth as many hashtags in the tables
+    /// Measure a start with so many users in the tables, and a tenth as many hashtags or --hashtags
     #[arg(long, value_name = "USERS")]
     restart: Option<u64>,
     /// What a child process does

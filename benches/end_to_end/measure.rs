@@ -64,6 +64,12 @@ pub(crate) fn children_cpu() -> Result<Duration> {
     Ok(duration(usage.user_time()) + duration(usage.system_time()))
 }
 
+/// The most memory, in MiB, that any child has had of those that have ended.
+pub(crate) fn largest_child_mb() -> Result<f64> {
+    let kb = getrusage(UsageWho::RUSAGE_CHILDREN)?.max_rss();
+    Ok(crate::float(kb.max(0).cast_unsigned()) / 1024.0)
+}
+
 fn duration(time: TimeVal) -> Duration {
     let micros = time.tv_sec() * 1_000_000 + time.tv_usec();
     Duration::from_micros(micros.max(0).cast_unsigned())
@@ -71,7 +77,12 @@ fn duration(time: TimeVal) -> Duration {
 
 /// The most memory that a process has had so far.
 pub(crate) fn peak_kb_of(process: u32) -> Option<u64> {
+    memory_kb_of(process, "VmHWM:")
+}
+
+/// What the kernel says of a process's memory under that name.
+pub(crate) fn memory_kb_of(process: u32, name: &str) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()
 }

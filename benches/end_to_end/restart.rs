@@ -3,18 +3,18 @@
 
 use crate::database::Database;
 use crate::freshness::{self, Running};
-use crate::measure::peak_kb_of;
+use crate::measure::{largest_child_mb, memory_kb_of};
 use crate::{Arguments, PROGRAM, Result, float, replay, rounded, topic};
 use serde_json::{Value, json};
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Tweets that make the tables before they are filled.
 const TWEETS: u64 = 10_000;
 /// Bytes of the text of a key that the fill makes, about: `old-1234567`, `user 1234567`.
 const TEXT: f64 = 11.0;
 
-/// Measures; the tables hold `keys` users and a tenth as many hashtags.
+/// Measures; the tables hold `keys` users, and a tenth as many hashtags or as many as `--hashtags` says.
 pub(crate) fn run(
     arguments: &Arguments,
     keys: u64,
@@ -28,20 +28,32 @@ pub(crate) fn run(
     program.args(["--workers", &arguments.workers.to_string()]);
     program.env("TWEETFLOW_DATABASE", tables.url()).env("TWEETFLOW_LOG", "error");
     freshness::run_to_the_end(&program, tables.url())?;
-    let (_, before) = start(&program, 1_000_000)?;
+    let Started { memory_mb: before, .. } = start(&program, 1_000_000)?;
     eprintln!("filling the tables");
-    freshness::fill(&mut tables, keys / 10)?;
+    let hashtags = if arguments.hashtags > 0 { arguments.hashtags } else { keys / 10 };
+    freshness::fill(&mut tables, hashtags)?;
     fill(&mut tables, keys)?;
-    let (seconds, after) = start(&program, 1_000_000)?;
-    let keys = keys + keys / 10;
+    let Started { seconds, memory_mb: after, peak_mb } = start(&program, 1_000_000)?;
+    let keys = keys + hashtags;
     Ok(json!({
-        "keys": keys, "seconds_to_reading": rounded(seconds, 100.0), "peak_mb": rounded(after, 1.0),
+        "keys": keys, "seconds_to_reading": rounded(seconds, 100.0), "peak_mb": rounded(peak_mb, 1.0),
+        "memory_mb": rounded(after, 1.0),
         "bytes_per_key_beyond_text": rounded((after - before) * 1_048_576.0 / float(keys) - TEXT, 1.0),
     }))
 }
 
-/// Seconds until the program reads records, `rate` a second at most, and its greatest memory in MiB until then.
-pub(crate) fn start(program: &Command, rate: u32) -> Result<(f64, f64)> {
+/// One start.
+pub(crate) struct Started {
+    /// Until records are read.
+    seconds: f64,
+    /// In MiB, once it does not change any more.
+    memory_mb: f64,
+    /// The greatest, in MiB. Some tables are filled from others while the first records are read.
+    peak_mb: f64,
+}
+
+/// Starts the program, with `rate` records a second at most, and stops it when its memory is settled.
+pub(crate) fn start(program: &Command, rate: u32) -> Result<Started> {
     let mut start = Command::new(PROGRAM);
     start.args(program.get_args()).args(["--replay-rate", &rate.to_string()]);
     let variables = program.get_envs().filter_map(|(name, value)| Some((name, value?)));
@@ -50,9 +62,22 @@ pub(crate) fn start(program: &Command, rate: u32) -> Result<(f64, f64)> {
     let mut running = Running::start(start.stderr(Stdio::piped()))?;
     replay::begin(&mut running.0)?;
     let seconds = began.elapsed().as_secs_f64();
-    let peak_mb = float(peak_kb_of(running.0.id()).unwrap_or_default()) / 1024.0;
+    let memory_mb = settled_mb(running.0.id())?;
     running.stop()?;
-    Ok((seconds, peak_mb))
+    Ok(Started { seconds, memory_mb, peak_mb: largest_child_mb()? })
+}
+
+/// The memory of a process that does nothing new, when it has been the same for three seconds.
+fn settled_mb(process: u32) -> Result<f64> {
+    let memory = || memory_kb_of(process, "VmRSS:").ok_or("the program has ended");
+    let (mut kb, mut looks) = (memory()?, 0);
+    while looks < 6 {
+        std::thread::sleep(Duration::from_millis(500));
+        let now = memory()?;
+        looks = if now.abs_diff(kb) * 100 > kb { 0 } else { looks + 1 };
+        kb = now;
+    }
+    Ok(float(kb) / 1024.0)
 }
 
 /// Users as if their tweets had been counted long ago.
