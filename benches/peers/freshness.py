@@ -9,10 +9,10 @@ import json
 import os
 import signal
 import subprocess
-import threading
 import time
 
 import confluent_kafka
+import measure
 import tables
 from confluent_kafka.admin import AdminClient
 
@@ -25,24 +25,15 @@ def per_mille(values, number):
     return round(sorted(values)[max(1, -(-len(values) * number // 1000)) - 1], 2)
 
 
-class OneRow:
-    """Transactions of one row while the `with` lasts."""
+class OneRow(measure.Beside):
+    """Transactions of one row."""
 
     def __init__(self, url):
-        self.connection, self.millis, self.stop = tables.connect(url, tables.NAME), [], threading.Event()
-        self.thread = threading.Thread(target=self._run)
+        self.url, self.millis = url, []
+        super().__init__()
 
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stop.set()
-        self.thread.join()
-        self.connection.close()
-
-    def _run(self):
-        with self.connection.cursor() as cursor:
+    def run(self):
+        with tables.connect(self.url, tables.NAME) as connection, connection.cursor() as cursor:
             cursor.execute("CREATE TABLE one_row (id INT PRIMARY KEY, number INT)")
             cursor.execute("INSERT INTO one_row VALUES (1, 0)")
             while not self.stop.wait(0.037):

@@ -92,18 +92,12 @@ def since_first_record(output, _, last_commit):
     return last_commit - json.loads(output)["first_record"]
 
 
-class Commits:
-    """Looks for commits while the `with` lasts."""
+class Beside:
+    """Something that a thread does while the `with` lasts: its `run`, until `stop` is set."""
 
-    # COMMIT statements, and what was made durable: each statement counts there, so the last is a commit
-    # in any case, and all are for a peer without transactions.
-    COUNTERS = ("Com_commit", "Handler_commit")
-
-    def __init__(self, connection):
-        self.connection = connection
-        self.times = {name: [] for name in self.COUNTERS}
+    def __init__(self):
         self.stop = threading.Event()
-        self.thread = threading.Thread(target=self._watch)
+        self.thread = threading.Thread(target=self.run)
 
     def __enter__(self):
         self.thread.start()
@@ -113,6 +107,19 @@ class Commits:
         self.stop.set()
         self.thread.join()
 
+
+class Commits(Beside):
+    """Looks for commits."""
+
+    # COMMIT statements, and what was made durable: each statement counts there, so the last is a commit
+    # in any case, and all are for a peer without transactions.
+    COUNTERS = ("Com_commit", "Handler_commit")
+
+    def __init__(self, connection):
+        self.connection = connection
+        self.times = {name: [] for name in self.COUNTERS}
+        super().__init__()
+
     def last(self):
         return self.times["Handler_commit"][-1]
 
@@ -120,7 +127,7 @@ class Commits:
         times = next(times for times in self.times.values() if times)
         return max(late - early for early, late in zip(times, [*times[1:], self.last()], strict=True))
 
-    def _watch(self):
+    def run(self):
         before = {}
         with self.connection.cursor() as cursor:
             while not self.stop.wait(LOOK_SECONDS):
