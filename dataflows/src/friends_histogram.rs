@@ -41,7 +41,7 @@ pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'s
         // Most users stay in their bucket: add up before anything is sent.
         let mut sums = BTreeMap::<(u64, Epoch), i64>::new();
         for ((_, Latest(profile)), epoch, difference) in updates {
-            if let Some(bucket) = profile.friends.and_then(bucket) {
+            if let Some(bucket) = profile.friends().and_then(bucket) {
                 *sums.entry((bucket, *epoch)).or_default() += *difference as i64;
             }
         }

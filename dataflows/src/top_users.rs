@@ -29,15 +29,15 @@ pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'s
     let ranking = Ranking {
         table: TABLE,
         bounds: BOUNDS,
-        score: |_, profile: &Latest<Profile>| profile.0.friends,
+        score: |_, profile: &Latest<Profile>| profile.0.friends(),
         row: |rank, user_id, profile| {
             let profile = &profile.0;
             Box::new([
                 Value::UInt(rank),
                 Value::UInt(*user_id),
                 Value::Text(profile.name.clone()),
-                Value::optional(profile.friends),
-                Value::optional(profile.followers),
+                Value::optional(profile.friends()),
+                Value::optional(profile.followers()),
             ])
         },
     };

@@ -36,14 +36,49 @@ pub const TABLE: Table = Table {
     version: 1,
 };
 
-/// What one tweet, or the page around it, states about a user. The derived order decides by the version; the other
-/// fields only make it total.
+/// What one tweet, or the page around it, states about a user. The derived order decides by the version, whose
+/// fields come first in their order; the others only make it total.
+///
+/// A user is one of these for as long as the job lives. Fields are apart that other types hold together, so that
+/// no byte is left between them: an `Option` of a number takes as much as two numbers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Profile {
-    version: Version,
+    tweet_id: u64,
+    record_ms: u64,
+    partition: u32,
+    offset: u64,
     pub(crate) name: Text,
-    pub(crate) friends: Option<i64>,
-    pub(crate) followers: Option<i64>,
+    has_friends: bool,
+    friends: i64,
+    has_followers: bool,
+    followers: i64,
+}
+
+impl Profile {
+    fn new(version: Version, name: Text, friends: Option<i64>, followers: Option<i64>) -> Self {
+        let Version { tweet_id, record_ms, partition, offset } = version;
+        Profile {
+            tweet_id,
+            record_ms,
+            partition,
+            offset,
+            name,
+            has_friends: friends.is_some(),
+            friends: friends.unwrap_or_default(),
+            has_followers: followers.is_some(),
+            followers: followers.unwrap_or_default(),
+        }
+    }
+
+    /// Accounts that the user follows, where that is said.
+    pub(crate) fn friends(&self) -> Option<i64> {
+        self.has_friends.then_some(self.friends)
+    }
+
+    /// Accounts that follow the user, where that is said.
+    pub(crate) fn followers(&self) -> Option<i64> {
+        self.has_followers.then_some(self.followers)
+    }
 }
 
 /// The newest statement about each user.
@@ -57,12 +92,8 @@ pub(crate) fn count<'scope>(inputs: &Inputs<'scope>) -> Newest<'scope> {
             if let Some((version, user)) = statement(event)
                 && *difference > 0
             {
-                let profile = Profile {
-                    version,
-                    name: user.name.clone(),
-                    friends: user.friends,
-                    followers: user.followers,
-                };
+                let name = user.name.clone();
+                let profile = Profile::new(version, name, user.friends, user.followers);
                 seen.push((user.id, *epoch, Latest(profile)));
             }
         }
@@ -87,16 +118,15 @@ fn statement(event: &Event) -> Option<(Version, &User)> {
 }
 
 fn row(user_id: u64, profile: &Profile) -> Row {
-    let version = profile.version;
     Box::new([
         Value::UInt(user_id),
         Value::Text(profile.name.clone()),
-        Value::optional(profile.friends),
-        Value::optional(profile.followers),
-        Value::UInt(version.tweet_id),
-        Value::UInt(version.record_ms),
-        Value::UInt(u64::from(version.partition)),
-        Value::UInt(version.offset),
+        Value::optional(profile.friends()),
+        Value::optional(profile.followers()),
+        Value::UInt(profile.tweet_id),
+        Value::UInt(profile.record_ms),
+        Value::UInt(u64::from(profile.partition)),
+        Value::UInt(profile.offset),
     ])
 }
 
@@ -114,7 +144,7 @@ fn state(row: &Row) -> Option<(u64, Latest<Profile>)> {
         offset: number(7)?,
     };
     let name = row.get(1)?.as_text()?.into();
-    let profile = Profile { version, name, friends: optional(2)?, followers: optional(3)? };
+    let profile = Profile::new(version, name, optional(2)?, optional(3)?);
     Some((number(0)?, Latest(profile)))
 }
 
@@ -125,8 +155,13 @@ mod tests {
     #[test]
     fn a_row_restores_to_what_it_was_made_from() {
         let version = Version { tweet_id: u64::MAX, record_ms: 1, partition: 2, offset: 3 };
-        let unknown =
-            Profile { version, name: "東京".into(), friends: Some(-1), followers: None };
+        let unknown = Profile::new(version, "東京".into(), Some(-1), None);
         assert_eq!(state(&row(7, &unknown)), Some((7, Latest(unknown))));
+    }
+
+    /// 64 bytes of what a user may take; an arrangement adds key, epoch and the key's place.
+    #[test]
+    fn a_profile_is_small() {
+        assert!(size_of::<Profile>() <= 64, "{}", size_of::<Profile>());
     }
 }
