@@ -102,7 +102,7 @@ def stream(brokers, topic, rate):
 def measured(name, peer, settings, words, brokers, server, work):
     """One measurement; the topic is its own and removed afterwards."""
     topic = f"peers-freshness-{time.time_ns()}"
-    url = tables.create(server, with_tables=name != "tweetflow")
+    url = tables.create(server, getattr(peer, "DDL", tables.DDL))
     command, environment = peer.live(settings, brokers, topic, url)
     producing = stream(brokers, topic, words.rate)
     try:

@@ -1,13 +1,13 @@
 """Measures peers one after another, and prints one line of JSON a run.
 
-usage: benches/peers/run PEER|all [--tweets N] [--repeat N] [--slow-once] [--set NAME=VALUE[,VALUE]...]...
+usage: benches/peers/run PEER|all [--tweets N] [--repeat N] [--once PEER[,PEER]...] [--set NAME=VALUE[,VALUE]...]...
        benches/peers/run PEER|all --freshness [--rate N] [--probes N] [--repeat N] [--set ...]...
 
 Needs TEST_KAFKA and TEST_MYSQL: eval "$(deploy/local start kafka mariadb)". Makes the pinned topic of
 benches/end_to_end if it is not there, counts what the tables must hold, and compares after each run.
 --freshness measures how soon a tweet is visible beside a stream of others; of tweetflow and Pathway.
---slow-once repeats only what took at most twice as long as the fastest in the first round. --set changes a
-setting of the peer, which are in its NAME_peer.py; each combination of several values is measured.
+--once names those that have a part in the first round alone. --set changes a setting of the peer, which are in
+its NAME_peer.py; each combination of several values is measured.
 """
 
 import argparse
@@ -28,6 +28,7 @@ import kafka_streams_peer
 import measure
 import pathway_peer
 import python_peer
+import spark_append_peer
 import spark_peer
 import tables
 import tweetflow_peer
@@ -38,6 +39,7 @@ PEERS = {
     "kafka-streams": kafka_streams_peer,
     "flink": flink_peer,
     "spark": spark_peer,
+    "spark-append": spark_append_peer,
     "pathway": pathway_peer,
 }
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,11 +82,11 @@ def filled(brokers, tweets):
 def measured(name, settings, brokers, topic, expected):
     """One run into an empty database."""
     peer, log = PEERS[name], WORK / f"{name}.log"
-    url = tables.create(server("TEST_MYSQL"), with_tables=name != "tweetflow")
+    url = tables.create(server("TEST_MYSQL"), getattr(peer, "DDL", tables.DDL))
     command, environment = peer.command(settings, brokers, topic, url, WORK)
     with tables.connect(url) as connection, measure.Commits(connection) as commits:
         output, usage = measure.run(command, environment, log)
-    expected.compare(url)
+    getattr(peer, "check", tables.Expected.compare)(expected, url)
     seconds = peer.seconds(output, log, commits.last())
     return {
         "peer": name,
@@ -110,13 +112,16 @@ def arguments():
     words.add_argument("peer", choices=[*PEERS, "all"])
     words.add_argument("--tweets", type=int, default=1_000_000)
     words.add_argument("--repeat", type=int, default=1)
-    words.add_argument("--slow-once", action="store_true")
+    words.add_argument("--once", default="", metavar="PEER,...")
     words.add_argument("--freshness", action="store_true")
     words.add_argument("--rate", type=int, default=5000)
     words.add_argument("--probes", type=int, default=1000)
     words.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     words = words.parse_args()
     words.set = dict(word.split("=", 1) for word in words.set)
+    words.once = words.once.split(",")
+    if unknown := set(words.once) - {"", *PEERS}:
+        sys.exit(f"peers: there is no peer {', '.join(unknown)}")
     return words
 
 
@@ -155,9 +160,8 @@ def main():
     expected = tables.count(brokers, topic, words.tweets)
     lines = [[] for _ in runs]
     for number in range(words.repeat):
-        fastest = min((found[0]["seconds"] for found in lines if found), default=0)
         for (name, settings), found in zip(runs, lines, strict=True):
-            if number > 0 and words.slow_once and found[0]["seconds"] > 2 * fastest:
+            if number > 0 and name in words.once:
                 continue
             found.append(measured(name, settings, brokers, topic, expected))
             print(json.dumps(found[-1]), flush=True)

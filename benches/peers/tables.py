@@ -30,22 +30,23 @@ def connect(url, database=None):
     )  # fmt: skip
 
 
-def create(url, with_tables):
-    """An empty database on the server of `url`; returns its own URL."""
+def create(url, ddl):
+    """A database with these tables alone on the server of `url`; returns its own URL."""
     with connect(url) as connection, connection.cursor() as cursor:
         cursor.execute(f"DROP DATABASE IF EXISTS {NAME}")
         cursor.execute(f"CREATE DATABASE {NAME}")
         cursor.execute(f"USE {NAME}")
-        for statement in DDL if with_tables else ():
+        for statement in ddl:
             cursor.execute(f"{statement} {OPTIONS}")
     return urlsplit(url)._replace(path=f"/{NAME}").geturl()
 
 
 class Expected:
-    """Uses of each hashtag; newest tweet and friends of each user."""
+    """Uses of each hashtag; newest tweet and friends of each user; what is left of all tweets, and their friends."""
 
     def __init__(self):
         self.records, self.uses, self.users = 0, {}, {}
+        self.located, self.friends = 0, 0
 
     def add(self, tweet):
         self.records += 1
@@ -56,6 +57,8 @@ class Expected:
         text = tweet["extended_tweet"] if is_cut else tweet
         for tag in text.get("entities", {}).get("hashtags", []):
             self.uses[tag["text"]] = self.uses.get(tag["text"], 0) + 1
+        self.located += 1
+        self.friends += user.get("friends_count") or 0
         newest = (tweet["id"], user.get("friends_count"))
         self.users[user["id"]] = max(newest, self.users.get(user["id"], newest))
 

@@ -4,6 +4,7 @@ import os
 import re
 
 SETTINGS = {"workers": 2, "ledger": "0", "names": "legacy"}
+DDL = ()  # It makes its own.
 LIVE = {"workers": 2, "epoch_ms": 8}
 EXTRAS = (
     "hashtags_folded", "friends_histogram", "top_hashtags", "top_users", "hashtags_by_minute",
