@@ -20,10 +20,9 @@ SETTINGS = {
     "rows": 5000,
     "driver": "mariadb",
 }
-# The class of a driver, and how it makes one statement of many rows: by itself it makes one of each.
+# The class of a driver, and what lets it make one statement of many rows.
 DRIVERS = {
     "mysql": ("com.mysql.cj.jdbc.Driver", "rewriteBatchedStatements=true"),
-    "mysql, row by row": ("com.mysql.cj.jdbc.Driver", ""),
     "mariadb": ("org.mariadb.jdbc.Driver", "permitMysqlScheme&useBulkStmts=true"),
 }
 DDL = (
