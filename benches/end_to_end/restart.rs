@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 
 /// Tweets that make the tables before they are filled.
 const TWEETS: u64 = 10_000;
+/// Starts with full tables; the median counts. The allocator gives back what is free while it is asked for more:
+/// a worker that has nothing to do any more may keep what the last epoch of a start needed.
+const STARTS: usize = 3;
 /// Bytes of the text of a key that the fill makes, about: `old-1234567`, `user 1234567`.
 const TEXT: f64 = 11.0;
 
@@ -33,12 +36,22 @@ pub(crate) fn run(
     let hashtags = if arguments.hashtags > 0 { arguments.hashtags } else { keys / 10 };
     freshness::fill(&mut tables, hashtags)?;
     fill(&mut tables, keys)?;
-    let Started { seconds, memory_mb: after, peak_mb } = start(&program, 1_000_000)?;
+    let starts = (0..STARTS).map(|_| start(&program, 1_000_000)).collect::<Result<Vec<_>>>()?;
+    let sorted = |figure: fn(&Started) -> f64| {
+        let mut values: Vec<_> = starts.iter().map(figure).collect();
+        values.sort_by(f64::total_cmp);
+        values
+    };
     let keys = keys + hashtags;
+    let memory_mb = sorted(|start| start.memory_mb);
+    let bytes = |mb: f64| rounded((mb - before) * 1_048_576.0 / float(keys) - TEXT, 1.0);
     Ok(json!({
-        "keys": keys, "seconds_to_reading": rounded(seconds, 100.0), "peak_mb": rounded(peak_mb, 1.0),
-        "memory_mb": rounded(after, 1.0),
-        "bytes_per_key_beyond_text": rounded((after - before) * 1_048_576.0 / float(keys) - TEXT, 1.0),
+        "keys": keys,
+        "seconds_to_reading": rounded(sorted(|start| start.seconds)[STARTS / 2], 100.0),
+        "peak_mb": rounded(sorted(|start| start.peak_mb)[STARTS - 1], 1.0),
+        "memory_mb": rounded(memory_mb[STARTS / 2], 1.0),
+        "bytes_per_key_beyond_text": bytes(memory_mb[STARTS / 2]),
+        "least_and_greatest": [bytes(memory_mb[0]), bytes(memory_mb[STARTS - 1])],
     }))
 }
 
