@@ -234,7 +234,7 @@ fn full(arguments: &Arguments, topic: &str, brokers: &str, tables: &mut Database
     let mut before = 0;
     if arguments.hashtags > 0 {
         // Makes the tables; a record a second is none or one until it is stopped.
-        restart::start(&command, 1)?;
+        restart::start(&command, 1)?.0.stop()?;
         freshness::fill(tables, arguments.hashtags)?;
         let read = "SELECT CAST(SUM(next_offset - start_offset) AS UNSIGNED) FROM kafka_offsets";
         before = tables.first::<Option<u64>>(read)?.flatten().unwrap_or(0);

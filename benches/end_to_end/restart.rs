@@ -11,32 +11,47 @@ use std::time::{Duration, Instant};
 
 /// Tweets that make the tables before they are filled.
 const TWEETS: u64 = 10_000;
-/// Starts with full tables; the median counts. The allocator gives back what is free while it is asked for more:
-/// a worker that has nothing to do any more may keep what the last epoch of a start needed.
+/// Starts with full tables; the medians count.
 const STARTS: usize = 3;
+/// Tweets that come once a start is settled, and how many a second.
+const MORE: (u64, u32) = (2_000, 500);
 /// Bytes of the text of a key that the fill makes, about: `old-1234567`, `user 1234567`.
 const TEXT: f64 = 11.0;
 
-/// Measures; the tables hold `keys` users, and a tenth as many hashtags or as many as `--hashtags` says.
+/// Measures; the tables hold `keys` users, and a tenth as many hashtags or as many as `--hashtags` says. The
+/// topic is its own and removed afterwards.
 pub(crate) fn run(
     arguments: &Arguments,
     keys: u64,
     brokers: &str,
     database: &str,
 ) -> Result<Value> {
-    let topic = topic::filled(brokers, TWEETS)?;
+    let topic = format!("bench-restart-{}", std::process::id());
+    let result = starts(arguments, keys, (brokers, &topic), database);
+    topic::remove(brokers, &topic)?;
+    result
+}
+
+fn starts(
+    arguments: &Arguments,
+    keys: u64,
+    (brokers, topic): (&str, &str),
+    database: &str,
+) -> Result<Value> {
+    topic::fill(topic::produce(brokers, topic), TWEETS)?;
     let mut tables = Database::create(database)?;
     let mut program = Command::new(PROGRAM);
-    program.args(["run", "--require-location", "--topic", &topic, "--brokers", brokers]);
+    program.args(["run", "--require-location", "--topic", topic, "--brokers", brokers]);
     program.args(["--workers", &arguments.workers.to_string()]);
     program.env("TWEETFLOW_DATABASE", tables.url()).env("TWEETFLOW_LOG", "error");
     freshness::run_to_the_end(&program, tables.url())?;
-    let Started { memory_mb: before, .. } = start(&program, 1_000_000)?;
+    let Started { memory_mb: before, .. } = settled(&program, brokers, topic)?;
     eprintln!("filling the tables");
     let hashtags = if arguments.hashtags > 0 { arguments.hashtags } else { keys / 10 };
     freshness::fill(&mut tables, hashtags)?;
     fill(&mut tables, keys)?;
-    let starts = (0..STARTS).map(|_| start(&program, 1_000_000)).collect::<Result<Vec<_>>>()?;
+    let starts =
+        (0..STARTS).map(|_| settled(&program, brokers, topic)).collect::<Result<Vec<_>>>()?;
     let sorted = |figure: fn(&Started) -> f64| {
         let mut values: Vec<_> = starts.iter().map(figure).collect();
         values.sort_by(f64::total_cmp);
@@ -56,7 +71,7 @@ pub(crate) fn run(
 }
 
 /// One start.
-pub(crate) struct Started {
+struct Started {
     /// Until records are read.
     seconds: f64,
     /// In MiB, once it does not change any more.
@@ -65,8 +80,22 @@ pub(crate) struct Started {
     peak_mb: f64,
 }
 
-/// Starts the program, with `rate` records a second at most, and stops it when its memory is settled.
-pub(crate) fn start(program: &Command, rate: u32) -> Result<Started> {
+/// Starts the program and stops it when its memory is settled, also behind tweets that came: the allocator gives
+/// back what the last step of a start needed while it is asked for more.
+fn settled(program: &Command, brokers: &str, topic: &str) -> Result<Started> {
+    let (running, seconds) = start(program, 1_000_000)?;
+    settled_mb(running.0.id())?;
+    let mut more = topic::produce(brokers, topic);
+    more.args(["--rate", &MORE.1.to_string()]);
+    topic::fill(more, MORE.0)?;
+    let memory_mb = settled_mb(running.0.id())?;
+    running.stop()?;
+    Ok(Started { seconds, memory_mb, peak_mb: largest_child_mb()? })
+}
+
+/// Starts the program, with `rate` records a second at most. Returns when records are read, and after how many
+/// seconds that was.
+pub(crate) fn start(program: &Command, rate: u32) -> Result<(Running, f64)> {
     let mut start = Command::new(PROGRAM);
     start.args(program.get_args()).args(["--replay-rate", &rate.to_string()]);
     let variables = program.get_envs().filter_map(|(name, value)| Some((name, value?)));
@@ -74,10 +103,7 @@ pub(crate) fn start(program: &Command, rate: u32) -> Result<Started> {
     let began = Instant::now();
     let mut running = Running::start(start.stderr(Stdio::piped()))?;
     replay::begin(&mut running.0)?;
-    let seconds = began.elapsed().as_secs_f64();
-    let memory_mb = settled_mb(running.0.id())?;
-    running.stop()?;
-    Ok(Started { seconds, memory_mb, peak_mb: largest_child_mb()? })
+    Ok((running, began.elapsed().as_secs_f64()))
 }
 
 /// The memory of a process that does nothing new, when it has been the same for three seconds.

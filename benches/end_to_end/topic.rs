@@ -23,14 +23,20 @@ pub(crate) fn filled(brokers: &str, tweets: u64) -> Result<String> {
     }
     remove(brokers, &topic)?;
     eprintln!("filling {topic}");
-    let mut command = produce(brokers, &topic);
-    let status = command.args(["--limit", &tweets.to_string()]).stdout(Stdio::null()).status()?;
-    if !status.success() {
-        return Err(format!("tweetflow produce ended with {status}").into());
-    }
+    fill(produce(brokers, &topic), tweets)?;
     match records(brokers, &topic)? {
         (PARTITIONS, count) if count == tweets => Ok(topic),
         found => Err(format!("{topic} has (partitions, records) {found:?}").into()),
+    }
+}
+
+/// Waits until `produce` has written so many.
+pub(crate) fn fill(mut produce: Command, tweets: u64) -> Result<()> {
+    let status = produce.args(["--limit", &tweets.to_string()]).stdout(Stdio::null()).status()?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("tweetflow produce ended with {status}").into())
     }
 }
 
