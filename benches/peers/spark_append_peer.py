@@ -33,7 +33,7 @@ DDL = (
 
 def command(settings, brokers, topic, database, work):
     """The command and its environment."""
-    configuration = spark_peer.topic(settings, brokers, topic) | spark_peer.process(settings, "spark-append", work)
+    configuration = spark_peer.source(settings, brokers, topic) | spark_peer.process(settings, "spark-append", work)
     driver, options = DRIVERS[settings["driver"]]
     configuration |= {
         "job.parse": settings["parse"],

@@ -25,7 +25,7 @@ STORES = {
 }
 
 
-def topic(settings, brokers, topic):
+def source(settings, brokers, topic):
     """Where the records come from, and how many at a time."""
     return {
         "source.kafka.bootstrap.servers": brokers,
@@ -61,9 +61,9 @@ def start(main, peer, configuration, settings, work):
     return [*java.command("spark", main, settings, work), f"{home}/job.properties"], {}
 
 
-def command(settings, brokers, name, database, work):
+def command(settings, brokers, topic, database, work):
     """The command and its environment."""
-    configuration = topic(settings, brokers, name) | process(settings, "spark", work)
+    configuration = source(settings, brokers, topic) | process(settings, "spark", work)
     configuration |= {
         "peer.database": java.address(database),
         "spark.sql.shuffle.partitions": settings["shuffle_partitions"],

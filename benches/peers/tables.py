@@ -42,7 +42,7 @@ def create(url, ddl):
 
 
 class Expected:
-    """Uses of each hashtag; newest tweet and friends of each user; what is left of all tweets, and their friends."""
+    """Uses of each hashtag; newest tweet and friends of each user; tweets with a location, and all their friends."""
 
     def __init__(self):
         self.records, self.uses, self.users = 0, {}, {}
