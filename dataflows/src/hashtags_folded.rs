@@ -17,9 +17,9 @@ use crate::table::{Column, Kind, Panel, Restore, Table};
 use crate::{Change, Epoch, Fold, Inputs, RESTORED, Row, Rows, Text, Value};
 use differential_dataflow::VecCollection;
 use differential_dataflow::hashable::Hashable;
+use foldhash::HashMap;
 use smallvec::SmallVec;
 use std::cmp::Reverse;
-use std::collections::HashMap;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::generic::operator::Operator;
 
