@@ -387,6 +387,11 @@ impl Monitor {
         self.lock().places()
     }
 
+    /// What the topic has left behind the last commit, where it is watched and all ends are known.
+    pub fn left(&self) -> Option<u64> {
+        self.lock().left()
+    }
+
     /// Notes how far reading is; whoever shows a speed has this called a few times a second.
     pub fn sample(&self) {
         let (records, now) = (self.records.load(Ordering::Relaxed), Instant::now());

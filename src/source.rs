@@ -275,6 +275,11 @@ pub trait Topic: Send + Sync + 'static {
 
     /// Looks at the topic as a whole while the workers read.
     fn watch(&self) -> Result<Self::Watch, SourceError>;
+
+    /// Whether an offset is a place in bytes, not a number of records.
+    fn counts_bytes(&self) -> bool {
+        false
+    }
 }
 
 /// A look at the whole topic beside the workers.

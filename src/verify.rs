@@ -31,7 +31,7 @@ use crate::config::RunConfig;
 use crate::dead_letters::overflow::{self, Dropped};
 use crate::progress::Stored;
 use crate::sink::{Database, Identity, Sink, SinkError};
-use crate::source::{AnyTopic, SourceError};
+use crate::source::{AnyTopic, SourceError, Topic};
 use crate::tables::Tables;
 use crate::{dead_letters, freshness, progress};
 use acts::When;
@@ -332,7 +332,7 @@ fn read(
     let all = ranges.iter().map(|range| range.next.saturating_sub(range.start)).sum();
     let (mut bar, mut shown) = (Bar::new(Some(all)), 0);
     let began = Instant::now();
-    let is_in_bytes = matches!(topic, AnyTopic::Files(_));
+    let is_in_bytes = topic.counts_bytes();
     let (mut bytes, mut records) = (0, 0_u64);
     topic::read(topic, ranges, stop, &mut |record, hash| {
         bytes += record.payload.map_or(0, |line| line.len() as u64 + 1);

@@ -99,6 +99,8 @@ impl<W: Watch> Watching<W> {
     fn run(mut self, end: &Receiver<()>) {
         let mut looked = Instant::now();
         let mut answers = true;
+        // Whether there is much to read is good to know soon. A topic that does not answer is told of below.
+        let _ = self.look_at_ends();
         loop {
             let is_over = end.recv_timeout(PUBLISHING) != Err(RecvTimeoutError::Timeout);
             // At the end a broker that does not answer is not waited for again.

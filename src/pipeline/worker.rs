@@ -34,7 +34,7 @@ use timely::worker::Worker;
 
 /// Records of one poll, between two looks at everything else.
 const POLL_RECORDS: u64 = 512;
-/// How often figures of the ledger are shown.
+/// How often figures of the ledger are shown, and what the topic has left is asked for.
 const LOOK: Duration = Duration::from_millis(200);
 /// The longest sleep. Everything that matters wakes a worker before; this bounds a signal's way.
 const NAP: Duration = Duration::from_millis(100);
@@ -164,7 +164,7 @@ struct Reader<'a, T: Topic> {
     /// The events of one record, on their way.
     decoded: Vec<Event>,
     refusals: Refusals,
-    /// When the ledger was looked at.
+    /// When the ledger was shown, and the monitor asked.
     looked: Instant,
 }
 
@@ -373,11 +373,19 @@ impl<T: Topic> Reader<'_, T> {
         }
     }
 
-    /// Shows the ledger to whoever looks.
+    /// Shows the ledger to whoever looks, and learns what is left: on the process that watches the topic, of
+    /// records that come as they can.
     fn look(&mut self) {
-        if self.step.is_some() && self.looked.elapsed() >= LOOK {
-            self.looked = Instant::now();
-            self.shared.monitor.ledger(self.place.0, self.flow.figures.get());
+        if self.looked.elapsed() < LOOK {
+            return;
+        }
+        self.looked = Instant::now();
+        let (index, peers) = self.place;
+        if self.step.is_some() {
+            self.shared.monitor.ledger(index, self.flow.figures.get());
+        }
+        if !self.release.is_paced() && !self.shared.topic.counts_bytes() {
+            self.backlog.know(self.shared.monitor.left().unwrap_or_default() / peers as u64);
         }
     }
 
@@ -397,7 +405,11 @@ impl<T: Topic> Reader<'_, T> {
         let (Stage::Reading, Some(inputs)) = (&self.stage, &mut self.flow.inputs) else {
             return Ok(0);
         };
-        let due = room.min(self.release.due(Instant::now()));
+        let released = self.release.due(Instant::now());
+        if self.release.is_paced() {
+            self.backlog.know(released.saturating_add(self.outstanding.records));
+        }
+        let due = room.min(released);
         if due == 0 {
             return Ok(0);
         }

@@ -214,6 +214,10 @@ impl Topic for FilesTopic {
     fn watch(&self) -> Result<FilesWatch, SourceError> {
         Ok(FilesWatch { topic: self.clone() })
     }
+
+    fn counts_bytes(&self) -> bool {
+        true
+    }
 }
 
 /// Looks at the folder as a whole.

@@ -64,6 +64,13 @@ impl Topic for AnyTopic {
             AnyTopic::Files(topic) => AnyWatch::Files(topic.watch()?),
         })
     }
+
+    fn counts_bytes(&self) -> bool {
+        match self {
+            AnyTopic::Kafka(topic) => topic.counts_bytes(),
+            AnyTopic::Files(topic) => topic.counts_bytes(),
+        }
+    }
 }
 
 impl Watch for AnyWatch {

@@ -5,11 +5,13 @@
 //!
 //! Rule. Behind is who finds as much as it asks for, time and again: each record that it finds so adds
 //! to the backlog, each look that finds less halves it. (One such look proves little: the client may be
-//! fetching.) Behind is also whose records wait for the database. An epoch is its shortest length for
-//! each [`STEP`] of both, up to [`LONGEST`]. Below 100,000 records a second and worker this comes back
-//! to the shortest by itself: a longer epoch makes less wait than made it longer.
+//! fetching.) Behind is also whose records wait for the database, and whose share of what the topic holds is
+//! known to be left: where others take the processor a client fetches late, and its looks find less than
+//! there is. An epoch is its shortest length for each [`STEP`] of that, up to [`LONGEST`]. Below 100,000 records
+//! a second and worker this comes back to the shortest by itself: a longer epoch makes less wait than made it
+//! longer.
 //!
-//! It is an estimate from this worker's own partitions. Exactness does not hang on it.
+//! It is an estimate. Exactness does not hang on it.
 
 use std::time::Duration;
 
@@ -21,9 +23,12 @@ const LONGEST: Duration = Duration::from_millis(500);
 /// More records a second than a worker reads: an epoch ends before its credit does.
 const FASTEST: u64 = 400_000;
 
-/// The records that were found at a stretch.
+/// What this worker has before it.
 pub(super) struct Backlog {
+    /// The records that were found at a stretch.
     records: u64,
+    /// The records that are known to be left, or none.
+    left: u64,
     longest: Duration,
 }
 
@@ -31,7 +36,7 @@ impl Backlog {
     /// None yet, of a worker that may have so many records read and not committed.
     pub(super) fn new(credit: u64) -> Self {
         let lasts = Duration::from_micros(credit.saturating_mul(1_000_000) / FASTEST);
-        Backlog { records: 0, longest: LONGEST.min(lasts) }
+        Backlog { records: 0, left: 0, longest: LONGEST.min(lasts) }
     }
 
     /// So many records were found, of `limit` that were asked for.
@@ -40,10 +45,15 @@ impl Backlog {
             if found < limit { self.records / 2 } else { self.records.saturating_add(found) };
     }
 
+    /// So many records are known to be left, those that are read and not committed among them.
+    pub(super) fn know(&mut self, left: u64) {
+        self.left = left;
+    }
+
     /// How long an epoch is that takes at least `shortest`, while so many records are read and not
     /// committed.
     pub(super) fn epoch(&self, shortest: Duration, outstanding: u64) -> Duration {
-        let behind = self.records.saturating_add(outstanding);
+        let behind = self.records.saturating_add(outstanding).max(self.left);
         let times = u32::try_from(behind / STEP).unwrap_or(u32::MAX).max(1);
         shortest.saturating_mul(times).min(self.longest.max(shortest))
     }
@@ -66,7 +76,12 @@ mod tests {
         assert_eq!((epoch(&backlog, 0), backlog.epoch(ms(2_000), 0)), (ms(500), ms(2_000)));
         (0..10).for_each(|_| backlog.note(511, 512));
         assert_eq!((epoch(&backlog, 0), backlog.epoch(ms(2_000), 0)), (ms(8), ms(2_000)));
+        backlog.know(32_000);
+        assert_eq!((epoch(&backlog, 0), epoch(&backlog, 64_000)), (ms(160), ms(320)));
+        backlog.know(0);
+        assert_eq!(epoch(&backlog, 0), ms(8));
     }
+
     #[test]
     fn an_epoch_ends_before_credit_does() {
         let mut backlog = Backlog::new(4_000);
