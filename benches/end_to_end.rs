@@ -24,7 +24,7 @@ mod restart;
 mod topic;
 
 use clap::Parser;
-use database::Database;
+use database::{Database, LocalInfile};
 use measure::Usage;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -79,6 +79,9 @@ struct Arguments {
     /// Measure how fast ready rows are committed
     #[arg(long)]
     committer: bool,
+    /// Switch `local_infile` on at the server meanwhile; it is off in MySQL and on in MariaDB
+    #[arg(long)]
+    local_infile: bool,
     /// Measure a start with so many users in the tables, and a tenth as many hashtags or --hashtags
     #[arg(long, value_name = "USERS")]
     restart: Option<u64>,
@@ -149,6 +152,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         return Ok(());
     }
     let database = server("TEST_MYSQL")?;
+    let _loads = arguments.local_infile.then(|| LocalInfile::switch_on(&database)).transpose()?;
     if arguments.committer {
         println!("{}", committer::run(&database)?);
         return Ok(());

@@ -60,6 +60,29 @@ impl Database {
     }
 }
 
+/// The server takes `LOAD DATA LOCAL`, until this is dropped.
+pub(crate) struct LocalInfile {
+    server: Database,
+    was_on: bool,
+}
+
+impl LocalInfile {
+    pub(crate) fn switch_on(url: &str) -> Result<Self> {
+        let mut server = Database::connect(url)?;
+        let was_on = server.first::<bool>("SELECT @@GLOBAL.local_infile")?.unwrap_or_default();
+        server.run("SET GLOBAL local_infile = 1")?;
+        Ok(LocalInfile { server, was_on })
+    }
+}
+
+impl Drop for LocalInfile {
+    fn drop(&mut self) {
+        if !self.was_on {
+            let _ = self.server.run("SET GLOBAL local_infile = 0");
+        }
+    }
+}
+
 /// The longest time between two commits, seen from outside every 20 ms.
 pub(crate) struct Gaps {
     stop: Arc<AtomicBool>,
