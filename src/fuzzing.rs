@@ -3,7 +3,7 @@
 //! Each function panics when a promise is broken and does nothing else.
 
 use crate::decode::{Names, Settings, decode as decode_record, lazy, skip};
-use crate::sink::{Prefix, TableChanges};
+use crate::sink::Prefix;
 use dataflows::latest::Version;
 use dataflows::table::{Column, Kind, Panel, Restore, Table};
 use dataflows::{Event, Value};
@@ -74,10 +74,10 @@ const TABLE: Table = Table {
 pub fn sql(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let row = [Value::Text((*text).into()), Value::Bytes(bytes.into())];
-    let changes = TableChanges { deletes: vec![row[..1].into()], upserts: vec![row.into()] };
+    let (deletes, upserts) = ([row[..1].into()], [row.into()]);
     let prefix = Prefix::default();
     let statements: Vec<_> =
-        crate::sink::sql::statements(&prefix, &TABLE, &changes, 4096).collect();
+        crate::sink::sql::statements(&prefix, &TABLE, &deletes, &upserts, 4096).collect();
     let hexadecimal = |bytes: &[u8]| {
         let digit = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or_default();
         bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect::<String>()

@@ -10,6 +10,7 @@
 mod inspect;
 mod legacy;
 mod letters;
+mod load;
 mod schema;
 mod session;
 mod twins;
@@ -20,11 +21,12 @@ pub use twins::Counted;
 use super::ddl::{self, COMMIT_TABLE};
 use super::sql;
 use super::{Identity, Inspected, MARKED_ROWS, Position, Sink, SinkError, Transaction};
+use crate::error::one_line;
 use dataflows::table::Kind as Holds;
 use dataflows::{Restored, Row, Table, Value};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long a statement may take before the connection is given up.
@@ -47,6 +49,8 @@ pub struct MySqlSink {
     connection: Option<Conn>,
     /// Where statements are cut, by what the server said at the last connection.
     statement_bytes: AtomicUsize,
+    /// Whether many rows are loaded, not sent as upserts. Set by `claim`, cleared when the server refuses.
+    loads: AtomicBool,
 }
 
 impl MySqlSink {
@@ -69,6 +73,7 @@ impl MySqlSink {
             identity: None,
             connection: None,
             statement_bytes: AtomicUsize::default(),
+            loads: AtomicBool::default(),
         })
     }
 
@@ -214,13 +219,48 @@ impl MySqlSink {
             return Err(SinkError::Outdated(at));
         }
         let tables = identity.tables.iter().zip(&transaction.tables);
-        let statements = tables
-            .flat_map(|(table, changes)| sql::statements(&identity.prefix, table, changes, bytes));
+        let least = if self.loads.load(Ordering::Relaxed) { load::FROM } else { usize::MAX };
+        let statements = tables.clone().flat_map(|(table, changes)| {
+            let upserts = if changes.upserts.len() < least { &changes.upserts[..] } else { &[] };
+            sql::statements(&identity.prefix, table, &changes.deletes, upserts, bytes)
+        });
         // A small transaction is one round trip between this one and COMMIT, not one a table.
         for statements in sql::joined(statements, bytes) {
             run(connection, doing, statements).await?;
         }
+        let large = tables.filter(|(_, changes)| changes.upserts.len() >= least);
+        let loads = large
+            .flat_map(|(table, changes)| load::loads(&identity.prefix, table, &changes.upserts));
+        self.load(connection, loads, bytes).await?;
         run(connection, doing, "COMMIT").await
+    }
+
+    /// Loads rows within a transaction. What the server refuses is not asked of it again.
+    async fn load(
+        &self,
+        connection: &mut Conn,
+        loads: impl Iterator<Item = load::Load>,
+        bytes: usize,
+    ) -> Result<(), SinkError> {
+        let mut loads = loads.peekable();
+        if loads.peek().is_none() {
+            return Ok(());
+        }
+        // Where somebody's table refers to one of these, a row is replaced by its end and a new one.
+        run(connection, "committing", "SET SESSION foreign_key_checks=0").await?;
+        for load in loads {
+            if let Err(error) = load.run(connection, bytes).await {
+                if load::is_refused(&error) {
+                    self.loads.store(false, Ordering::Relaxed);
+                    tracing::warn!(
+                        error = one_line(&error),
+                        "the database refused LOAD DATA LOCAL; rows are sent as upserts from now on"
+                    );
+                }
+                return Err(error);
+            }
+        }
+        run(connection, "committing", "SET SESSION foreign_key_checks=1").await
     }
 }
 
@@ -233,8 +273,16 @@ impl Sink for MySqlSink {
             tracing::warn!("{warning}");
         }
         self.warn_of_twins(&mut connection, identity).await?;
+        let server_loads = load::is_taken(&mut connection).await?;
         let shapes = ddl::shapes(&identity.prefix, &identity.tables);
-        schema::prepare(connection, &shapes).await?;
+        let reason = match schema::prepare(connection, &shapes).await? {
+            None if !server_loads => Some("local_infile is OFF on the server".to_owned()),
+            reason => reason,
+        };
+        if let Some(reason) = &reason {
+            tracing::info!(reason, "rows are sent as upserts, which cost the server a third more");
+        }
+        self.loads.store(reason.is_none(), Ordering::Relaxed);
         let deadline = Instant::now() + PREDECESSOR_TIME;
         loop {
             let mut connection = self.connect().await?;
@@ -278,7 +326,15 @@ impl Sink for MySqlSink {
             Some(connection) => connection,
             None => self.connect().await?,
         };
-        self.apply(&mut connection, at, transaction).await?;
+        let loads = self.loads.load(Ordering::Relaxed);
+        let mut result = self.apply(&mut connection, at, transaction).await;
+        if loads && !self.loads.load(Ordering::Relaxed) {
+            // Not committed. The old connection goes first: its locks go with it.
+            drop(connection);
+            connection = self.connect().await?;
+            result = self.apply(&mut connection, at, transaction).await;
+        }
+        result?;
         // Only a connection on which everything went well is kept.
         self.connection = Some(connection);
         Ok(())

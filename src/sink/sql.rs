@@ -6,7 +6,7 @@
 //! `sql_mode`. Statements are cut at a size, so that a server's `max_allowed_packet` bounds a
 //! statement and never a transaction. This module opens no connection.
 
-use super::{Prefix, TableChanges};
+use super::Prefix;
 use dataflows::Table;
 use dataflows::{Row, Value};
 use itertools::Itertools;
@@ -17,7 +17,8 @@ use std::fmt::Write;
 /// times as many cost a server a sixth more CPU a row, those of a twentieth as well).
 pub(crate) const STATEMENT_BYTES: usize = 128 << 10;
 
-fn names(columns: &[dataflows::table::Column]) -> String {
+/// The columns, quoted, with commas between.
+pub(super) fn names(columns: &[dataflows::table::Column]) -> String {
     let quoted: Vec<_> = columns.iter().map(|column| format!("`{}`", column.name)).collect();
     quoted.join(", ")
 }
@@ -33,7 +34,7 @@ pub(super) fn select_marked(prefix: &Prefix, table: &Table, column: usize, most:
     format!("{rows} WHERE `{}` = 1 ORDER BY {key} LIMIT {most}", table.columns[column].name)
 }
 
-/// The statements that apply `changes`: deletes, then upserts with absolute values, each sorted
+/// The statements that apply changes: deletes, then upserts with absolute values, each sorted
 /// by key so that two writers could never deadlock on the order of rows. A statement is ended by the
 /// row with which it reaches `bytes`.
 ///
@@ -42,19 +43,18 @@ pub(super) fn select_marked(prefix: &Prefix, table: &Table, column: usize, most:
 pub(crate) fn statements<'a>(
     prefix: &Prefix,
     table: &'a Table,
-    changes: &'a TableChanges,
+    deletes: &'a [Row],
+    upserts: &'a [Row],
     bytes: usize,
 ) -> impl Iterator<Item = Vec<u8>> + use<'a> {
-    for rows in [&changes.deletes, &changes.upserts] {
-        let rising = rows.windows(2).all(|pair| pair[0][..table.key] < pair[1][..table.key]);
-        assert!(rising, "the rows of {} are not sorted by a unique key", table.name);
-    }
+    check(table, deletes);
+    check(table, upserts);
     let (name, key) = (prefix.table(table.name), names(&table.columns[..table.key]));
     let deletes = Statements {
         head: format!("DELETE FROM `{name}` WHERE ({key}) IN ("),
         tail: ")".to_owned(),
         bytes,
-        rows: changes.deletes.iter(),
+        rows: deletes.iter(),
     };
     let values = table.columns[table.key..].iter().map(|column| column.name);
     let updates: Vec<_> = values.map(|name| format!("`{name}`=VALUES(`{name}`)")).collect();
@@ -62,9 +62,16 @@ pub(crate) fn statements<'a>(
         head: format!("INSERT INTO `{name}` ({}) VALUES ", names(table.columns)),
         tail: format!(" ON DUPLICATE KEY UPDATE {}", updates.join(", ")),
         bytes,
-        rows: changes.upserts.iter(),
+        rows: upserts.iter(),
     };
     deletes.chain(upserts)
+}
+
+/// # Panics
+/// If `rows` are not sorted by a key that stands once.
+pub(super) fn check(table: &Table, rows: &[Row]) {
+    let rising = rows.windows(2).all(|pair| pair[0][..table.key] < pair[1][..table.key]);
+    assert!(rising, "the rows of {} are not sorted by a unique key", table.name);
 }
 
 /// Joins neighbours as long as they are not more than `bytes`. The server runs them one after another, and none
@@ -121,7 +128,8 @@ fn push_row(sql: &mut Vec<u8>, row: &Row) {
     sql.push(b')');
 }
 
-fn push_value(sql: &mut Vec<u8>, value: &Value) {
+/// One value as SQL writes it.
+pub(super) fn push_value(sql: &mut Vec<u8>, value: &Value) {
     let mut digits = itoa::Buffer::new();
     match value {
         Value::Null => sql.extend_from_slice(b"NULL"),
@@ -175,9 +183,7 @@ impl Write for Text<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        Prefix, STATEMENT_BYTES, TableChanges, Value, moment, moment_ms, select, statements,
-    };
+    use super::{Prefix, STATEMENT_BYTES, Value, moment, moment_ms, select, statements};
     use dataflows::table::{Column, Kind, Panel, Restore, Table};
 
     const TABLE: Table = Table {
@@ -200,12 +206,10 @@ mod tests {
 
     #[test]
     fn the_sql_text() {
-        let changes = TableChanges {
-            deletes: vec![[Value::Text("".into())].into()],
-            upserts: vec![row("'\\\"", Value::Null), row("é", Value::Int(-1))],
-        };
+        let deletes = [[Value::Text("".into())].into()];
+        let upserts = [row("'\\\"", Value::Null), row("é", Value::Int(-1))];
         let prefix = "p_".parse().expect("it is a prefix");
-        let statements = statements(&prefix, &TABLE, &changes, STATEMENT_BYTES);
+        let statements = statements(&prefix, &TABLE, &deletes, &upserts, STATEMENT_BYTES);
         let mut sql: Vec<_> =
             statements.map(|sql| String::from_utf8(sql).expect("ASCII")).collect();
         sql.push(select(&prefix, &TABLE));
@@ -215,9 +219,8 @@ mod tests {
     #[test]
     fn a_large_transaction_becomes_several_statements() {
         let upserts: Vec<_> = (0..100_000).map(|n| row(&format!("{n:06}"), Value::Null)).collect();
-        let changes = TableChanges { deletes: vec![], upserts };
         for bytes in [STATEMENT_BYTES, 8192] {
-            let statements = statements(&Prefix::default(), &TABLE, &changes, bytes);
+            let statements = statements(&Prefix::default(), &TABLE, &[], &upserts, bytes);
             let sizes: Vec<_> = statements.map(|sql| sql.len()).collect();
             assert!(sizes.len() > 3, "{sizes:?}");
             assert!(sizes.iter().all(|size| *size < bytes + 300), "{sizes:?}");
@@ -234,9 +237,8 @@ mod tests {
     #[test]
     #[should_panic(expected = "not sorted by a unique key")]
     fn a_key_that_stands_twice_is_refused() {
-        let upserts = vec![row("a", Value::Null), row("a", Value::Null)];
-        let changes = TableChanges { deletes: vec![], upserts };
-        let _ = statements(&Prefix::default(), &TABLE, &changes, STATEMENT_BYTES).count();
+        let upserts = [row("a", Value::Null), row("a", Value::Null)];
+        let _ = statements(&Prefix::default(), &TABLE, &[], &upserts, STATEMENT_BYTES).count();
     }
 
     #[test]

@@ -278,6 +278,38 @@ macro_rules! on_both_servers {
     };
 }
 
+/// Variables of a server, until the test ends. Who sets some waits for who has set some.
+pub struct Globals {
+    sql: Sql,
+    before: Vec<(&'static str, String)>,
+    _alone: std::sync::MutexGuard<'static, ()>,
+}
+
+impl Globals {
+    pub fn set(server: Server, variables: &[(&'static str, &str)]) -> Self {
+        static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+        let alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut sql = Sql::connect(&server.url());
+        let mut before = Vec::new();
+        for (name, value) in variables {
+            before.push((*name, sql.rows::<String>(&format!("SELECT @@GLOBAL.{name}")).remove(0)));
+            sql.run(&format!("SET GLOBAL {name} = '{value}'"));
+        }
+        Globals { sql, before, _alone: alone }
+    }
+}
+
+impl Drop for Globals {
+    fn drop(&mut self) {
+        for (name, value) in &self.before {
+            // A number is how a switch is told, and no text to any.
+            let value =
+                value.parse::<u8>().map_or(format!("'{value}'"), |number| number.to_string());
+            self.sql.run(&format!("SET GLOBAL {name} = {value}"));
+        }
+    }
+}
+
 /// A plain connection beside the program's own.
 pub struct Sql {
     runtime: tokio::runtime::Runtime,

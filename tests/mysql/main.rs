@@ -1,10 +1,12 @@
 //! The sink on real servers, MariaDB and MySQL: the fence, the read that waits, the snapshot; a
-//! [`session`] that is not as it was set; [`strings`] as they went in; [`tables`] that exist.
+//! [`session`] that is not as it was set; [`strings`] as they went in; [`tables`] that exist; many rows as
+//! [`loads`].
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../common/mod.rs"]
 mod common;
+mod loads;
 mod session;
 mod strings;
 mod tables;

@@ -1,7 +1,7 @@
 //! Texts come back as they went in, and two different keys are two rows, whatever the server's
 //! defaults are.
 
-use crate::common::{Random, Server, Sql};
+use crate::common::{Globals, Random, Server, Sql};
 use crate::{block_on, hashtag, identity, on_both_servers, snapshot, transaction};
 use dataflows::{Row, Value};
 use std::collections::BTreeSet;
@@ -97,7 +97,9 @@ fn random_keys_are_as_many_rows(server: Server) {
     let tags: BTreeSet<String> =
         (0..5_000).map(|_| (0..=pick(6)).map(|_| letters[pick(letters.len())]).collect()).collect();
     assert!(tags.len() > 3_000);
+    let globals = Globals::set(server, &[("local_infile", "ON")]);
     hashtags_come_back(&server.fresh_database("random_keys"), &tags);
+    drop(globals);
 }
 
 /// Own texts, and the list of naughty strings where the real data is at hand.
@@ -140,29 +142,19 @@ fn is_key(text: &str) -> bool {
     !text.is_empty() && !text.chars().any(|c| c.is_whitespace() || c.is_control())
 }
 
-/// Takes the server's modes back, however the test ends.
-struct GlobalModes(Sql, String);
-
-impl GlobalModes {
-    fn set(server: Server, modes: &str) -> Self {
-        let mut sql = Sql::connect(&server.url());
-        let before = sql.rows::<String>("SELECT @@GLOBAL.sql_mode").remove(0);
-        sql.run(&format!("SET GLOBAL sql_mode = '{modes}'"));
-        GlobalModes(sql, before)
-    }
-}
-
-impl Drop for GlobalModes {
-    fn drop(&mut self) {
-        self.0.run(&format!("SET GLOBAL sql_mode = '{}'", self.1));
-    }
-}
-
-/// As names of users, hashtags, and dead letters; under modes that change what a quote means.
+/// As names of users, hashtags, and dead letters; under modes that change what a quote means. Few rows, then
+/// so many that they are loaded.
 fn naughty_strings_come_back_byte_by_byte(server: Server) {
-    let modes = GlobalModes::set(server, "NO_BACKSLASH_ESCAPES,ANSI_QUOTES");
-    let url = server.fresh_database("naughty");
+    let globals = [("sql_mode", "NO_BACKSLASH_ESCAPES,ANSI_QUOTES"), ("local_infile", "ON")];
+    let globals = Globals::set(server, &globals);
     let strings = naughty_strings();
+    for rows in [strings.len(), 2_000] {
+        naughty_rows_come_back(&server.fresh_database("naughty"), &strings, rows);
+    }
+    drop(globals);
+}
+
+fn naughty_rows_come_back(url: &str, strings: &[String], rows: usize) {
     let user = |(id, name): (u64, &String)| -> Row {
         let numbers = [Value::Null, Value::Null, Value::UInt(0), Value::UInt(0)];
         let key = [Value::UInt(id), Value::Text(name.as_str().into())];
@@ -183,8 +175,8 @@ fn naughty_strings_come_back_byte_by_byte(server: Server) {
     };
     let tags: BTreeSet<_> = strings.iter().filter(|text| is_key(text)).collect();
     let tags: Vec<_> = (1..).zip(tags).map(|(uses, tag)| hashtag(tag, uses)).collect();
-    let users: Vec<_> = (0..).zip(&strings).map(user).collect();
-    let letters: Vec<_> = (0..).zip(&strings).map(letter).collect();
+    let users: Vec<_> = (0..).zip(strings.iter().cycle().take(rows)).map(user).collect();
+    let letters: Vec<_> = (0..).zip(strings.iter().cycle().take(rows)).map(letter).collect();
     let mut tables = vec![TableChanges::default(); identity().tables.len()];
     for (table, rows) in
         [(0, &tags), (1, &users), (usize::from(Tables::every().letters()), &letters)]
@@ -192,7 +184,7 @@ fn naughty_strings_come_back_byte_by_byte(server: Server) {
         tables[table].upserts.clone_from(rows);
     }
     let commit = Transaction { as_of: 0, tables };
-    let mut sink = MySqlSink::new(&url).unwrap();
+    let mut sink = MySqlSink::new(url).unwrap();
     block_on(async {
         let at = sink.claim(&identity()).await.unwrap();
         sink.commit(at, &commit).await.unwrap();
@@ -204,9 +196,8 @@ fn naughty_strings_come_back_byte_by_byte(server: Server) {
         }
     });
     let query = "SELECT detail, sample FROM dead_letters ORDER BY `offset`";
-    let stored: Vec<Vec<Value>> = (Sql::connect(&url).rows::<(String, Vec<u8>)>(query).into_iter())
+    let stored: Vec<Vec<Value>> = (Sql::connect(url).rows::<(String, Vec<u8>)>(query).into_iter())
         .map(|(detail, sample)| vec![Value::Text(detail.into()), Value::Bytes(sample.into())])
         .collect();
     assert_eq!(stored, letters.iter().map(|row| row[5..7].to_vec()).collect::<Vec<_>>());
-    drop(modes);
 }

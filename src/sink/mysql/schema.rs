@@ -3,8 +3,8 @@
 //! Everything here runs on a connection of its own, before the generation is raised. Nothing that
 //! exists is ever altered or dropped, and nothing is made before everything that exists was found
 //! right. What a difference would do is silent (another row is overwritten, a rollback is none), so
-//! each is an error that names the statement that mends it. Triggers are not looked at: an account
-//! with the least rights does not see them.
+//! each is an error that names the statement that mends it. Triggers are no error: an account with the least
+//! rights does not see them.
 
 use super::{SinkError, first, hexadecimal, lost_or_refused, run};
 use crate::sink::ddl::{ColumnShape, Shape};
@@ -16,12 +16,20 @@ const DOING: &str = "preparing the tables";
 /// Collations that tell two different texts apart, always; the last two on one kind of server each.
 const BYTEWISE: [&str; 3] = ["utf8mb4_bin", "utf8mb4_0900_bin", "utf8mb4_nopad_bin"];
 
-/// Checks the tables that exist, then makes those that are missing.
-pub(super) async fn prepare(mut connection: Conn, shapes: &[Shape]) -> Result<(), SinkError> {
+/// Checks the tables that exist, then makes those that are missing. The answer is what somebody has added to one
+/// of them, if it is seen: something of it would go where a row is replaced by another one of its key.
+pub(super) async fn prepare(
+    mut connection: Conn,
+    shapes: &[Shape],
+) -> Result<Option<String>, SinkError> {
     let mut missing = Vec::new();
+    let mut addition = None;
     for shape in shapes {
         match find(&mut connection, &shape.name).await? {
-            Some(found) => check(shape, &found)?,
+            Some(found) => {
+                check(shape, &found)?;
+                addition = addition.or_else(|| found.addition(shape));
+            }
             None => missing.push(shape),
         }
     }
@@ -30,7 +38,7 @@ pub(super) async fn prepare(mut connection: Conn, shapes: &[Shape]) -> Result<()
     }
     // A courtesy to the server; the connection is closed either way.
     let _ = connection.disconnect().await;
-    Ok(())
+    Ok(addition)
 }
 
 /// Whether there is a table of exactly that name.
@@ -67,6 +75,19 @@ struct Found {
     /// Per unique key its columns in order, each with the length of its prefix if that is shorter
     /// than the column.
     unique: BTreeMap<String, Vec<(String, Option<u64>)>>,
+    /// Its foreign keys and its triggers, as far as the account sees them.
+    guards: Vec<String>,
+}
+
+impl Found {
+    /// What it has beside its shape.
+    fn addition(&self, shape: &Shape) -> Option<String> {
+        let is_ours = |name: &str| shape.columns.iter().any(|column| column.name == name);
+        let column = self.columns.keys().find(|name| !is_ours(name));
+        let column = column.map(|name| format!("column {name}"));
+        let addition = column.or_else(|| self.guards.first().cloned())?;
+        Some(format!("table {} has the {addition} of somebody else", shape.name))
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -126,7 +147,15 @@ async fn find(connection: &mut Conn, table: &str) -> Result<Option<Found>, SinkE
     for (key, column, part) in query::<(String, String, Option<u64>)>(connection, sql).await? {
         unique.entry(key).or_default().push((column, part));
     }
-    Ok(Some(Found { kind, engine: engine.unwrap_or_default(), columns, unique }))
+    let sql = format!(
+        "SELECT CONCAT('foreign key ', constraint_name) FROM information_schema.table_constraints \
+         WHERE {place} AND constraint_type = 'FOREIGN KEY' \
+         UNION ALL SELECT CONCAT('trigger ', trigger_name) FROM information_schema.triggers \
+         WHERE event_object_schema = DATABASE() AND event_object_table = {}",
+        hexadecimal(table)
+    );
+    let guards = query(connection, sql).await?;
+    Ok(Some(Found { kind, engine: engine.unwrap_or_default(), columns, unique, guards }))
 }
 
 /// The first difference between a table and its shape, as an error with the statement against it.
