@@ -7,9 +7,10 @@
 //! to the backlog, each look that finds less halves it. (One such look proves little: the client may be
 //! fetching.) Behind is also whose records wait for the database, and whose share of what the topic holds is
 //! known to be left: where others take the processor a client fetches late, and its looks find less than
-//! there is. An epoch is its shortest length for each [`STEP`] of that, up to [`LONGEST`]. Below 100,000 records
-//! a second and worker this comes back to the shortest by itself: a longer epoch makes less wait than made it
-//! longer.
+//! there is. An epoch is its shortest length for each [`STEP`] of that, up to [`LONGEST`], and at most twice as long
+//! as the one before: the database gets its first rows soon, and not more of them at once than it was seen to
+//! commit. Below 100,000 records a second and worker this comes back to the shortest by itself: a longer epoch
+//! makes less wait than made it longer.
 //!
 //! It is an estimate. Exactness does not hang on it.
 
@@ -30,13 +31,15 @@ pub(super) struct Backlog {
     /// The records that are known to be left, or none.
     left: u64,
     longest: Duration,
+    /// How long the last epoch was.
+    last: Duration,
 }
 
 impl Backlog {
     /// None yet, of a worker that may have so many records read and not committed.
     pub(super) fn new(credit: u64) -> Self {
         let lasts = Duration::from_micros(credit.saturating_mul(1_000_000) / FASTEST);
-        Backlog { records: 0, left: 0, longest: LONGEST.min(lasts) }
+        Backlog { records: 0, left: 0, longest: LONGEST.min(lasts), last: Duration::ZERO }
     }
 
     /// So many records were found, of `limit` that were asked for.
@@ -50,12 +53,18 @@ impl Backlog {
         self.left = left;
     }
 
+    /// An epoch has ended that was so long.
+    pub(super) fn ended(&mut self, length: Duration) {
+        self.last = length;
+    }
+
     /// How long an epoch is that takes at least `shortest`, while so many records are read and not
     /// committed.
     pub(super) fn epoch(&self, shortest: Duration, outstanding: u64) -> Duration {
         let behind = self.records.saturating_add(outstanding).max(self.left);
         let times = u32::try_from(behind / STEP).unwrap_or(u32::MAX).max(1);
-        shortest.saturating_mul(times).min(self.longest.max(shortest))
+        let longest = self.longest.min(2 * self.last).max(shortest);
+        shortest.saturating_mul(times).min(longest)
     }
 }
 
@@ -68,6 +77,7 @@ mod tests {
     fn epochs_are_longer_while_much_is_found() {
         let ms = Duration::from_millis;
         let mut backlog = Backlog::new(200_000);
+        backlog.ended(ms(1_000));
         let epoch = |backlog: &Backlog, outstanding| backlog.epoch(ms(8), outstanding);
         assert_eq!((epoch(&backlog, 0), epoch(&backlog, 32_000)), (ms(8), ms(160)));
         (0..10).for_each(|_| backlog.note(512, 512));
@@ -83,8 +93,23 @@ mod tests {
     }
 
     #[test]
+    fn an_epoch_is_at_most_twice_as_long_as_the_one_before() {
+        let ms = Duration::from_millis;
+        let mut backlog = Backlog::new(200_000);
+        backlog.know(1_000_000);
+        let lengths = std::iter::repeat_with(|| {
+            let length = backlog.epoch(ms(8), 0);
+            backlog.ended(length);
+            length
+        });
+        let lengths: Vec<_> = lengths.take(9).collect();
+        assert_eq!(lengths, [8, 16, 32, 64, 128, 256, 500, 500, 500].map(ms));
+    }
+
+    #[test]
     fn an_epoch_ends_before_credit_does() {
         let mut backlog = Backlog::new(4_000);
+        backlog.ended(Duration::from_secs(1));
         backlog.note(1 << 40, 1 << 40);
         assert_eq!(backlog.epoch(Duration::from_millis(8), 0), Duration::from_millis(10));
     }

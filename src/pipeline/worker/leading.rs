@@ -14,7 +14,7 @@ use dataflows::floors::Name;
 use dataflows::latest::Latest;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{RecvTimeoutError, TryRecvError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use timely::worker::Worker;
 
 /// What worker 0 does for all, once the rows are restored.
@@ -196,6 +196,7 @@ impl<T: Topic> Reader<'_, T> {
         let is_open = self.flow.opened.get() >= epoch;
         let due = if is_open { self.epoch_length() } else { self.shared.config.pace.heartbeat };
         if since.elapsed() >= due {
+            self.backlog.ended(if is_open { due } else { Duration::ZERO });
             self.announce(epoch + 1);
         }
     }
