@@ -398,7 +398,7 @@ struct OwnServer {
 /// Makes the disk, starts the server, prints its address; then does what it is told, line by line.
 const SHELL: &str = r#"
     mount -t tmpfs -o size=500m tmpfs "$1" || exit
-    deploy/local start --dir "$1" "$2" </dev/null || exit
+    REDO_LOG=96M deploy/local start --dir "$1" "$2" </dev/null || exit
     echo ready
     while read -r line; do (cd "$1" && eval "$line"); echo ready; done
     deploy/local stop --dir "$1"
