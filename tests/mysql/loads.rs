@@ -50,8 +50,12 @@ fn run_beside(url: &str, statements: &[&str]) {
                       WHERE db = DATABASE() AND id <> CONNECTION_ID()";
         let others = sql.rows::<u64>(others);
         // A predecessor's connection: its lock goes with it.
-        others.iter().for_each(|id| sql.attempt(&format!("KILL {id}")));
-        statements.iter().for_each(|statement| sql.run(statement));
+        for id in others {
+            sql.attempt(&format!("KILL {id}"));
+        }
+        for statement in statements {
+            sql.run(statement);
+        }
     };
     std::thread::scope(|scope| scope.spawn(run).join().unwrap());
 }

@@ -60,7 +60,9 @@ pub(super) fn loads<'a>(
     );
     upserts.chunks(ROWS).map(move |rows| {
         let mut text = Vec::with_capacity(rows.len() * 128);
-        rows.iter().for_each(|row| push_line(&mut text, row));
+        for row in rows {
+            push_line(&mut text, row);
+        }
         Load { sql: sql.clone(), rows: rows.len(), text }
     })
 }
