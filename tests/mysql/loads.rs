@@ -113,7 +113,7 @@ fn a_row_that_refers_to_a_replaced_one_stays(server: Server) {
     drop(globals);
 }
 
-/// What `LOCAL` makes a warning of is the error that an upsert would be.
+/// It is the error that an upsert would be, not the warning that `LOCAL` makes of it without `REPLACE`.
 fn a_row_that_does_not_fit_is_refused_and_nothing_stays(server: Server) {
     let globals = Globals::set(server, &[("local_infile", "ON")]);
     let url = server.fresh_database("does_not_fit");

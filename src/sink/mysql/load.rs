@@ -68,7 +68,8 @@ pub(super) fn loads<'a>(
 }
 
 impl Load {
-    /// Sends it, in packets of `bytes`. `LOCAL` makes warnings of errors: each is an error here.
+    /// Sends it, in packets of `bytes`. With `REPLACE` and a strict session what does not fit is an error; whatever the
+    /// server warns of beside, or counts otherwise, is one here.
     pub(super) async fn run(self, connection: &mut Conn, bytes: usize) -> Result<(), SinkError> {
         let Load { sql, rows, text } = self;
         connection.set_infile_handler(async move {
