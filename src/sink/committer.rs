@@ -19,6 +19,7 @@ use crate::freshness::Freshness;
 use crate::monitor::Monitor;
 use crate::tables::Tables;
 use backon::BackoffBuilder;
+use dataflows::table::Panel;
 use dataflows::{Restored, Row};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -214,11 +215,15 @@ impl<S: Sink> Committer<S> {
         }
         let _ = channels.offsets.send(offsets);
         for (index, table) in (0_u8..).zip(&identity.tables) {
-            if table.restore.reads_rows() {
+            let reads_rows = table.restore.reads_rows();
+            // A table that is shown is read even if its state comes from other tables.
+            if reads_rows || table.panel != Panel::None {
                 let monitor = &self.monitor;
                 let send = &mut |rows: Vec<Restored>| {
                     monitor.restored(&rows);
-                    let _ = channels.rows.send(Some(rows));
+                    if reads_rows {
+                        let _ = channels.rows.send(Some(rows));
+                    }
                 };
                 self.sink.snapshot(index, send).await?;
             }
