@@ -105,6 +105,14 @@ pub enum VerifyError {
     /// No room for temporary files, or the like.
     #[error("a temporary file or standard output failed; is there room? TMPDIR says where")]
     Temporary(#[source] std::io::Error),
+    /// The operating system refused something.
+    #[error("{doing} failed")]
+    System {
+        /// What was tried.
+        doing: &'static str,
+        /// Why it failed.
+        source: std::io::Error,
+    },
     /// Stopped by a signal.
     #[error("stopped before the end, nothing is known")]
     Stopped,
@@ -120,7 +128,7 @@ impl VerifyError {
             | NoPartition { .. }
             | RetriedGone { .. }
             | Compacted { .. }
-            | Sink(SinkError::NoJob { .. }) => 3,
+            | Sink(SinkError::NoJob { .. } | SinkError::NoFile { .. }) => 3,
             Sink(error) if error.is_operators() => 2,
             Source(error) if error.is_operators() => 2,
             Baseline { .. } => 2,
@@ -385,7 +393,8 @@ impl Snapshot {
             }
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(VerifyError::Temporary)?;
+        let doing = "starting the connection";
+        let runtime = runtime.map_err(|source| VerifyError::System { doing, source })?;
         let mut visit = |batch: Vec<Restored>| batch.into_iter().for_each(&mut take);
         let inspected = runtime.block_on(sink.inspect(identity, &mut visit))?;
         result.map_err(VerifyError::Temporary)?;

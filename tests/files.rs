@@ -335,7 +335,9 @@ fn what_cannot_work_is_said_in_one_line() {
     says(run(folder.path(), &place.path().join("other"), &[]), 2, "cannot open");
     says(run(folder.path(), &tables, &["--from", "latest"]), 2, "--from is for a Kafka topic");
     says(run(folder.path(), &tables, &["--rebuild"]), 2, "--rebuild is not for a file of tables");
-    says(command("verify", folder.path(), &tables, &[]), 3, "there is no job");
+    says(command("verify", folder.path(), &tables, &[]), 3, "there is no file of tables at");
+    let list = program(&["dead-letters", "list"], &format!("sqlite:{}", tables.display()));
+    says(list, 2, "there is no file of tables at");
     let mut first = Running::start(&mut command("run", folder.path(), &tables, &[]));
     while !tables.exists() {
         std::thread::sleep(Duration::from_millis(10));

@@ -23,7 +23,7 @@
 mod floor;
 mod replay;
 
-pub use floor::{Policy, is_ahead, written_ms};
+pub use floor::{Policy, is_ahead};
 pub use replay::Replay;
 
 use crate::{Epoch, RESTORED};

@@ -32,6 +32,7 @@ pub mod ledger;
 pub mod posts;
 pub mod settings;
 pub mod shared;
+pub mod snowflake;
 mod stash;
 pub mod table;
 pub mod top;

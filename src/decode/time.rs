@@ -4,8 +4,7 @@
 //! of it: archives are old, not wrong, and clocks differ a little. Further ahead, unreadable or
 //! missing: the reference itself, which `totals` counts. The reference is the record's timestamp;
 //! of a record without one (a line of a file) it is the time in the tweet's id, which is a Snowflake
-//! since November 2010 (milliseconds since 1288834974657 above 22 other bits: "Twitter IDs" in the
-//! X API documentation). Older ids hold no time: there `created_at` stands alone. No time is before
+//! since November 2010 ([`snowflake`]). Older ids hold no time: there `created_at` stands alone. No time is before
 //! 1970 or after 2099; where nothing is left, the tweet has none.
 //!
 //! Why: the newest minute decides which minutes are forgotten, so one wrong date ahead would empty
@@ -16,6 +15,7 @@
 //! wherever it stands.
 
 use dataflows::latest::Version;
+use dataflows::snowflake;
 use dataflows::tweet::Time;
 use jiff::civil::DateTime;
 use jiff::tz::Offset;
@@ -27,9 +27,6 @@ use std::fmt;
 const AHEAD_MS: u64 = 5 * 60_000;
 /// 2100-01-01: no time is as late.
 const END_MS: u64 = 4_102_444_800_000;
-/// What a Snowflake counts from, and the least id that is one.
-const SNOWFLAKE_EPOCH_MS: u64 = 1_288_834_974_657;
-const FIRST_SNOWFLAKE: u64 = 29_700_859_247;
 const MINUTE_MS: u64 = 60_000;
 
 /// A `created_at`, whatever it holds: only text may be a time.
@@ -53,8 +50,8 @@ impl CreatedAt<'_> {
 /// What a tweet's own time is held against, milliseconds since 1970.
 fn reference(version: Version) -> Option<u64> {
     let of_id = || {
-        let is_snowflake = version.tweet_id >= FIRST_SNOWFLAKE;
-        is_snowflake.then_some((version.tweet_id >> 22) + SNOWFLAKE_EPOCH_MS)
+        let is_snowflake = version.tweet_id >= snowflake::FIRST;
+        is_snowflake.then(|| snowflake::written_ms(version.tweet_id))
     };
     let ms = if version.record_ms > 0 { Some(version.record_ms) } else { of_id() };
     ms.filter(|ms| *ms < END_MS)
@@ -150,7 +147,8 @@ impl<'de> Visitor<'de> for AnyVisitor {
 
 #[cfg(test)]
 mod tests {
-    use super::{CreatedAt, FIRST_SNOWFLAKE, Time, Version, read};
+    use super::{CreatedAt, Time, Version, read};
+    use dataflows::snowflake::FIRST as FIRST_SNOWFLAKE;
     use std::borrow::Cow;
 
     #[test]
@@ -181,7 +179,7 @@ mod tests {
     #[test]
     fn what_is_ahead_of_its_reference_is_not_believed() {
         const NINE: u64 = 29_923_740 * 60_000;
-        let snowflake = |ms: u64| (ms - super::SNOWFLAKE_EPOCH_MS) << 22;
+        let snowflake = |ms: u64| (ms - dataflows::snowflake::EPOCH_MS) << 22;
         for (created_at, record_ms, tweet_id, expected) in [
             // As it is, however old, and a little ahead.
             ("Mon Nov 23 09:00:59 +0000 2026", NINE + 60_000, 1, Time::Own(29_923_740)),

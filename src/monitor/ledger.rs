@@ -1,6 +1,7 @@
 //! What is seen of the ledger, as the sum of the workers' shares.
 
-use dataflows::ledger::{Figures, written_ms};
+use dataflows::ledger::Figures;
+use dataflows::snowflake::written_ms;
 use serde::{Deserialize, Serialize};
 
 /// The ledger of some workers.

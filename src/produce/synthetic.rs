@@ -26,6 +26,7 @@ mod tests;
 
 pub use stream::Share;
 
+use dataflows::snowflake::EPOCH_MS;
 use rand_distr::Zipf;
 
 use body::{Body, Form, Plan};
@@ -38,8 +39,6 @@ use words::{Script, Words};
 /// Raised whenever the tweets of a seed change, so that figures name what they were measured with.
 pub const GENERATOR_VERSION: u32 = 1;
 
-/// Twitter's epoch, 2010-11-04T01:42:54.657Z: ids are milliseconds since, shifted by 22 bits.
-const EPOCH_MS: u64 = 1_288_834_974_657;
 /// When tweet 0 was posted: 2026-11-01T00:00:00Z.
 const START_MS: u64 = 1_793_491_200_000;
 /// The longest run in the tweets' own time: 53 years fit into an id.

@@ -26,6 +26,14 @@ pub enum SinkError {
         /// The library's words.
         source: rusqlite::Error,
     },
+    /// There is no file of tables.
+    #[error(
+        "there is no file of tables at {}: no job has written one; check --database", .path.display()
+    )]
+    NoFile {
+        /// Where it was looked for.
+        path: std::path::PathBuf,
+    },
     /// Another process works on the same file.
     #[error("another process works on {}; stop it first, or use another file", .path.display())]
     HeldFile {
@@ -173,6 +181,7 @@ impl SinkError {
             | SinkError::Fingerprint { .. }
             | SinkError::Foreign { .. }
             | SinkError::NoJob { .. }
+            | SinkError::NoFile { .. }
             | SinkError::SmallPackets { .. }
             | SinkError::File { .. }
             | SinkError::Session { .. } => true,

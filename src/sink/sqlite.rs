@@ -59,10 +59,10 @@ impl SqliteSink {
         self.open_with(OpenFlags::SQLITE_OPEN_CREATE)
     }
 
-    /// A connection to a file that exists; [`SinkError::NoJob`] where there is none.
-    fn open_existing(&self, job: &str) -> Result<Connection, SinkError> {
+    /// A connection to a file that exists; [`SinkError::NoFile`] where there is none.
+    fn open_existing(&self) -> Result<Connection, SinkError> {
         if !self.path.exists() {
-            return Err(SinkError::NoJob { job: job.to_owned() });
+            return Err(SinkError::NoFile { path: self.path.clone() });
         }
         self.open_with(OpenFlags::empty())
     }
@@ -187,7 +187,7 @@ impl Sink for SqliteSink {
         identity: &Identity,
         visit: &mut dyn FnMut(Vec<Restored>),
     ) -> Result<Inspected, SinkError> {
-        let connection = self.open_existing(&identity.job)?;
+        let connection = self.open_existing()?;
         execute(&connection, DOING_READ, "BEGIN")?;
         let no_job = || SinkError::NoJob { job: identity.job.clone() };
         if !schema::exists(&connection, &identity.prefix.table(COMMIT_TABLE))? {

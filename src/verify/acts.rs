@@ -259,7 +259,7 @@ mod tests {
     const MS: u64 = 1 << 22;
     /// An id that is written in the minute of the records of these tests.
     const NOW: u64 = 200_000_000_000 * MS;
-    const NOW_MS: u64 = 200_000_000_000 + 1_288_834_974_657;
+    const NOW_MS: u64 = 200_000_000_000 + dataflows::snowflake::EPOCH_MS;
 
     fn post(id: u64, (partition, record_ms): (u32, u64), tag: &str) -> Event {
         let version = Version { tweet_id: id, record_ms, partition, offset: 0 };

@@ -8,7 +8,8 @@
 use dataflows::{Row, Text, Value};
 use std::collections::BTreeMap;
 
-/// Milliseconds since 1970 at which ids begin, and bits of an id below its milliseconds.
+/// Milliseconds since 1970 at which ids begin, and bits of an id below its milliseconds. A copy of
+/// `dataflows::snowflake` on purpose: a check shares no code with what it checks.
 const IDS: (u64, u32) = (1_288_834_974_657, 22);
 const HOUR_MS: u64 = 3_600_000;
 const MINUTE_MS: u64 = 60_000;

@@ -13,6 +13,7 @@ use super::{Plan, Settings, Summary, compare, ranges};
 use crate::decode;
 use crate::tables::Tables;
 use dataflows::latest::Version;
+use dataflows::snowflake::EPOCH_MS;
 use dataflows::tweet::{Kind, Time, Tweet};
 use dataflows::{Event, Row, Text, Value};
 use rand::Rng;
@@ -40,7 +41,6 @@ impl Random {
     }
 }
 
-const BEGIN_MS: u64 = 1_288_834_974_657;
 const MINUTE_MS: u64 = 60_000;
 const PARTITIONS: usize = 3;
 const TAGS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
@@ -90,7 +90,7 @@ impl Job {
         };
         let id = version.tweet_id;
         let is_ahead =
-            version.record_ms > 0 && (id >> 22) + BEGIN_MS > version.record_ms + 60 * MINUTE_MS;
+            version.record_ms > 0 && (id >> 22) + EPOCH_MS > version.record_ms + 60 * MINUTE_MS;
         let newest = if self.span_ms.is_some() { &mut self.tweets } else { &mut self.forgotten };
         *newest = (*newest).max((!is_ahead).then_some(id));
         let is_late = id < self.floor;
@@ -218,7 +218,7 @@ impl Schedule {
     fn new(seed: u128) -> Self {
         let mut random = Random::new(seed);
         let has_times = !random.one_in(8);
-        let now_ms = BEGIN_MS + 10_000_000_000;
+        let now_ms = EPOCH_MS + 10_000_000_000;
         let mut job = Job::default();
         job.switch([None, Some(10_000), Some(60_000)][random.index(3)]);
         let partitions = vec![Partition::default(); PARTITIONS];
@@ -251,7 +251,7 @@ impl Schedule {
         } else {
             let age = if random.one_in(10) { random.below(100_000) } else { random.below(3_000) };
             let ahead = if random.one_in(40) { 120 * MINUTE_MS } else { 0 };
-            (self.now_ms + ahead - BEGIN_MS - age) << 22 | random.below(1 << 22)
+            (self.now_ms + ahead - EPOCH_MS - age) << 22 | random.below(1 << 22)
         };
         self.ids.push(id);
         let record_ms = if self.has_times { self.now_ms - random.below(3 * MINUTE_MS) } else { 0 };

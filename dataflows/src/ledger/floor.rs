@@ -9,21 +9,13 @@
 //! its record was stored is none ([`is_ahead`]); it must be kept from here, for it would raise the
 //! floor above all others for ever.
 
+use crate::snowflake::{BELOW_MS, written_ms};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Bits of an id below its milliseconds.
-const BELOW_MS: u32 = 22;
-/// When ids begin, milliseconds since 1970.
-const BEGIN_MS: u64 = 1_288_834_974_657;
 /// Clocks may differ by so much.
 const AHEAD_MS: u64 = 60 * 60 * 1_000;
 /// The floor rises by this part of the span: each step is a row written.
 const STEPS: u64 = 64;
-
-/// When the tweet of this id was written, milliseconds since 1970.
-pub fn written_ms(id: u64) -> u64 {
-    (id >> BELOW_MS) + BEGIN_MS
-}
 
 /// Whether the id was made up: its time is well ahead of its record's. A record without a time (0)
 /// tells nothing.

@@ -3,7 +3,7 @@
 use super::{DOING_READ, SinkError, SqliteSink, read_rows, refused, sql};
 use crate::dead_letters::{DeadLetter, TABLE};
 use crate::sink::{Chosen, Prefix};
-use rusqlite::{Connection, params};
+use rusqlite::params;
 
 /// What [`Chosen`] means; a NULL parameter means any.
 const CONDITION: &str = "(?1 IS NULL OR reason = ?1) AND (?2 IS NULL OR partition_id = ?2) \
@@ -17,7 +17,7 @@ impl SqliteSink {
         chosen: Chosen<'_>,
         limit: u64,
     ) -> Result<(u64, Vec<DeadLetter>), SinkError> {
-        let connection = self.open_existing("of any name")?;
+        let connection = self.open_existing()?;
         let mut letters = Vec::new();
         let query =
             format!("{} ORDER BY topic, partition_id, `offset`", sql::select(prefix, &TABLE));
@@ -32,7 +32,7 @@ impl SqliteSink {
 
     /// Marks them; returns how many had no mark.
     pub fn mark_dead_letters(&self, prefix: &Prefix, chosen: Chosen<'_>) -> Result<u64, SinkError> {
-        let connection: Connection = self.open_existing("of any name")?;
+        let connection = self.open_existing()?;
         let table = prefix.table(TABLE.name);
         let sql = format!("UPDATE `{table}` SET retry = 1 WHERE {CONDITION} AND retry = 0");
         let offset = chosen.offset.map(u64::cast_signed);
