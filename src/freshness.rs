@@ -48,15 +48,20 @@ const PACE: Duration = Duration::from_secs(1);
 /// Over how long percentiles are.
 const WINDOW: Duration = Duration::from_mins(5);
 
-/// How old the last record of each partition is that a transaction has counted, in milliseconds.
-pub fn ages(
-    transaction: &Transaction,
+/// How old the last record of each partition is that a transaction has counted, in milliseconds. A row
+/// without a newer record than those in `newest` moves past offsets that hold none.
+pub fn ages<'a>(
+    transaction: &'a Transaction,
     progress_table: u8,
-) -> impl Iterator<Item = (u32, f64)> + '_ {
+    newest: &'a mut BTreeMap<u32, u64>,
+) -> impl Iterator<Item = (u32, f64)> + 'a {
     let now_ms = now_ms();
     let offsets = transaction.tables[usize::from(progress_table)].upserts.iter();
     offsets.map(Stored::of).filter_map(move |stored| {
         let last = stored.last?;
+        if newest.insert(stored.partition, last.offset) == Some(last.offset) {
+            return None;
+        }
         // Records without a timestamp count from when they were read.
         let since = if last.ms > 0 { last.ms.cast_signed() } else { transaction.as_of / 1000 };
         #[allow(clippy::cast_precision_loss, reason = "milliseconds for people")]
@@ -70,6 +75,8 @@ pub fn ages(
 pub struct Freshness {
     all: Samples,
     partitions: BTreeMap<u32, Samples>,
+    /// The last record of each partition.
+    newest: BTreeMap<u32, u64>,
     written: Option<Instant>,
     has_committed: bool,
 }
@@ -97,7 +104,7 @@ impl Freshness {
     /// Notes what a transaction that is committed has brought.
     pub fn committed(&mut self, transaction: &Transaction, progress_table: u8) {
         self.has_committed = true;
-        for (partition, age) in ages(transaction, progress_table) {
+        for (partition, age) in ages(transaction, progress_table, &mut self.newest) {
             self.all.push(age);
             self.partitions.entry(partition).or_default().push(age);
         }

@@ -78,6 +78,8 @@ struct State {
     commits: Commits,
     /// Milliseconds from a record to its commit, with the moment of the commit.
     freshness: Samples,
+    /// The last record of each partition.
+    newest: BTreeMap<u32, u64>,
     commit_ms: Samples,
     /// Records read so far, and records or bytes that are left, at some moments.
     speed: VecDeque<(Instant, u64, Option<u64>)>,
@@ -354,8 +356,9 @@ impl Monitor {
         (commits.last_rows, commits.last) = (rows, took);
         (commits.commit_no, commits.as_of) = (at.commit_no, transaction.as_of);
         state.commit_ms.push(took.as_secs_f64() * 1000.0);
-        for (_, age) in freshness::ages(transaction, state.own.0) {
-            state.freshness.push(age);
+        let State { own, newest, freshness, .. } = &mut *state;
+        for (_, age) in freshness::ages(transaction, own.0, newest) {
+            freshness.push(age);
         }
     }
 

@@ -149,6 +149,24 @@ impl Reading {
         (self.partition, Latest(self.progress.clone()))
     }
 
+    /// Everything below `next` was read; the last offsets may hold no record. The update, if that moves
+    /// the offset to read next.
+    pub fn end(&mut self, next: u64, floor: Option<u64>) -> Option<Update> {
+        if next <= self.progress.next_offset {
+            return None;
+        }
+        self.progress.next_offset = next;
+        self.position = self.position.max(next);
+        self.rise(floor);
+        Some((self.partition, Latest(self.progress.clone())))
+    }
+
+    /// All that the ledger must remember was read again; returns how far that led.
+    pub fn remembered(&mut self) -> u64 {
+        let next = self.progress.next_offset;
+        next.saturating_sub(std::mem::replace(&mut self.position, next))
+    }
+
     /// The floor of the ledger rose. The update, if that moves the offset to read again from.
     pub fn risen(&mut self, floor: u64) -> Option<Update> {
         self.rise(Some(floor)).then(|| (self.partition, Latest(self.progress.clone())))
@@ -328,5 +346,23 @@ mod tests {
         assert_eq!(from(&reading), 21);
         reading.reach(&reached(30), None);
         assert_eq!(from(&reading), 31, "without a ledger nothing is");
+    }
+
+    #[test]
+    fn the_position_moves_to_an_end_without_a_record() {
+        let mut reading = Reading::new(&Assignment::fresh(0, 0));
+        reading.begin();
+        reading.pass(6);
+        let last = reading.reach(&reached(6), None).1.0.last;
+        assert_eq!(reading.end(7, None), None, "the end is where the last record is");
+        let (partition, Latest(progress)) = reading.end(9, None).expect("it moves");
+        assert_eq!((partition, progress.next_offset, progress.replay_from), (0, 9, 9));
+        assert_eq!((progress.last, progress.anchor), (last, last.map(Last::anchor)));
+        assert_eq!(reading.end(8, None), None, "offsets only grow");
+        reading.note(5);
+        reading.pass(12);
+        reading.reach(&reached(12), Some(4));
+        let (_, Latest(progress)) = reading.end(20, Some(4)).expect("it moves");
+        assert_eq!((progress.next_offset, progress.replay_from), (20, 9), "it is remembered");
     }
 }

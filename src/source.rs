@@ -245,9 +245,14 @@ pub enum Polled<'a> {
     Record(Record<'a>),
     /// After all records of the poll, once for each partition that had any.
     Reached(Reached),
-    /// All of this partition was handed out that there is, or that is to be read. It comes again when
-    /// more was read since.
-    End(u32),
+    /// Everything in this partition below `next` was handed out, and there is no more, or no more is to
+    /// be read. The last offsets below `next` may hold no record. It comes again after further records.
+    End {
+        /// The partition.
+        partition: u32,
+        /// The offset to read next.
+        next: u64,
+    },
 }
 
 /// A hash that is the same in every version of the program, for "is this the same record?".

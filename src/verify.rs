@@ -46,7 +46,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
-use topic::Range;
+use topic::{Range, Unread};
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +76,9 @@ pub enum VerifyError {
         /// The partition.
         partition: u32,
     },
+    /// The topic is another one than the one that was counted.
+    #[error("cannot be checked: {0}")]
+    Changed(SourceError),
     /// A dead letter of the baseline was counted since, and its record is gone.
     #[error(
         "cannot be checked: the record at offset {offset} of partition {partition} was counted \
@@ -121,11 +124,12 @@ pub enum VerifyError {
 impl VerifyError {
     /// 3 where nothing can be said of the tables, 2 for arguments that cannot work, else 1.
     pub fn exit_code(&self) -> u8 {
-        use VerifyError::{Baseline, Compacted, Gone, NoPartition, RetriedGone};
+        use VerifyError::{Baseline, Changed, Compacted, Gone, NoPartition, RetriedGone};
         use VerifyError::{Sink, Source};
         match self {
             Gone { .. }
             | NoPartition { .. }
+            | Changed(_)
             | RetriedGone { .. }
             | Compacted { .. }
             | Sink(SinkError::NoJob { .. } | SinkError::NoFile { .. }) => 3,
@@ -255,8 +259,11 @@ impl Check<'_> {
         let identity = config.identity();
         let plan = Plan::new(&config.topic, config.tables.clone(), settings);
         let snapshot = Snapshot::read(&plan, self.sink, &identity)?;
+        topic::recognize(topic, &snapshot.offsets)?;
+        let unread = topic::unread(topic, &snapshot.offsets)?;
         let base = Base::read(&plan, settings, &identity)?;
         let mut recount = Recount::new(&plan, config.decode, snapshot.said(), base.said());
+        recount.has_markers = !topic.counts_bytes();
         recount.overflow(&snapshot.dropped);
         base.begin(&mut recount, topic, &snapshot.letters, stop)?;
         read(topic, &base.ranges(&snapshot.offsets), stop, &mut recount)?;
@@ -287,6 +294,7 @@ impl Check<'_> {
         if summary.differences > 0 && topic::is_compacted(topic) {
             return Err(VerifyError::Compacted { differences: summary.differences });
         }
+        let summary = report_unread(&unread, summary, out)?;
         if let Some((path, writer)) = writer
             && summary.differences == 0
         {
@@ -323,6 +331,26 @@ fn compare(
     });
     compare::compare(stored.into_sorted(), recount, &mut each, &mut differ)
         .map_err(VerifyError::Temporary)?;
+    Ok(summary)
+}
+
+/// Each partition that nobody counts is a difference.
+fn report_unread(
+    unread: &[Unread],
+    mut summary: Summary,
+    out: &mut dyn Write,
+) -> Result<Summary, VerifyError> {
+    for Unread { partition, offsets: (first, behind) } in unread {
+        summary.differences += 1;
+        let table = progress::TABLE.name;
+        writeln!(
+            out,
+            "{table} partition_id={partition}: missing, and the topic holds offsets {first} to {} \
+             of it: no job reads this partition",
+            behind - 1
+        )
+        .map_err(VerifyError::Temporary)?;
+    }
     Ok(summary)
 }
 

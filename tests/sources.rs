@@ -185,7 +185,7 @@ impl Read {
                 };
                 self.stored.insert(reached.partition, stored);
             }
-            Polled::End(_) => {}
+            Polled::End { .. } => {}
         }
     }
 

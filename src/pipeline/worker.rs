@@ -288,7 +288,16 @@ impl<T: Topic> Reader<'_, T> {
         let (settings, monitor) = (self.shared.config.decode, &self.shared.monitor);
         let limit = usize::try_from(POLL_RECORDS).unwrap_or(usize::MAX);
         let records = self.source.poll(limit, &mut |polled| {
-            let Polled::Record(record) = polled else { return };
+            let record = match polled {
+                Polled::Record(record) => record,
+                Polled::Reached(_) => return,
+                Polled::End { partition, .. } => {
+                    // The last offsets may hold no record.
+                    let partition = find(partitions, partition);
+                    monitor.replayed(partition.map_or(0, |it| it.reading.remembered()));
+                    return;
+                }
+            };
             let Some(partition) = find(partitions, record.partition) else { return };
             let is_refused = letters.contains(&(record.partition, record.offset));
             if !is_refused && decode(&record, settings, decoded).is_ok() {
@@ -417,7 +426,7 @@ impl<T: Topic> Reader<'_, T> {
         let (refusals, partitions) = (&mut self.refusals, &mut self.partitions);
         let (taken, bound) = (&mut self.taken, self.shared.config.dead_letters);
         let (floor, has_ledger) = (self.floor, self.step.is_some());
-        let mut bytes = 0;
+        let (mut bytes, mut is_moved) = (0, false);
         let limit = usize::try_from(due.min(POLL_RECORDS)).unwrap_or(usize::MAX);
         let records = self.source.poll(limit, &mut |polled| match polled {
             Polled::Record(record) => {
@@ -440,22 +449,27 @@ impl<T: Topic> Reader<'_, T> {
                 let (partition, position) = partition.reading.reach(&reached, floor);
                 inputs.progress.update(partition, position);
             }
-            Polled::End(partition) => {
-                if let Some(partition) = find(partitions, partition) {
-                    partition.clock.end();
+            Polled::End { partition, next } => {
+                let Some(partition) = find(partitions, partition) else { return };
+                partition.clock.end();
+                if let Some((partition, position)) = partition.reading.end(next, floor) {
+                    inputs.progress.update(partition, position);
+                    is_moved = true;
                 }
             }
         })? as u64;
         self.backlog.note(records, room.min(POLL_RECORDS));
         self.release.passed(records);
+        if records >= POLL_RECORDS {
+            inputs.flush();
+        } else if (records > 0 || is_moved)
+            && std::mem::replace(&mut self.opened, self.epoch) < self.epoch
+        {
+            // Few records wait in the inputs for the end of their epoch: a way through the dataflow costs
+            // the same for one record as for hundreds. Worker 0 must learn that the epoch is open.
+            inputs.progress.flush();
+        }
         if records > 0 {
-            if records >= POLL_RECORDS {
-                inputs.flush();
-            } else if std::mem::replace(&mut self.opened, self.epoch) < self.epoch {
-                // Few records wait in the inputs for the end of their epoch: a way through the dataflow costs
-                // the same for one record as for hundreds. Worker 0 must learn that the epoch is open.
-                inputs.progress.flush();
-            }
             self.outstanding.add(self.epoch, records, bytes);
             self.summary.first.get_or_insert_with(Instant::now);
             self.summary.records += records;

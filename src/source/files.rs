@@ -92,6 +92,19 @@ impl FilesTopic {
         Err(self.changed(partition, reason))
     }
 
+    /// Checks that the files still are those that were read, as far as plain files show it.
+    pub(crate) fn recognize(&self, stored: &[Stored]) -> Result<(), SourceError> {
+        let files = self.list()?;
+        for Stored { partition, next, last, .. } in stored {
+            let Some(found) = files.get(partition) else { continue };
+            self.holds(*partition, found, *next)?;
+            if let Some(last) = last {
+                self.compare(*partition, found, last.anchor())?;
+            }
+        }
+        Ok(())
+    }
+
     /// What the ledger reads again must be there: what was counted may have been given back.
     fn remembers(
         &self,
@@ -349,7 +362,7 @@ impl Partition {
 
     fn tell_end(&mut self, visit: &mut dyn FnMut(Polled<'_>)) {
         if !std::mem::replace(&mut self.is_end_told, true) {
-            visit(Polled::End(self.number));
+            visit(Polled::End { partition: self.number, next: self.next });
         }
     }
 

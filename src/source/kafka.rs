@@ -199,6 +199,20 @@ impl KafkaTopic {
         Ok((low.max(0).cast_unsigned(), high.max(0).cast_unsigned()))
     }
 
+    /// Behind the last offset that was delivered, where there was one: a record or a marker.
+    fn position(
+        &self,
+        consumer: &BaseConsumer<Context>,
+        partition: u32,
+    ) -> Result<Option<u64>, SourceError> {
+        let positions = consumer.position().map_err(|error| self.read_error(error))?;
+        let found = positions.find_partition(&self.config.topic, partition.cast_signed());
+        Ok(match found.map(|found| found.offset()) {
+            Some(Offset::Offset(next)) => u64::try_from(next).ok(),
+            _ => None,
+        })
+    }
+
     /// Whether the broker removes records of the middle of a partition. A broker that does not say
     /// (the right to ask may be missing) is taken at its default.
     pub(crate) fn is_compacted(&self) -> bool {
@@ -249,6 +263,27 @@ impl KafkaTopic {
         }
     }
 
+    /// Checks that the partition still is the one that was read: it is as long, and the records that are
+    /// known by their hashes are the same. Says whether one of them is still there, or none is known.
+    pub(crate) fn recognize(
+        &self,
+        consumer: &BaseConsumer<Context>,
+        stored: &Stored,
+        (low, high): (u64, u64),
+    ) -> Result<bool, SourceError> {
+        let Stored { partition, next, .. } = *stored;
+        if next > high {
+            let reason = format!("it ends at offset {high}, but {next} was read before");
+            let topic = self.config.topic.clone();
+            return Err(SourceError::Changed { topic, partition, reason });
+        }
+        let mut is_known = stored.last.is_none();
+        for anchor in [stored.last.map(Last::anchor), stored.anchor].into_iter().flatten() {
+            is_known |= self.holds(consumer, partition, anchor, (low, high))?;
+        }
+        Ok(is_known)
+    }
+
     /// Checks that the partition still is the one that was read, and says where to go on.
     fn resume(
         &self,
@@ -257,12 +292,7 @@ impl KafkaTopic {
         (low, high): (u64, u64),
     ) -> Result<u64, SourceError> {
         let (partition, topic) = (stored.partition, &self.config.topic);
-        let changed =
-            |reason: String| Err(SourceError::Changed { topic: topic.clone(), partition, reason });
-        if stored.next > high {
-            let next = stored.next;
-            return changed(format!("it ends at offset {high}, but {next} was read before"));
-        }
+        let is_known = self.recognize(consumer, stored, (low, high))?;
         if stored.next < low {
             let next = stored.next;
             if self.config.accept_gap {
@@ -271,11 +301,7 @@ impl KafkaTopic {
             }
             return Err(SourceError::Gap { topic: topic.clone(), partition, next, low });
         }
-        let mut known = stored.last.is_none();
-        for anchor in [stored.last.map(Last::anchor), stored.anchor].into_iter().flatten() {
-            known |= self.holds(consumer, partition, anchor, (low, high))?;
-        }
-        if !known {
+        if !is_known {
             tracing::warn!(
                 partition,
                 stored.next,
@@ -463,6 +489,22 @@ pub(crate) struct Context {
     quiet: bool,
     /// The library's words on the latest trouble with a broker.
     reason: Mutex<Option<String>>,
+    /// Where the partition ends whose end was reported last.
+    end: Mutex<Option<u64>>,
+}
+
+impl Context {
+    /// The offset at which the partition ends that a poll has just called ended.
+    fn take_end(&self) -> Option<u64> {
+        self.end.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// The offset in "Fetch from broker 1 reached end of partition at offset 7 (HighwaterMark 7)". The
+/// binding drops the number of the event.
+fn end_of(reason: &str) -> Option<u64> {
+    let (_, rest) = reason.split_once("end of partition at offset ")?;
+    rest.split(' ').next()?.parse().ok()
 }
 
 impl ClientContext for Context {
@@ -478,6 +520,9 @@ impl ClientContext for Context {
             let mut said = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
             *said = Some(reason.to_owned());
         }
+        if is_end {
+            *self.end.lock().unwrap_or_else(PoisonError::into_inner) = end_of(reason);
+        }
         if self.quiet || is_end {
             tracing::debug!(%error, reason, "Kafka client");
         } else {
@@ -487,3 +532,16 @@ impl ClientContext for Context {
 }
 
 impl ConsumerContext for Context {}
+
+#[cfg(test)]
+mod tests {
+    use super::end_of;
+
+    #[test]
+    fn the_end_of_a_partition_is_read_from_the_clients_words() {
+        let reason =
+            "Fetch from broker 1 reached end of partition at offset 152 (HighwaterMark 160)";
+        assert_eq!(end_of(reason), Some(152));
+        assert_eq!(end_of("Broker: No more messages"), None);
+    }
+}

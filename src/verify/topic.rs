@@ -6,6 +6,7 @@
 //! offset of the ranges that the topic still holds was visited.
 
 use super::{VerifyError, folder};
+use crate::progress::Stored;
 use crate::source::AnyTopic;
 use crate::source::kafka::{Context, KafkaTopic, is_passing};
 use crate::source::{Record, SourceError, fingerprint};
@@ -39,6 +40,53 @@ pub(super) fn is_compacted(topic: &AnyTopic) -> bool {
         AnyTopic::Kafka(topic) => topic.is_compacted(),
         AnyTopic::Files(_) => false,
     }
+}
+
+/// Refuses a topic that is not the one that was counted: shorter, or with other records where the tables
+/// know one by its hash. Every difference would follow from that.
+pub(super) fn recognize(topic: &AnyTopic, counted: &[Stored]) -> Result<(), VerifyError> {
+    let recognized = match topic {
+        AnyTopic::Kafka(topic) => recognize_partitions(topic, counted),
+        AnyTopic::Files(topic) => topic.recognize(counted),
+    };
+    recognized.map_err(|error| match error {
+        SourceError::Changed { .. } => VerifyError::Changed(error),
+        error => error.into(),
+    })
+}
+
+fn recognize_partitions(topic: &KafkaTopic, counted: &[Stored]) -> Result<(), SourceError> {
+    let consumer = topic.consumer(true)?;
+    let partitions = topic.partitions(&consumer)?;
+    for stored in counted.iter().filter(|stored| partitions.contains(&stored.partition)) {
+        let marks = topic.watermarks(&consumer, stored.partition)?;
+        topic.recognize(&consumer, stored, marks)?;
+    }
+    Ok(())
+}
+
+/// A partition that nobody counts, and what it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unread {
+    pub(super) partition: u32,
+    /// Its oldest offset, and the one behind its newest.
+    pub(super) offsets: (u64, u64),
+}
+
+/// The partitions with records that are not among those that are counted. A new file of a folder may be
+/// there before the job sees it, and says nothing of the tables.
+pub(super) fn unread(topic: &AnyTopic, counted: &[Stored]) -> Result<Vec<Unread>, VerifyError> {
+    let AnyTopic::Kafka(topic) = topic else { return Ok(Vec::new()) };
+    let consumer = topic.consumer(true)?;
+    let mut unread = Vec::new();
+    for partition in topic.partitions(&consumer)? {
+        if counted.iter().all(|stored| stored.partition != partition) {
+            let offsets = topic.watermarks(&consumer, partition)?;
+            unread.push(Unread { partition, offsets });
+        }
+    }
+    unread.retain(|unread| unread.offsets.0 < unread.offsets.1);
+    Ok(unread)
 }
 
 /// Visits every record of the ranges, per partition in order.
@@ -83,7 +131,7 @@ fn read_topic(
     for range in ranges.iter().filter(|range| range.start < range.next) {
         let at = topic.list(range.partition, Offset::Offset(range.start.cast_signed()))?;
         consumer.incremental_assign(&at).map_err(|error| topic.read_error(error))?;
-        open.insert(range.partition, range.next);
+        open.insert(range.partition, *range);
     }
     let mut heard = Instant::now();
     while !open.is_empty() {
@@ -94,7 +142,7 @@ fn read_topic(
             None => None,
             Some(Ok(message)) => {
                 heard = Instant::now();
-                one(&message, &open, visit)?
+                one(&message, &mut open, visit)?
             }
             // What is missing between here and the range's end is no record, or is gone.
             Some(Err(KafkaError::PartitionEOF(number))) => Some(number.cast_unsigned()),
@@ -117,13 +165,15 @@ fn read_topic(
 /// Visits a record if it belongs to an open range; says which range it was the end of.
 fn one(
     message: &BorrowedMessage<'_>,
-    open: &BTreeMap<u32, u64>,
+    open: &mut BTreeMap<u32, Range>,
     visit: &mut Visit<'_>,
 ) -> Result<Option<u32>, VerifyError> {
     let (partition, offset) =
         (message.partition().cast_unsigned(), message.offset().cast_unsigned());
-    let Some(next) = open.get(&partition) else { return Ok(None) };
-    if offset < *next {
+    let Some(Range { start, next, .. }) = open.get_mut(&partition) else { return Ok(None) };
+    // A record that is delivered a second time was visited.
+    if (*start..*next).contains(&offset) {
+        *start = offset + 1;
         let timestamp_ms = message.timestamp().to_millis().unwrap_or(0).max(0).cast_unsigned();
         let (key, payload) = (message.key(), message.payload());
         let record = Record { partition, offset, timestamp_ms, key, payload };

@@ -149,7 +149,7 @@ impl Source for MemorySource {
             if let Some(reached) = last {
                 visit(Polled::Reached(reached));
                 if Some(assignment.next) >= assignment.until {
-                    visit(Polled::End(partition));
+                    visit(Polled::End { partition, next: assignment.next });
                 }
             }
         }
