@@ -1,11 +1,12 @@
 //! `kafka_offsets`: how far each partition is counted, as one more table.
 //!
 //! What was polled during epoch *e* and the offsets that were reached both enter the dataflow at
-//! time *e*, so they leave in one transaction: that is the whole of exactly-once. The newest
-//! position of a partition is the greatest, so this is `Latest` again.
+//! time *e*, so they leave in one transaction: that is the whole of exactly-once. A partition has one
+//! reader, which numbers its updates; the newest is the greatest, so this is `Latest` again.
 //!
 //! `replay_from` is where a restart reads again what the ledger must remember. It is a function of the
-//! floor that is stored in the same transaction, or an earlier one, and never falls.
+//! floor that is stored in the same transaction, or an earlier one. It falls only where a dead letter
+//! of an older record is counted after all.
 //!
 //! Beside the last record stands an older one, the anchor. A topic that is deleted and made anew while
 //! the job runs soon has its own last record here; the anchor is still the old topic's for a minute,
@@ -50,9 +51,11 @@ pub const TABLE: Table = Table {
     version: 3,
 };
 
-/// How far a partition is counted. The order compares `next_offset` first, then `replay_from`.
+/// How far a partition is counted. The order compares the fields from top to bottom.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Progress {
+    /// Rises with each update of a run; 0 for a restored row and for where a run begins.
+    update: u64,
     next_offset: u64,
     replay_from: u64,
     start_offset: u64,
@@ -108,7 +111,7 @@ impl Reading {
     pub fn new(assignment: &Assignment) -> Self {
         let Assignment { partition, start, next, replay_from, last, anchor, .. } = *assignment;
         let (next_offset, start_offset) = (next, start);
-        let progress = Progress { next_offset, replay_from, start_offset, last, anchor };
+        let progress = Progress { update: 0, next_offset, replay_from, start_offset, last, anchor };
         // It was just compared with the topic.
         let next_anchor = anchor.map(|anchor| (anchor, Instant::now()));
         let replay = Replay::default();
@@ -124,9 +127,7 @@ impl Reading {
     /// `--from latest` would else mean another place after a crash.
     pub fn begin(&mut self) -> Update {
         self.position = self.progress.next_offset;
-        // A row that stands has more to say, and is the greater one.
-        let progress = Progress { last: None, anchor: None, ..self.progress.clone() };
-        (self.partition, Latest(progress))
+        (self.partition, Latest(self.progress.clone()))
     }
 
     /// The record that is read now has an act on the tweet of this id.
@@ -146,7 +147,7 @@ impl Reading {
         self.progress.anchor = Some(self.anchor(last.anchor()));
         self.progress.last = Some(last);
         self.rise(floor);
-        (self.partition, Latest(self.progress.clone()))
+        self.update()
     }
 
     /// Everything below `next` was read; the last offsets may hold no record. The update, if that moves
@@ -169,7 +170,12 @@ impl Reading {
 
     /// The floor of the ledger rose. The update, if that moves the offset to read again from.
     pub fn risen(&mut self, floor: u64) -> Option<Update> {
-        self.rise(Some(floor)).then(|| (self.partition, Latest(self.progress.clone())))
+        self.rise(Some(floor)).then(|| self.update())
+    }
+
+    fn update(&mut self) -> Update {
+        self.progress.update += 1;
+        (self.partition, Latest(self.progress.clone()))
     }
 
     fn rise(&mut self, floor: Option<u64>) -> bool {
@@ -226,7 +232,7 @@ impl Stored {
         let Some((partition, Latest(progress))) = state(row) else {
             panic!("a restored row has no meaning: {row:?}");
         };
-        let Progress { next_offset, replay_from, start_offset, last, anchor } = progress;
+        let Progress { next_offset, replay_from, start_offset, last, anchor, .. } = progress;
         Stored { partition, start: start_offset, next: next_offset, replay_from, last, anchor }
     }
 }
@@ -284,13 +290,14 @@ fn state(row: &Row) -> Option<Update> {
         }),
     };
     let (start_offset, next_offset, replay_from) = (number(2)?, number(3)?, number(4)?);
-    let progress = Progress { next_offset, replay_from, start_offset, last, anchor };
+    let progress = Progress { update: 0, next_offset, replay_from, start_offset, last, anchor };
     Some((u32::try_from(number(1)?).ok()?, Latest(progress)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::{Assignment, Last, Latest, Progress, Reached, Reading, row, state};
+    use differential_dataflow::difference::Semigroup;
 
     #[test]
     fn a_row_restores_to_what_it_was_made_from() {
@@ -298,7 +305,8 @@ mod tests {
         for last in [None, Some(last)] {
             let anchor = last.map(Last::anchor);
             let (next_offset, replay_from, start_offset) = (9, 7, 4);
-            let progress = Progress { next_offset, replay_from, start_offset, last, anchor };
+            let progress =
+                Progress { update: 0, next_offset, replay_from, start_offset, last, anchor };
             assert_eq!(state(&row("tweets", 3, &progress)), Some((3, Latest(progress))));
         }
     }
@@ -323,6 +331,29 @@ mod tests {
             let Some(found) = anchor(offset, is_later) else { return };
             assert_eq!((found.offset, found.hash), (expected, expected ^ 1), "{offset}");
         }
+    }
+
+    /// What a start stores beside an offset to read again from that the ledger has given up.
+    #[test]
+    fn the_last_record_stays_known() {
+        let last = Last { offset: 19, ms: 7, hash: 8 };
+        let stored = Progress {
+            update: 0,
+            next_offset: 20,
+            replay_from: 10,
+            start_offset: 0,
+            last: Some(last),
+            anchor: Some(last.anchor()),
+        };
+        let (_, mut sum) = state(&row("tweets", 0, &stored)).expect("its own row");
+        let (last, anchor) = (stored.last, stored.anchor);
+        let start =
+            Assignment { next: 20, replay_from: 20, last, anchor, ..Assignment::fresh(0, 0) };
+        let mut reading = Reading::new(&start);
+        sum.plus_equals(&reading.begin().1);
+        assert_eq!(sum.0, Progress { replay_from: 20, ..stored });
+        sum.plus_equals(&reading.reach(&reached(25), None).1);
+        assert_eq!((sum.0.next_offset, sum.0.replay_from), (26, 26));
     }
 
     #[test]

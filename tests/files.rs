@@ -273,6 +273,36 @@ fn tables_can_be_switched_off() {
     assert!(code == Some(2) && text.contains("the job has no such table"), "{text}");
 }
 
+/// What a partition is known by does not depend on the ledger.
+#[test]
+fn the_last_record_stays_known_whatever_becomes_of_the_ledger() {
+    let (folder, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let tables = place.path().join("tables.sqlite");
+    let line = |tweet: u64| format!(r##"{{"id":{tweet},"text":"#a","user":{{"id":1}}}}"##) + "\n";
+    std::fs::write(folder.path().join("a.json"), line(1 << 40) + &line(2 << 40)).unwrap();
+    let known = || {
+        let connection = rusqlite::Connection::open(&tables).unwrap();
+        let columns = "last_offset, last_ms, last_hash, anchor_offset, anchor_hash";
+        let sql = format!("SELECT {columns} FROM kafka_offsets");
+        let all = |row: &rusqlite::Row<'_>| {
+            (0..5).map(|column| row.get(column)).collect::<Result<Vec<Option<i64>>, _>>()
+        };
+        connection.query_row(&sql, [], all).unwrap()
+    };
+    let done = |more: &[&str]| assert_eq!(output(run(folder.path(), &tables, more)).0, Some(0));
+    done(&["--ledger", "15m"]);
+    assert!(known().iter().all(Option::is_some), "{:?}", known());
+    for more in
+        [&["--ledger", "0"][..], &["--ledger", "15m"], &["--ledger", "15m", "--forget-ledger"]]
+    {
+        done(more);
+        assert!(known().iter().all(Option::is_some), "{more:?}: {:?}", known());
+    }
+    std::fs::write(folder.path().join("a.json"), line(3 << 40) + &line(4 << 40)).unwrap();
+    let (code, text) = output(run(folder.path(), &tables, &["--ledger", "0"]));
+    assert!(code == Some(1) && text.contains("is another"), "{text}");
+}
+
 /// The file is there before its tables are.
 fn has_tables(path: &Path) -> bool {
     let look = || rusqlite::Connection::open(path)?.prepare("SELECT 1 FROM users").map(drop);
