@@ -135,6 +135,19 @@ impl Reading {
         self.replay.note(self.position, id);
     }
 
+    /// A record that was passed long ago is counted now: who reads on from `offset` finds it, and its
+    /// act on the tweet of this id.
+    pub fn note_early(&mut self, offset: u64, id: u64) {
+        self.replay.note_early(offset, id);
+    }
+
+    /// The update that goes with what was noted early. With a ledger, `floor` is the one that is
+    /// stored.
+    pub fn noted(&mut self, floor: Option<u64>) -> Update {
+        self.rise(floor);
+        self.update()
+    }
+
     /// A record was read; returns how far that led.
     pub fn pass(&mut self, offset: u64) -> u64 {
         offset + 1 - std::mem::replace(&mut self.position, offset + 1)
@@ -181,7 +194,7 @@ impl Reading {
     fn rise(&mut self, floor: Option<u64>) -> bool {
         let next = self.progress.next_offset;
         let from = floor.map_or(next, |floor| self.replay.from(floor, next));
-        std::mem::replace(&mut self.progress.replay_from, from) < from
+        std::mem::replace(&mut self.progress.replay_from, from) != from
     }
 
     /// The anchor to store beside the last record: at least a minute older, but for the first one.
@@ -375,6 +388,13 @@ mod tests {
         reading.note(11);
         reading.reach(&reached(29), Some(10));
         assert_eq!(from(&reading), 21);
+        let mut sum = reading.risen(5).map_or_else(|| reading.begin().1, |update| update.1);
+        reading.note_early(3, 10);
+        reading.note_early(2, 9);
+        sum.plus_equals(&reading.noted(Some(10)).1);
+        assert_eq!(sum.0.replay_from, 3, "of a dead letter that is counted after all");
+        sum.plus_equals(&reading.risen(11).expect("it rises").1);
+        assert_eq!(sum.0.replay_from, 21);
         reading.reach(&reached(30), None);
         assert_eq!(from(&reading), 31, "without a ledger nothing is");
     }

@@ -217,7 +217,7 @@ pub struct Record<'a> {
 }
 
 /// A record that was read by its place, owned.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Found {
     /// Its timestamp, milliseconds since 1970; 0 where it has none.
     pub timestamp_ms: u64,

@@ -303,6 +303,120 @@ fn the_last_record_stays_known_whatever_becomes_of_the_ledger() {
     assert!(code == Some(1) && text.contains("is another"), "{text}");
 }
 
+/// A folder of two files whose lines can be spoilt: what is refused is so as long as it is spoilt.
+struct Spoilt {
+    folder: tempfile::TempDir,
+    place: tempfile::TempDir,
+}
+
+impl Spoilt {
+    fn new() -> Self {
+        Spoilt { folder: tempfile::tempdir().unwrap(), place: tempfile::tempdir().unwrap() }
+    }
+
+    fn tables(&self) -> std::path::PathBuf {
+        self.place.path().join("tables.sqlite")
+    }
+
+    fn append(&self, file: &str, line: &str) {
+        let path = self.folder.path().join(file);
+        let mut file = std::fs::File::options().create(true).append(true).open(path).unwrap();
+        writeln!(file, "{line}").unwrap();
+    }
+
+    /// A tweet, or a line of its length that is none.
+    fn tweet(tweet: u64, tag: &str, is_spoilt: bool) -> String {
+        let (id, end) = (tweet << 22, if is_spoilt { "!" } else { "}" });
+        let entities = format!(r#""entities":{{"hashtags":[{{"text":"{tag}"}}]}}"#);
+        format!(r#"{{"id":{id},"text":"x",{entities},"user":{{"id":1,"name":"a"}}{end}"#)
+    }
+
+    fn delete(tweet: u64) -> String {
+        format!(r#"{{"delete":{{"status":{{"id":{}}}}}}}"#, tweet << 22)
+    }
+
+    fn mend(&self, file: &str) {
+        let path = self.folder.path().join(file);
+        let text = std::fs::read_to_string(&path).unwrap().replace("!\n", "}\n");
+        std::fs::write(&path, text).unwrap();
+    }
+
+    fn done(&self, name: &str, more: &[&str]) {
+        let more = if name == "run" { &[more, &["--until-end"]].concat() } else { more };
+        let (code, text) = output(command(name, self.folder.path(), &self.tables(), more));
+        assert_eq!(code, Some(0), "{text}");
+    }
+
+    /// Has the dead letters tried again until none stands.
+    fn retry(&self, more: &[&str]) {
+        let sql = |sql: &str| {
+            let connection = rusqlite::Connection::open(self.tables()).unwrap();
+            connection.busy_timeout(Duration::from_secs(5)).unwrap();
+            connection.query_row(sql, [], |row| row.get::<_, i64>(0))
+        };
+        let _ = sql("UPDATE dead_letters SET retry = 1 RETURNING 1");
+        let mut command = command("run", self.folder.path(), &self.tables(), more);
+        let running = Running::start(&mut command);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while sql("SELECT count(*) FROM dead_letters") != Ok(0) {
+            assert!(Instant::now() < deadline, "they are not tried again");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        // Killed: what was committed is all that is known.
+        drop(running);
+    }
+
+    fn hashtags(&self) -> String {
+        let hashtags = recount(&self.tables()).hashtags.into_iter();
+        hashtags.map(|(tag, uses)| format!("{tag}={uses} ")).collect()
+    }
+
+    fn total(&self, name: &str) -> u64 {
+        recount(&self.tables()).totals.get(name).copied().unwrap_or_default()
+    }
+}
+
+/// What was counted or deleted before a dead letter is tried again is so after it, and a restart
+/// remembers the dead letter.
+#[test]
+fn a_dead_letter_goes_through_the_ledger() {
+    let ledger = ["--ledger", "1m"];
+    for workers in ["1", "3"] {
+        let run = [&ledger[..], &["--workers", workers]].concat();
+        let job = Spoilt::new();
+        for (tweet, tag) in [(100, "a"), (101, "b"), (102, "c")] {
+            job.append("a.json", &Spoilt::tweet(tweet, tag, true));
+        }
+        job.append("a.json", &Spoilt::tweet(103, "d", false));
+        job.append("b.json", &Spoilt::tweet(100, "a", false));
+        job.append("b.json", &Spoilt::delete(101));
+        job.done("run", &run);
+        assert_eq!((job.hashtags(), recount(&job.tables()).dead), ("a=1 d=1 ".into(), 3));
+        job.mend("a.json");
+        job.retry(&run);
+        assert_eq!(job.hashtags(), "a=1 c=1 d=1 ", "a stood there, b was deleted");
+        assert_eq!(
+            (job.total("duplicates"), job.total("deleted"), job.total("retried")),
+            (1, 1, 3)
+        );
+        job.done("verify", &[]);
+        job.append("b.json", &Spoilt::delete(102));
+        job.done("run", &run);
+        assert_eq!(job.hashtags(), "a=1 d=1 ", "the restart remembers c");
+        job.done("verify", &[]);
+        // Below the floor it is late as any other.
+        job.append("a.json", &Spoilt::tweet(200, "d", true));
+        job.append("b.json", &Spoilt::tweet(200, "d", false));
+        job.append("a.json", &Spoilt::tweet(200_000, "e", false));
+        job.append("b.json", &Spoilt::tweet(200_000, "e", false));
+        job.done("run", &run);
+        job.mend("a.json");
+        job.retry(&run);
+        assert_eq!((job.hashtags(), job.total("late_posts")), ("a=1 d=3 e=1 ".into(), 1));
+        job.done("verify", &[]);
+    }
+}
+
 /// The file is there before its tables are.
 fn has_tables(path: &Path) -> bool {
     let look = || rusqlite::Connection::open(path)?.prepare("SELECT 1 FROM users").map(drop);

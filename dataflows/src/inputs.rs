@@ -13,6 +13,8 @@ use std::cell::OnceCell;
 pub struct Inputs<'scope> {
     /// What was read.
     pub events: Events<'scope>,
+    /// What of it was a dead letter before.
+    pub retried: Events<'scope>,
     /// What of it counts.
     pub posts: Posts<'scope>,
     /// What the operator said.
@@ -41,9 +43,10 @@ impl<'scope> Inputs<'scope> {
         let floors = numbered(tables, &floors::TABLE, &rows);
         let newest = floors::newest(&all, &floors, said, ledger.is_some());
         Inputs {
-            posts: Posts::new((&events, &retried), ledger, newest.rises(Name::Ledger)),
+            posts: Posts::new(&all, ledger, newest.rises(Name::Ledger)),
             newest,
             events: all,
+            retried,
             settings,
             fold,
             tables: tables.to_vec(),

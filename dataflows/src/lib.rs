@@ -142,7 +142,7 @@ pub type TableChange = (u8, Change, Epoch);
 pub struct Sources<'scope> {
     /// What was read.
     pub events: Events<'scope>,
-    /// The same of records that are read out of their order, and not again by a restart.
+    /// The same of records that are read out of their order.
     pub retried: Events<'scope>,
     /// At [`RESTORED`]: the rows that a restart found.
     pub rows: Shared<'scope, Restored>,

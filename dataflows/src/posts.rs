@@ -98,26 +98,16 @@ pub enum Posts<'scope> {
 pub type Effects<'scope> = Shared<'scope, (u64, Effect<Content>)>;
 
 impl<'scope> Posts<'scope> {
-    /// Through the ledger, where there is one. What is `retried` counts and is not remembered. The
-    /// ledger's floors are what `floors` stores.
+    /// Through the ledger, where there is one. Its floors are what `floors` stores.
     pub fn new(
-        (events, retried): (&Events<'scope>, &Events<'scope>),
+        events: &Events<'scope>,
         ledger: Option<Ledger<'scope>>,
         floors: Floors<'scope>,
     ) -> Self {
         let Some(Ledger { replayed, figures }) = ledger else {
-            return Posts::Read(events.concat(retried));
+            return Posts::Read(events.clone());
         };
-        let retried = retried.extract("retried acts", |batch, acts| {
-            acts.extend(batch.iter().filter_map(|(event, epoch, difference)| match event {
-                Event::Tweet(tweet) => {
-                    let act = Act::Ageless(Content::of(tweet));
-                    Some(((tweet.version.tweet_id, act), *epoch, *difference))
-                }
-                _ => None,
-            }));
-        });
-        let acts = acts(events).concat(acts(&replayed)).concat(retried);
+        let acts = acts(events).concat(acts(&replayed));
         let watched = Watched { figures, weigh: Content::weight };
         Posts::Kept(Shared::new(self::ledger(acts, floors, watched)))
     }

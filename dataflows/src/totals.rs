@@ -5,6 +5,8 @@
 //! Every record adds at least one here, or is a dead letter: nothing is unaccounted for. A page of
 //! the second API adds one for each of its tweets and users. With a ledger the tweets that were read
 //! are told apart: those that count, those that were deleted, and what stood in the topic again.
+//! Tweets and deletes that were dead letters before add one to `retried` as well: what came too late
+//! may then be anything ([`crate::ledger`]), which a recount must know.
 //!
 //! Restore: a row's number is the difference that its records add up to.
 
@@ -12,7 +14,7 @@ use crate::changes::{Changes, changes};
 use crate::ledger::Effect;
 use crate::posts::Posts;
 use crate::table::{Column, Kind, Panel, Restore, Table};
-use crate::{Epoch, Inputs, Rows, Shared, Value, tweet};
+use crate::{Epoch, Event, Inputs, Rows, Shared, Value, tweet};
 use differential_dataflow::operators::CountTotal;
 
 /// The declaration.
@@ -41,6 +43,13 @@ pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'s
             }
         }
     });
+    read = read.concat(inputs.retried.extract("retried acts", |batch, read| {
+        for (event, epoch, difference) in batch {
+            if matches!(event, Event::Tweet(_) | Event::Delete { .. }) {
+                add(read, "retried", *epoch, *difference);
+            }
+        }
+    }));
     if let Posts::Kept(effects) = &inputs.posts {
         read = read.concat(effects.extract("kinds of posts", |batch, read| {
             for ((_, effect), epoch, difference) in batch {

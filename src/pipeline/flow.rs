@@ -5,12 +5,12 @@
 
 use super::ledger::Tiding;
 use crate::config::RunConfig;
-use crate::dead_letters::overflow::{self, Dropped, Room};
+use crate::dead_letters::overflow::{self, Dropped};
 use crate::dead_letters::{self, DeadLetter};
 use crate::decode;
 use crate::progress::{self, Progress};
 use crate::sink::gather::{self, Closings, Order, gather};
-use crate::source::Assignment;
+use crate::source::{Assignment, Found};
 use dataflows::floors::Name;
 use dataflows::latest::Latest;
 use dataflows::ledger::Figures;
@@ -39,8 +39,9 @@ pub(super) enum Control {
     Floor(u64),
     /// These partitions are not read for a while.
     Wait(BTreeSet<u32>),
-    /// A dead letter of that partition is gone, and gives back its room.
-    Freed(u32, Room),
+    /// A dead letter is to be tried again, by the worker of its partition; with its record, if the
+    /// topic still holds it.
+    Retry(DeadLetter, Option<Found>),
 }
 
 /// The inputs that follow the epoch. One that were forgotten would hold all others back, so they

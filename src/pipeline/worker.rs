@@ -9,6 +9,7 @@ mod credit;
 mod entering;
 mod leading;
 mod release;
+mod retrying;
 
 pub use credit::Credit;
 
@@ -240,7 +241,7 @@ impl<T: Topic> Reader<'_, T> {
                 Control::Assign(all) => self.assign(all)?,
                 Control::Floor(floor) => self.rise(floor),
                 Control::Wait(partitions) => self.source.wait(&partitions)?,
-                Control::Freed(partition, room) => self.taken.free(partition, room),
+                Control::Retry(letter, found) => self.retry(letter, found),
             }
         }
         Ok(())

@@ -60,7 +60,7 @@ enum Read {
     Before,
     /// Possibly late by its own partition's ids; or by those of others, up to a minute.
     Now { is_behind: bool, minute: u64 },
-    /// The job may have taken it as one that is late, and not counted it as that.
+    /// A dead letter until then: possibly late by what was read meanwhile.
     Later,
 }
 
@@ -94,6 +94,8 @@ pub(super) struct Acts {
     has_ledger: bool,
     /// Nothing was late while there was a ledger.
     is_in_time: bool,
+    /// Dead letters were counted, and any act may have been one.
+    is_retried: bool,
     span: u64,
     /// Up to here there was no ledger, at some moments.
     forgotten: Option<u64>,
@@ -116,6 +118,7 @@ impl Acts {
             newest: None,
             has_ledger: marks.has_ledger(),
             is_in_time: marks.is_in_time(before),
+            is_retried: marks.is_retried(before),
             span: marks.span(),
             forgotten: marks.forgotten(),
             floor: before.floor(),
@@ -153,7 +156,7 @@ impl Acts {
         let is_ahead = is_ahead(id, ms);
         self.newest = self.newest.max((!is_ahead).then_some(id));
         self.posts += i64::from(post.is_some() && !is_before);
-        if self.has_ledger && !is_ahead && when != When::Later && id >= self.remembered {
+        if self.has_ledger && !is_ahead && id >= self.remembered {
             self.needed.entry(version.partition).or_insert(version.offset);
         }
         let is_late = id < self.floor;
@@ -162,7 +165,7 @@ impl Acts {
                 return Ok(());
             }
             // Where there was no ledger at that moment it was not counted as late.
-            let is_said = self.has_ledger && !is_ahead && when == When::Now;
+            let is_said = self.has_ledger && !is_ahead;
             let is_certain = is_said && Some(id) > self.forgotten;
             let late = (i64::from(is_certain), i64::from(is_said));
             return self.loose(post.as_ref(), late, counts);
@@ -229,11 +232,11 @@ impl Acts {
     fn times(&self, act: &Act, times: i64) -> Times {
         let may_be_late = match act.read {
             Read::Before => false,
-            Read::Later => true,
+            Read::Later => !self.is_in_time,
             Read::Now { is_behind, minute } => {
                 let newest = || self.clock.newest(minute).saturating_sub(self.span);
                 Some(act.id) <= self.forgotten
-                    || !self.is_in_time && (is_behind || act.id < newest())
+                    || !self.is_in_time && (self.is_retried || is_behind || act.id < newest())
             }
         };
         let if_so = |is_so: bool| if is_so { times } else { 0 };
@@ -422,13 +425,30 @@ mod tests {
         let one = |tag: &str, times| (tag.to_owned(), (times, times));
         assert_eq!(tags, [one("a", -1), one("b", -1), one("c", 1), one("g", 1), one("h", 1)]);
         let wanted = [("tweets", 1), ("deleted", 2), ("duplicates", 2)];
-        let wanted = wanted.into_iter().chain([("late_posts", 1), ("late_deletes", 1)]);
+        let wanted = wanted.into_iter().chain([("late_posts", 2), ("late_deletes", 1)]);
         assert_eq!(totals, wanted.map(|(name, sum)| (name, (sum, sum))).collect::<Vec<_>>());
-        // What was tried again may be in no set.
-        let events = [When::Later, When::Now].map(|when| (post(NOW + 3, at, "e"), when)).to_vec();
-        let (tags, totals) = found((&before, &before), events);
+        // What was tried again came late only if something did.
+        let again = || [When::Later, When::Now].map(|when| (post(NOW + 3, at, "e"), when)).to_vec();
+        let (tags, totals) = found((&before, &before), again());
+        assert_eq!(tags, [("e".into(), (1, 1))]);
+        assert_eq!(totals, [("tweets", (1, 1)), ("duplicates", (1, 1))]);
+        let late = marks(&[SPAN, ("ledger", NOW)], 6);
+        let (tags, totals) = found((&late, &before), again());
         assert_eq!(tags, [("e".into(), (1, 2))]);
         let wanted = [("tweets", (1, 2)), ("duplicates", (0, 1)), ("late_posts", (0, 1))];
         assert_eq!(totals, wanted);
+    }
+
+    /// Which records were dead letters is stored nowhere.
+    #[test]
+    fn where_dead_letters_were_counted_each_act_may_be_late() {
+        let twice = || now(vec![post(NOW, (0, NOW_MS), "a"), post(NOW, (1, NOW_MS), "a")]);
+        for (late_posts, retried, most) in [(0, 1, 1), (1, 0, 1), (1, 1, 2)] {
+            let mut marks = marks(&[SPAN], late_posts);
+            let row = [Value::Text("retried".into()), Value::UInt(retried)].into();
+            marks.see("totals", &row);
+            let (tags, _) = found((&marks, &Marks::default()), twice());
+            assert_eq!(tags, [("a".into(), (1, most))], "{late_posts}, {retried}");
+        }
     }
 }

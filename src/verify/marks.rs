@@ -16,6 +16,9 @@ const MINUTE_MS: u64 = 60_000;
 /// A record may be read so long before another one that is stamped with the same time.
 const SLACK_MS: u64 = 10 * MINUTE_MS;
 
+/// Tweets and deletes that were dead letters before, in `totals`.
+const RETRIED: &str = "retried";
+
 /// Rows of `floors` and `totals`, by name.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Marks {
@@ -61,6 +64,17 @@ impl Marks {
     pub(super) fn is_in_time(&self, before: &Marks) -> bool {
         let late = |marks: &Marks| (marks.total("late_posts"), marks.total("late_deletes"));
         late(self) == late(before)
+    }
+
+    /// Whether dead letters were counted since the tables said `before`. The job read them long after
+    /// their place, and which they were is stored nowhere.
+    pub(super) fn is_retried(&self, before: &Marks) -> bool {
+        self.total(RETRIED) > before.total(RETRIED)
+    }
+
+    /// The row of `totals` whose number nothing else tells.
+    pub(super) fn unknown_total(&self) -> Option<&'static str> {
+        (self.total(RETRIED) > 0).then_some(RETRIED)
     }
 
     /// What stands in `totals` under this name.

@@ -297,6 +297,9 @@ fn weigh(
         let state = newest.map_or(State::Present, |id| State::Newest((id, 0, 0, 0), row(id)));
         sums.named("floors", name, state)?;
     }
+    if let Some(name) = now.unknown_total() {
+        sums.named("totals", name, State::Present)?;
+    }
     // Whatever was late, each post is one thing or another.
     let surplus = now.posts() - before.posts() - acts.posts;
     let tweets = now.total("tweets") - before.total("tweets") - surplus;

@@ -1,6 +1,6 @@
 //! A topic and a database, and the program's commands on them.
 
-use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
@@ -15,6 +15,20 @@ pub struct Job {
 impl Job {
     pub fn new(server: Server, name: &str) -> Self {
         Job { topic: fresh_topic(name), database: server.fresh_database(name) }
+    }
+
+    /// Makes the topic, with these settings.
+    pub fn create(&self, partitions: i32, settings: &[(&str, &str)]) {
+        let mut config = ClientConfig::new();
+        let admin: AdminClient<DefaultClientContext> =
+            config.set("bootstrap.servers", service("TEST_KAFKA")).create().unwrap();
+        let mut topic = NewTopic::new(&self.topic, partitions, TopicReplication::Fixed(1));
+        for (name, value) in settings {
+            topic = topic.set(name, value);
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let made = runtime.block_on(admin.create_topics([&topic], &AdminOptions::new())).unwrap();
+        assert!(made.iter().all(Result::is_ok), "{made:?}");
     }
 
     pub fn produce(&self, tweets: u64, seed: &str) {

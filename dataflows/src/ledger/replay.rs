@@ -5,10 +5,11 @@
 //! floor. So whatever is left out below [`Replay::from`] is below the floor; what is read again
 //! needlessly is forgotten again.
 //!
-//! Invariant: the offset never falls, as the floor does not. An id that is ahead of its record
+//! Invariant: the offset falls only where an act of an older record is noted ([`Replay::note_early`]),
+//! as the floor does not fall. An id that is ahead of its record
 //! ([`super::is_ahead`]) must be kept from here: it would hold the offset for ever.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Acts of one chunk: what may be read again for a single tweet.
 const CHUNK: u32 = 1 << 8;
@@ -17,6 +18,8 @@ const CHUNK: u32 = 1 << 8;
 #[derive(Clone, Debug)]
 pub struct Replay {
     chunks: VecDeque<Chunk>,
+    /// By offset, the greatest id of a record that was counted long after its place.
+    early: BTreeMap<u64, u64>,
     /// How many acts a chunk holds.
     width: u32,
 }
@@ -39,7 +42,7 @@ impl Default for Replay {
 impl Replay {
     /// With chunks of `width` acts.
     pub fn new(width: u32) -> Self {
-        Replay { chunks: VecDeque::new(), width }
+        Replay { chunks: VecDeque::new(), early: BTreeMap::new(), width }
     }
 
     /// Who reads on from `offset` finds, in the next record, an act on `id`. Offsets do not fall.
@@ -52,13 +55,21 @@ impl Replay {
         }
     }
 
+    /// The same of a record that was passed before, and is counted only now.
+    pub fn note_early(&mut self, offset: u64, id: u64) {
+        let greatest = self.early.entry(offset).or_default();
+        *greatest = id.max(*greatest);
+    }
+
     /// The first offset that a restart must read, if `floor` is stored and everything below `next`
     /// was noted.
     pub fn from(&mut self, floor: u64, next: u64) -> u64 {
         while self.chunks.front().is_some_and(|chunk| chunk.greatest < floor) {
             self.chunks.pop_front();
         }
-        self.chunks.front().map_or(next, |chunk| chunk.first)
+        self.early.retain(|_, greatest| *greatest >= floor);
+        let first = self.chunks.front().map_or(next, |chunk| chunk.first);
+        self.early.keys().next().map_or(first, |early| first.min(*early))
     }
 }
 
@@ -76,5 +87,16 @@ mod tests {
         assert_eq!(found, [0, 0, 2, 2, 11]);
         replay.note(11, 20);
         assert_eq!(replay.from(10, 12), 11);
+    }
+
+    #[test]
+    fn what_is_counted_long_after_its_place_is_read_again() {
+        let mut replay = Replay::new(2);
+        replay.note(10, 50);
+        for (offset, id) in [(7, 30), (3, 20), (3, 25), (12, 60)] {
+            replay.note_early(offset, id);
+        }
+        let found = [0, 25, 26, 31, 51, 61].map(|floor| replay.from(floor, 13));
+        assert_eq!(found, [3, 3, 7, 10, 12, 13]);
     }
 }

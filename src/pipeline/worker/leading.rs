@@ -1,14 +1,11 @@
 //! What worker 0 does for all workers: it restores, ends epochs, raises the floor, and hands on what
 //! is found meanwhile.
 
-use super::entering::decode;
 use super::{NAP, Reader};
-use crate::dead_letters::DeadLetter;
-use crate::dead_letters::overflow::Room;
 use crate::pipeline::flow::Control;
 use crate::pipeline::ledger::{Keeper, Tiding};
 use crate::pipeline::{Lead, News, Plan};
-use crate::source::{Found, Record, SourceError, Topic};
+use crate::source::{SourceError, Topic};
 use dataflows::Epoch;
 use dataflows::floors::Name;
 use dataflows::latest::Latest;
@@ -103,8 +100,8 @@ impl<T: Topic> Reader<'_, T> {
         }
     }
 
-    /// On worker 0: every worker learns of partitions that were added to the topic; records that
-    /// are to be tried again enter here.
+    /// On worker 0: every worker learns of partitions that were added to the topic, and of records that
+    /// are to be tried again.
     pub(super) fn hear(&mut self) -> Result<(), SourceError> {
         // What is found while the ledger remembers waits.
         if self.clock.is_none() {
@@ -119,38 +116,11 @@ impl<T: Topic> Reader<'_, T> {
                     }
                     self.say(Control::Assign(found));
                 }
-                News::Retry(letter, record) => self.retry(&letter, record.as_ref()),
+                News::Retry(letter, record) => self.say(Control::Retry(letter, record)),
                 News::Changed(error) => return Err(error),
             }
         }
         Ok(())
-    }
-
-    /// Tries a record again. What it becomes and what becomes of its row enter at one epoch, hence
-    /// leave in one transaction.
-    fn retry(&mut self, letter: &DeadLetter, found: Option<&Found>) {
-        let Some(inputs) = &mut self.flow.inputs else { return };
-        let DeadLetter { partition, offset, .. } = *letter;
-        if let Some(Found { timestamp_ms, payload }) = found {
-            let (timestamp_ms, payload) = (*timestamp_ms, payload.as_deref());
-            // A tombstone is never a dead letter, so the key says nothing here.
-            let record = Record { partition, offset, timestamp_ms, key: None, payload };
-            match decode(&record, self.shared.config.decode, &mut self.decoded) {
-                Ok(()) => {
-                    self.decoded.drain(..).for_each(|event| inputs.retried.update(event, 1));
-                    inputs.letters.update(letter.clone(), -1);
-                    self.flow.control.send(Control::Freed(partition, Room::of(letter)));
-                    self.flow.control.flush();
-                }
-                // The row anew, without its mark; it has its room.
-                Err(letter) => inputs.letters.update(letter, 1),
-            }
-        } else {
-            tracing::warn!(partition, offset, "the topic no longer holds a record to try again");
-            inputs.letters.update(letter.clone(), 1);
-        }
-        inputs.flush();
-        self.flow.opened.set(self.flow.opened.get().max(self.epoch));
     }
 
     /// On worker 0: hears how far the workers are, and raises the floor.

@@ -1,0 +1,58 @@
+//! How a dead letter is tried again: by the worker that reads its partition, in the epoch that it is in.
+//!
+//! What the record becomes goes through the ledger like any other, what becomes of its row leaves in the
+//! same transaction, and so does the offset from which a restart must read to remember the record.
+
+use super::entering::decode;
+use super::{Reader, find};
+use crate::dead_letters::DeadLetter;
+use crate::dead_letters::overflow::Room;
+use crate::source::{Found, Record, Topic};
+
+impl<T: Topic> Reader<'_, T> {
+    /// Tries a record again, if this worker reads its partition.
+    pub(super) fn retry(&mut self, letter: DeadLetter, found: Option<Found>) {
+        let (index, peers) = self.place;
+        let DeadLetter { partition, offset, .. } = letter;
+        if partition as usize % peers != index {
+            return;
+        }
+        let (Some(inputs), Some(reader)) =
+            (&mut self.flow.inputs, find(&mut self.partitions, partition))
+        else {
+            return;
+        };
+        if let Some(Found { timestamp_ms, payload }) = found {
+            let payload = payload.as_deref();
+            // A tombstone is never a dead letter, so the key says nothing here.
+            let record = Record { partition, offset, timestamp_ms, key: None, payload };
+            match decode(&record, self.shared.config.decode, &mut self.decoded) {
+                Ok(()) => {
+                    let before = if self.shared.topic.counts_bytes() {
+                        // A line's offset is its last byte. Who reads from within the line before finds
+                        // nothing in what is left of that.
+                        payload.map_or(0, |line| line.len() as u64 + 1)
+                    } else {
+                        0
+                    };
+                    for event in self.decoded.drain(..) {
+                        if let Some(id) = event.aged_id().filter(|_| self.step.is_some()) {
+                            reader.reading.note_early(offset.saturating_sub(before), id);
+                        }
+                        inputs.retried.update(event, 1);
+                    }
+                    self.taken.free(partition, Room::of(&letter));
+                    inputs.letters.update(letter, -1);
+                }
+                // The row anew, without its mark; it has its room.
+                Err(letter) => inputs.letters.update(letter, 1),
+            }
+        } else {
+            tracing::warn!(partition, offset, "the topic no longer holds a record to try again");
+            inputs.letters.update(letter, 1);
+        }
+        let (partition, position) = reader.reading.noted(self.floor);
+        inputs.progress.update(partition, position);
+        inputs.flush();
+    }
+}
