@@ -1,7 +1,7 @@
 //! Real tweets from their files through Kafka into the tables, on both servers.
 //!
 //! The data is not in this repository: `TWEETFLOW_REAL_DATA` names its folder, and CI sets it.
-//! Without it each test says that it was not run.
+//! These tests are ignored unless asked for: `cargo test -- --ignored`.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -18,17 +18,17 @@ use std::time::Duration;
 use tweetflow::decode::{Settings, decode};
 
 on_both_servers! {
+    #[ignore = "real tweets: TWEETFLOW_REAL_DATA names their folder"]
     every_file_gives_its_answers,
+    #[ignore = "real tweets: TWEETFLOW_REAL_DATA names their folder"]
     hostile_records_are_dead_letters_and_nothing_else,
+    #[ignore = "real tweets: TWEETFLOW_REAL_DATA names their folder"]
     naughty_strings_travel_whole,
 }
 
-fn data() -> Option<PathBuf> {
-    let folder = std::env::var_os("TWEETFLOW_REAL_DATA").map(PathBuf::from);
-    if folder.is_none() {
-        eprintln!("not run: TWEETFLOW_REAL_DATA is not set");
-    }
-    folder
+/// The folder. Its absence is a failure: these tests run only where they are asked for.
+fn data() -> PathBuf {
+    std::env::var_os("TWEETFLOW_REAL_DATA").expect("TWEETFLOW_REAL_DATA is not set").into()
 }
 
 fn succeed(arguments: &[&str], database: &str) {
@@ -98,7 +98,7 @@ fn check(server: Server, data: &Path, name: &str) {
 
 /// As `produce` reads the file and `run` the topic: the answers are in the database.
 fn every_file_gives_its_answers(server: Server) {
-    let Some(data) = data() else { return };
+    let data = data();
     let first = V1.iter().map(|(name, ..)| format!("v1/{name}"));
     let names = Mutex::new(first.chain(V2.iter().map(|(name, ..)| format!("v2/{name}"))));
     std::thread::scope(|scope| {
@@ -122,7 +122,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 /// Each string of the list as a shown name and as a hashtag, through the topic: what stands in the
 /// tables is what was decoded, byte by byte, and the recount agrees.
 fn naughty_strings_travel_whole(server: Server) {
-    let Some(data) = data() else { return };
+    let data = data();
     let list = std::fs::read(data.join("adversarial/blns.json")).unwrap();
     let strings: Vec<String> = serde_json::from_slice(&list).unwrap();
     let (topic, mut lines) = (fresh_topic("naughty"), String::new());
@@ -161,7 +161,7 @@ fn naughty_strings_travel_whole(server: Server) {
 /// What the decoder refuses, between real tweets: each record is one row with a reason, and the
 /// other tables are what they are without them.
 fn hostile_records_are_dead_letters_and_nothing_else(server: Server) {
-    let Some(data) = data() else { return };
+    let data = data();
     let (clean, topic) = (fresh_topic("clean"), fresh_topic("hostile"));
     let tweets = data.join("v1/twut_10.jsonl");
     for topic in [&clean, &topic] {

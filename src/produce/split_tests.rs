@@ -198,12 +198,12 @@ fn every_prefix_gives_records_or_says_why_not() {
     }
 }
 
-/// Files that others made, where they are at hand; the counts are their documentation's.
+/// Files that others made; the counts are their documentation's.
 #[test]
+#[ignore = "real tweets: TWEETFLOW_REAL_DATA names their folder"]
 fn real_files_have_the_records_that_they_should() {
-    let Some(folder) = std::env::var_os("TWEETFLOW_REAL_DATA").map(std::path::PathBuf::from) else {
-        return;
-    };
+    let folder = std::env::var_os("TWEETFLOW_REAL_DATA").expect("TWEETFLOW_REAL_DATA is not set");
+    let folder = std::path::PathBuf::from(folder);
     for (file, expected) in [
         ("v1/twut_500.jsonl", 500),
         ("v1/tweet_parser_original.ndjson", 25),

@@ -268,12 +268,12 @@ impl Server {
 /// Makes of each function that takes a [`Server`] two tests, one a server.
 #[macro_export]
 macro_rules! on_both_servers {
-    ($($name:ident),* $(,)?) => {
+    ($($(#[$attribute:meta])* $name:ident),* $(,)?) => {
         mod mariadb {
-            $(#[test] fn $name() { super::$name($crate::common::Server::MariaDb); })*
+            $(#[test] $(#[$attribute])* fn $name() { super::$name($crate::common::Server::MariaDb); })*
         }
         mod mysql {
-            $(#[test] fn $name() { super::$name($crate::common::Server::MySql); })*
+            $(#[test] $(#[$attribute])* fn $name() { super::$name($crate::common::Server::MySql); })*
         }
     };
 }
