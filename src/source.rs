@@ -13,6 +13,7 @@ use crate::dead_letters::overflow::Room;
 use crate::progress::{Anchor, Last, Stored};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::time::Duration;
 
 pub use self::place::{AnySource, AnyTopic, AnyWatch};
 
@@ -50,6 +51,12 @@ pub enum SourceError {
         topic: String,
         /// The addresses asked.
         brokers: String,
+    },
+    /// The account may not read the topic.
+    #[error("the account has no right to read topic {topic:?}; it needs READ and DESCRIBE on it")]
+    NoRight {
+        /// Its name.
+        topic: String,
     },
     /// The topic is not the one that was read before.
     #[error(
@@ -144,6 +151,17 @@ pub enum SourceError {
         /// What was found in the last one.
         detail: String,
     },
+    /// Kafka does not keep the offsets for its own tools.
+    #[error(
+        "Kafka does not store the offsets of group {group:?}, which only its own tools read; give the \
+         account the right READ on that group, or name the job otherwise (--job) if others use it"
+    )]
+    Group {
+        /// The group's name.
+        group: String,
+        /// The library's words.
+        source: rdkafka::error::KafkaError,
+    },
     /// Reading failed in a way that does not heal by itself.
     #[error("reading {what} failed")]
     Read {
@@ -157,12 +175,15 @@ pub enum SourceError {
 impl SourceError {
     /// Whether only the operator can help.
     pub fn is_operators(&self) -> bool {
-        use SourceError::{File, NoFiles, NoJson, NoTopic, Protected, SameNumber, Setting};
+        use SourceError::{
+            File, NoFiles, NoJson, NoRight, NoTopic, Protected, SameNumber, Setting,
+        };
         matches!(
             self,
             Setting { .. }
                 | Protected { .. }
                 | NoTopic { .. }
+                | NoRight { .. }
                 | File { .. }
                 | NoFiles { .. }
                 | NoJson { .. }
@@ -305,8 +326,9 @@ pub trait Watch: Send + 'static {
         Ok(BTreeMap::new())
     }
 
-    /// Tells the topic's own tools, which show the lag, the offset to read next of each partition.
-    fn publish(&mut self, next: &BTreeMap<u32, u64>) -> Result<(), SourceError>;
+    /// Tells the topic's own tools, which show the lag, the offset to read next of each partition. Waits
+    /// for the answer no longer than `wait`; says whether it is there, and is to be called again if not.
+    fn publish(&mut self, next: &BTreeMap<u32, u64>, wait: Duration) -> Result<bool, SourceError>;
 }
 
 /// One worker's share of a topic.

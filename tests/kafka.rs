@@ -121,6 +121,40 @@ fn group_offsets(topic: &str, group: &str, partitions: i32) -> i64 {
     found.elements().iter().filter_map(|partition| partition.offset().to_raw()).sum()
 }
 
+/// Kafka refuses offsets of a group that others have joined. That is all that fails: partitions that are
+/// added are found, and the reason is logged once.
+#[test]
+fn a_group_that_others_have_joined_costs_nothing_but_the_lag() {
+    let (topic, database) = (fresh_topic("joined"), Server::MariaDb.fresh_database("joined"));
+    produce(&topic, "1");
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", service("TEST_KAFKA")).set("group.id", &topic);
+    let member: BaseConsumer = config.create().unwrap();
+    member.subscribe(&[&topic]).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while member.assignment().unwrap().count() == 0 {
+        assert!(Instant::now() < deadline, "the member does not join");
+        member.poll(Duration::from_millis(100));
+    }
+    let brokers = service("TEST_KAFKA");
+    let arguments = ["run", "--brokers", &brokers, "--topic", &topic, "--job", &topic];
+    let mut command = program(&arguments, &database);
+    let mut child = Running::start(command.stderr(std::process::Stdio::piped()));
+    let partitions = NewPartitions::new(&topic, 2);
+    block_on(admin().create_partitions(&[partitions], &AdminOptions::new())).unwrap();
+    produce(&topic, "2");
+    let (mut sql, deadline) =
+        (common::Sql::connect(&database), Instant::now() + Duration::from_secs(40));
+    while sql.records_counted() < 400 {
+        assert!(Instant::now() < deadline, "{} records are counted", sql.records_counted());
+        member.poll(Duration::from_millis(100));
+    }
+    child.signal(nix::sys::signal::Signal::SIGTERM);
+    assert!(child.0.wait().unwrap().success());
+    let said = std::io::read_to_string(child.0.stderr.take().unwrap()).unwrap();
+    assert_eq!(said.matches("does not store the offsets of group").count(), 1, "{said}");
+}
+
 /// Partitions that are added to a topic that is being read are read within half a minute; and
 /// Kafka's tools see how far the job is.
 #[test]

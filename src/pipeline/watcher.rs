@@ -3,7 +3,8 @@
 //! It finds partitions that were added, reads dead letters' records that are to be tried again,
 //! notices that the topic was made anew, and tells the topic's own tools how far the tables are.
 //! What it finds is handed to worker 0; where to read on stands in the tables alone. A fault of its
-//! own ends no run: it says what is wrong and tries again. A topic that is another one does.
+//! own ends no run, and of what it does none hangs on another: the right to publish may be missing. A
+//! topic that is another one ends the run.
 
 use super::News;
 use crate::dead_letters::DeadLetter;
@@ -22,6 +23,9 @@ use std::time::{Duration, Instant};
 const DISCOVERY: Duration = Duration::from_secs(10);
 /// How often the offsets are published.
 const PUBLISHING: Duration = Duration::from_secs(1);
+/// How long the answer to that is waited for, and at the end.
+const WAIT: Duration = Duration::from_millis(200);
+const LAST_WAIT: Duration = Duration::from_secs(10);
 
 /// How far each partition is committed; shared with the committer.
 #[derive(Clone, Debug, Default)]
@@ -66,6 +70,7 @@ impl Watcher {
             monitor,
             published: BTreeMap::new(),
             compared: BTreeMap::new(),
+            steps: Steps::default(),
         };
         let thread = std::thread::Builder::new()
             .name("watcher".to_owned())
@@ -81,6 +86,58 @@ impl Watcher {
     }
 }
 
+/// Something that the watcher does time and again. It goes on without the others, and is told of when it
+/// begins to fail and when it works again.
+#[derive(Debug)]
+struct Step {
+    doing: &'static str,
+    failing_since: Option<Instant>,
+}
+
+impl Step {
+    const fn new(doing: &'static str) -> Self {
+        Step { doing, failing_since: None }
+    }
+
+    /// Notes how an attempt went; says whether it went well.
+    fn note(&mut self, result: &Result<(), SourceError>) -> bool {
+        let doing = self.doing;
+        match (result, self.failing_since) {
+            (Err(error), None) => {
+                self.failing_since = Some(Instant::now());
+                tracing::warn!(error = one_line(error), "{doing} failed, trying again");
+            }
+            (Ok(()), Some(since)) => {
+                self.failing_since = None;
+                tracing::info!("{doing} works again, after {} s", since.elapsed().as_secs());
+            }
+            _ => {}
+        }
+        result.is_ok()
+    }
+}
+
+/// All that the watcher does.
+struct Steps {
+    publish: Step,
+    ends: Step,
+    look_up: Step,
+    discover: Step,
+    compare: Step,
+}
+
+impl Default for Steps {
+    fn default() -> Self {
+        Steps {
+            publish: Step::new("publishing the offsets for Kafka's own tools"),
+            ends: Step::new("looking where the topic ends"),
+            look_up: Step::new("reading the records of dead letters again"),
+            discover: Step::new("looking for partitions that were added"),
+            compare: Step::new("looking whether the topic was recreated"),
+        }
+    }
+}
+
 struct Watching<W> {
     watch: W,
     known: Vec<u32>,
@@ -93,64 +150,70 @@ struct Watching<W> {
     monitor: Arc<Monitor>,
     published: BTreeMap<u32, u64>,
     compared: BTreeMap<u32, Stored>,
+    steps: Steps,
 }
 
 impl<W: Watch> Watching<W> {
     fn run(mut self, end: &Receiver<()>) {
         let mut looked = Instant::now();
-        let mut answers = true;
-        // Whether there is much to read is good to know soon. A topic that does not answer is told of below.
-        let _ = self.look_at_ends();
+        // Whether there is much to read is good to know soon.
+        self.try_ends();
         loop {
-            let is_over = end.recv_timeout(PUBLISHING) != Err(RecvTimeoutError::Timeout);
-            // At the end a broker that does not answer is not waited for again.
-            if is_over && !answers {
+            if end.recv_timeout(PUBLISHING) != Err(RecvTimeoutError::Timeout) {
+                // At the end a broker that does not answer is not waited for again.
+                if self.steps.publish.failing_since.is_none() {
+                    self.try_publish(LAST_WAIT);
+                }
                 return;
             }
-            let mut result = self.publish().and_then(|()| self.look_at_ends());
-            if !is_over && result.is_ok() {
-                result = self.look_up();
+            self.try_publish(WAIT);
+            self.try_ends();
+            let read = self.look_up();
+            self.steps.look_up.note(&read);
+            if looked.elapsed() < DISCOVERY {
+                continue;
             }
-            if !is_over && result.is_ok() && looked.elapsed() >= DISCOVERY {
-                looked = Instant::now();
-                result = self.discover().and_then(|()| self.compare());
-            }
-            if let Err(error @ SourceError::Changed { .. }) = result {
+            looked = Instant::now();
+            let discovered = self.discover();
+            self.steps.discover.note(&discovered);
+            let compared = self.compare();
+            if let Err(error @ SourceError::Changed { .. }) = compared {
                 let _ = self.news.send(News::Changed(error));
                 return;
             }
-            if result.is_err() {
-                self.monitor.ends(None);
-            }
-            let did_answer = std::mem::replace(&mut answers, result.is_ok());
-            if let Err(error) = result
-                && did_answer
-            {
-                tracing::warn!(error = one_line(&error), "watching the topic failed, trying again");
-            }
-            if is_over {
-                return;
-            }
+            self.steps.compare.note(&compared);
         }
     }
 
-    fn publish(&mut self) -> Result<(), SourceError> {
+    /// Tells the topic's own tools how far the tables are, and waits for the answer no longer than `wait`.
+    fn try_publish(&mut self, wait: Duration) {
         let committed = self.committed.all().into_iter();
         let committed = committed.map(|(partition, stored)| (partition, stored.next)).collect();
-        if committed != self.published {
-            self.watch.publish(&committed)?;
+        if committed == self.published {
+            return;
+        }
+        let result = match self.watch.publish(&committed, wait) {
+            Ok(false) => return,
+            Ok(true) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if self.steps.publish.note(&result) {
             self.published = committed;
         }
-        Ok(())
     }
 
-    /// Tells whoever looks how much is left.
-    fn look_at_ends(&mut self) -> Result<(), SourceError> {
-        if self.monitor.is_watched() {
-            let ends = self.watch.ends(&self.known)?;
-            self.monitor.ends(Some(ends));
+    /// Tells whoever looks how much is left, or that the topic does not say.
+    fn try_ends(&mut self) {
+        if !self.monitor.is_watched() {
+            return;
         }
-        Ok(())
+        let result = self.watch.ends(&self.known);
+        let (ends, result) = match result {
+            Ok(ends) => (Some(ends), Ok(())),
+            Err(error) => (None, Err(error)),
+        };
+        self.monitor.ends(ends);
+        self.steps.ends.note(&result);
     }
 
     /// Looks whether the partitions that were read on still are the same.

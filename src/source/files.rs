@@ -276,9 +276,13 @@ impl Watch for FilesWatch {
         partitions.iter().filter(plain).map(end).collect()
     }
 
-    fn publish(&mut self, _next: &BTreeMap<u32, u64>) -> Result<(), SourceError> {
+    fn publish(
+        &mut self,
+        _next: &BTreeMap<u32, u64>,
+        _wait: Duration,
+    ) -> Result<bool, SourceError> {
         // Nobody else reads a folder's lag.
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -147,6 +147,9 @@ impl KafkaTopic {
                     brokers: self.config.brokers.clone(),
                 }
             }
+            Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
+                SourceError::NoRight { topic: self.config.topic.clone() }
+            }
             _ => SourceError::Read { what: format!("topic {:?}", self.config.topic), source },
         }
     }
@@ -176,6 +179,12 @@ impl KafkaTopic {
         let metadata = consumer.fetch_metadata(Some(name), ANSWER_TIME);
         let metadata = metadata.map_err(|error| self.refused(consumer, error))?;
         let topic = metadata.topics().iter().find(|topic| topic.name() == name);
+        let refusal = topic.and_then(rdkafka::metadata::MetadataTopic::error);
+        if let Some(code) = refusal.map(RDKafkaErrorCode::from)
+            && code == RDKafkaErrorCode::TopicAuthorizationFailed
+        {
+            return Err(self.read_error(KafkaError::MetadataFetch(code)));
+        }
         let partitions =
             topic.map(rdkafka::metadata::MetadataTopic::partitions).unwrap_or_default();
         let numbers = partitions.iter().filter_map(|partition| u32::try_from(partition.id()).ok());
@@ -441,7 +450,7 @@ impl Topic for KafkaTopic {
 
     fn watch(&self) -> Result<KafkaWatch, SourceError> {
         let topic = KafkaTopic { config: self.config.clone() };
-        Ok(KafkaWatch { consumer: self.consumer(true)?, topic })
+        KafkaWatch::new(topic)
     }
 }
 
@@ -479,7 +488,12 @@ pub(crate) fn is_passing(error: &KafkaError) -> bool {
                 | Code::UnknownLeaderEpoch
                 | Code::OffsetNotAvailable
         )
-    )
+    ) || is_of_group(error)
+}
+
+/// Errors of the consumer group. No group is joined: reading goes on without any right on it.
+fn is_of_group(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::GroupAuthorizationFailed)
 }
 
 /// The client library's log lines as ours.
@@ -523,7 +537,7 @@ impl ClientContext for Context {
         if is_end {
             *self.end.lock().unwrap_or_else(PoisonError::into_inner) = end_of(reason);
         }
-        if self.quiet || is_end {
+        if self.quiet || is_end || is_of_group(&error) {
             tracing::debug!(%error, reason, "Kafka client");
         } else {
             tracing::warn!(%error, reason, "Kafka client");

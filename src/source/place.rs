@@ -8,6 +8,7 @@ use super::kafka::{KafkaSource, KafkaTopic, KafkaWatch};
 use super::{Assignment, Found, Polled, Source, SourceError, Topic, Watch};
 use crate::progress::Stored;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// A place of records.
 pub enum AnyTopic {
@@ -102,10 +103,10 @@ impl Watch for AnyWatch {
         }
     }
 
-    fn publish(&mut self, next: &BTreeMap<u32, u64>) -> Result<(), SourceError> {
+    fn publish(&mut self, next: &BTreeMap<u32, u64>, wait: Duration) -> Result<bool, SourceError> {
         match self {
-            AnyWatch::Kafka(watch) => watch.publish(next),
-            AnyWatch::Files(watch) => watch.publish(next),
+            AnyWatch::Kafka(watch) => watch.publish(next, wait),
+            AnyWatch::Files(watch) => watch.publish(next, wait),
         }
     }
 }

@@ -124,6 +124,15 @@ impl Broker {
         self.process = Some(process);
     }
 
+    /// One of Kafka's own tools, by its class, on the first listener.
+    pub fn tool(&self, class: &str, arguments: &[&str]) {
+        let mut command = java();
+        command.arg(class).args(["--bootstrap-server", &self.address(0)]).args(arguments);
+        let output = command.output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&text));
+    }
+
     /// Kills it. What it has acknowledged is still there at the next start.
     pub fn kill(&mut self) {
         self.process = None;

@@ -12,6 +12,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tweetflow::progress::Stored;
 use tweetflow::source::{
     Assignment, Found, Polled, Reached, Record, Source, SourceError, Topic, Watch, fingerprint,
@@ -100,8 +101,12 @@ impl Watch for Unwatched {
         Ok(None)
     }
 
-    fn publish(&mut self, _next: &BTreeMap<u32, u64>) -> Result<(), SourceError> {
-        Ok(())
+    fn publish(
+        &mut self,
+        _next: &BTreeMap<u32, u64>,
+        _wait: Duration,
+    ) -> Result<bool, SourceError> {
+        Ok(true)
     }
 }
 

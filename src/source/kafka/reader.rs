@@ -1,6 +1,6 @@
 //! One worker's consumer: the partitions that it was given, each up to its end.
 
-use super::{Context, KafkaTopic, is_passing, record};
+use super::{Context, KafkaTopic, is_of_group, is_passing, record};
 use crate::source::{Assignment, Polled, Reached, Record, Source, SourceError, fingerprint};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -79,6 +79,9 @@ impl KafkaSource {
     ) -> Result<(), SourceError> {
         if let KafkaError::PartitionEOF(number) = error {
             return self.on_end(number.cast_unsigned(), end, visit);
+        }
+        if is_of_group(&error) {
+            return Ok(());
         }
         if is_passing(&error) {
             tracing::warn!(%error, "the Kafka client reports trouble, it goes on trying");
