@@ -31,7 +31,8 @@ One row, the job's: the fence against a second writer, and as of when the tables
 | `fingerprint` | text | the settings that decide what the rows are |
 
 On a quiet topic a commit every 10 s moves `as_of`. An old `as_of` therefore means that the program
-does not run or cannot commit.
+does not run or cannot commit. While the machine's clock is set back, `as_of` goes on at half speed until
+that clock has caught up.
 ";
 
 fn holds(kind: Kind) -> String {

@@ -4,6 +4,7 @@
 //! more read and uncommitted than its credit (in bytes: plus one poll); it leaves only when everything it read is committed,
 //! or nothing will be any more.
 
+mod as_of;
 mod backlog;
 mod credit;
 mod entering;
@@ -21,11 +22,12 @@ use crate::dead_letters::overflow::Taken;
 use crate::monitor::Phase;
 use crate::progress::Reading;
 use crate::source::{Assignment, Polled, Source, SourceError, Topic};
+use as_of::AsOf;
 use backlog::Backlog;
 use credit::Outstanding;
 use dataflows::{Epoch, Event};
 use entering::{Refusals, bury, decode};
-use leading::{Leading, now_us};
+use leading::Leading;
 use release::Release;
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
@@ -89,6 +91,7 @@ pub(super) fn run<T: Topic>(timely: &mut Worker, shared: &Shared<T>) -> WorkerSu
             taken: Taken::default(),
             is_bounded: false,
             clock: None,
+            as_of: AsOf::default(),
             lead: None,
             decoded: Vec::new(),
             refusals: Refusals::default(),
@@ -161,6 +164,7 @@ struct Reader<'a, T: Topic> {
     is_bounded: bool,
     /// On worker 0, once reading has begun: the newest epoch announced, and when.
     clock: Option<(Epoch, Instant)>,
+    as_of: AsOf,
     lead: Option<Leading>,
     /// The events of one record, on their way.
     decoded: Vec<Event>,
@@ -189,7 +193,8 @@ impl<T: Topic> Reader<'_, T> {
                 // Nobody reads any more: the last epoch ends with the inputs. (Without a clock nothing
                 // was read, and the tables are as old as they were.)
                 if self.clock.is_some() {
-                    self.flow.closings.borrow_mut().push_back((self.epoch, now_us()));
+                    let closing = self.as_of.close(self.epoch);
+                    self.flow.closings.borrow_mut().push_back(closing);
                 }
                 return Ok(());
             }

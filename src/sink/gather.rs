@@ -32,9 +32,20 @@ pub struct Order {
     pub wake: SyncActivator,
 }
 
-/// When each epoch was closed: `(epoch, microseconds since 1970)`, rising; written by worker 0's
-/// loop, read by the gatherer on the same thread.
-pub type Closings = Rc<RefCell<VecDeque<(Epoch, i64)>>>;
+/// When an epoch was closed.
+#[derive(Clone, Copy, Debug)]
+pub struct Closing {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The moment that the tables show, microseconds since 1970.
+    pub as_of: i64,
+    /// By the monotonic clock.
+    pub at: Instant,
+}
+
+/// The epochs that were closed, rising; written by worker 0's loop, read by the gatherer on the same
+/// thread.
+pub type Closings = Rc<RefCell<VecDeque<Closing>>>;
 
 /// How the gatherer spaces commits.
 #[derive(Clone, Copy, Debug)]
@@ -154,11 +165,12 @@ struct Gatherer {
     closed_from: Option<Epoch>,
     /// The capability of the least epoch that is not committed.
     held: Option<Capability<Epoch>>,
-    /// When the last closed epoch was closed.
+    /// When the last closed epoch was closed: the moment to show, and by the monotonic clock.
     as_of: i64,
+    closed_at: Option<Instant>,
     last_start: Option<Instant>,
-    /// `as_of` of the last transaction.
-    sent_as_of: i64,
+    /// When the last epoch of the last transaction was closed.
+    sent_closed_at: Option<Instant>,
 }
 
 impl Gatherer {
@@ -173,8 +185,9 @@ impl Gatherer {
             closed_from: None,
             held: None,
             as_of: 0,
+            closed_at: None,
             last_start: None,
-            sent_as_of: 0,
+            sent_closed_at: None,
         }
     }
 
@@ -210,20 +223,28 @@ impl Gatherer {
             netted.net_if_grown(*width);
         }
         let mut closings = self.closings.borrow_mut();
-        while let Some((epoch, as_of)) = closings.front()
-            && is_closed(*epoch)
+        while let Some(Closing { as_of, at, .. }) =
+            closings.pop_front_if(|closing| is_closed(closing.epoch))
         {
-            self.as_of = *as_of;
-            closings.pop_front();
+            (self.as_of, self.closed_at) = (as_of, Some(at));
+        }
+    }
+
+    /// Whether the last transaction is older than a heartbeat, by the clock that nobody sets.
+    fn is_heartbeat_due(&self) -> bool {
+        match (self.closed_at, self.sent_closed_at) {
+            (Some(closed), Some(sent)) => {
+                closed.saturating_duration_since(sent) >= self.pace.heartbeat
+            }
+            (closed, _) => closed.is_some(),
         }
     }
 
     /// The next transaction: everything that is closed, or nothing but a new `as_of` when the
     /// last one is older than a heartbeat.
     fn take(&mut self, now: Instant) -> Taken {
-        let heartbeat_us = i64::try_from(self.pace.heartbeat.as_micros()).unwrap_or(i64::MAX);
-        let quiet = self.closed_from.is_none();
-        if quiet && self.as_of.saturating_sub(self.sent_as_of) < heartbeat_us {
+        let is_quiet = self.closed_from.is_none();
+        if is_quiet && !self.is_heartbeat_due() {
             return Taken::Nothing;
         }
         let since = self.last_start.map_or(Duration::MAX, |start| now - start);
@@ -231,7 +252,7 @@ impl Gatherer {
             return Taken::TooEarly(self.pace.interval.saturating_sub(since));
         }
         self.last_start = Some(now);
-        self.sent_as_of = self.as_of;
+        self.sent_closed_at = self.closed_at;
         self.closed_from = None;
         let widths = self.key_widths.iter();
         let tables = self.closed.iter_mut().zip(widths).map(|(netted, width)| netted.take(*width));
@@ -321,8 +342,9 @@ impl Netted {
 
 #[cfg(test)]
 mod tests {
-    use super::Netted;
+    use super::{Closing, Closings, Duration, Gatherer, Instant, Netted, Pace, Taken};
     use dataflows::{Change, Row, Value};
+    use std::rc::Rc;
 
     fn row(key: u64, value: u64) -> Row {
         [Value::UInt(key), Value::UInt(value)].into()
@@ -349,5 +371,27 @@ mod tests {
         assert_eq!(taken.deletes, [key(2)]);
         assert_eq!(taken.upserts, [row(1, 3), row(3, 7), row(4, 1)]);
         assert_eq!(netted.take(1), super::TableChanges::default());
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_holds_no_heartbeat() {
+        let (closings, heartbeat) = (Closings::default(), Duration::from_secs(10));
+        let pace = Pace { interval: Duration::ZERO, heartbeat };
+        let mut gatherer = Gatherer::new(vec![1], Rc::clone(&closings), pace);
+        let began = Instant::now();
+        let mut take = |epoch: u64, second: u64, as_of: i64| {
+            let at = began + Duration::from_secs(second);
+            closings.borrow_mut().push_back(Closing { epoch, as_of, at });
+            gatherer.close(Some(epoch + 1));
+            match gatherer.take(at) {
+                Taken::Transaction(transaction) => Some(transaction.as_of),
+                _ => None,
+            }
+        };
+        assert_eq!(take(1, 0, 5_000_000_000), Some(5_000_000_000));
+        assert_eq!(take(2, 5, 5_005_000_000), None);
+        assert_eq!(take(3, 10, 1_410_000_000), Some(1_410_000_000), "an hour back");
+        assert_eq!(take(4, 20, 1_420_000_000), Some(1_420_000_000));
+        assert_eq!(take(5, 21, 9_421_000_000), None, "and two ahead");
     }
 }

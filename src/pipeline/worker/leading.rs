@@ -11,7 +11,7 @@ use dataflows::floors::Name;
 use dataflows::latest::Latest;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{RecvTimeoutError, TryRecvError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use timely::worker::Worker;
 
 /// What worker 0 does for all, once the rows are restored.
@@ -152,7 +152,8 @@ impl<T: Topic> Reader<'_, T> {
 
     /// On worker 0: ends the current epoch for all workers.
     fn announce(&mut self, epoch: Epoch) {
-        self.flow.closings.borrow_mut().push_back((epoch - 1, now_us()));
+        let closing = self.as_of.close(epoch - 1);
+        self.flow.closings.borrow_mut().push_back(closing);
         self.flow.control.send(Control::Epoch(epoch));
         self.flow.control.advance_to(epoch);
         self.flow.control.flush();
@@ -170,10 +171,4 @@ impl<T: Topic> Reader<'_, T> {
             self.announce(epoch + 1);
         }
     }
-}
-
-/// Microseconds since 1970, by this machine's clock.
-pub(super) fn now_us() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }

@@ -32,7 +32,11 @@ impl Release {
     pub(super) fn due(&mut self, now: Instant) -> u64 {
         let Some(rate) = self.rate else { return u64::MAX };
         let began = *self.began.get_or_insert_with(|| {
-            tracing::info!(since_us = super::now_us(), rate, "this worker's records come by rate");
+            tracing::info!(
+                since_us = super::as_of::now_us(),
+                rate,
+                "this worker's records come by rate"
+            );
             now
         });
         let due = now.duration_since(began).as_secs_f64() * rate;
