@@ -12,6 +12,7 @@
 //! version: no row that exists changes, and `tweetflow dead-letters retry` brings it in.
 
 mod delete;
+mod edits;
 mod fold;
 mod json;
 pub(crate) mod lazy;

@@ -98,7 +98,15 @@ impl Case {
         if name == "run" {
             arguments.push("--until-end");
         }
-        arguments.extend(expected.arguments.iter().map(String::as_str));
+        let mut more = expected.arguments.iter().map(String::as_str);
+        while let Some(argument) = more.next() {
+            if argument == "--ledger" && name != "run" {
+                // `verify` learns the span from the tables.
+                more.next();
+            } else {
+                arguments.push(argument);
+            }
+        }
         program(&arguments, &format!("sqlite:{}", self.tables().display()))
     }
 

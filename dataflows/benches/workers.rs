@@ -155,5 +155,5 @@ fn event(n: u64) -> Event {
     let user = User { id, name: format!("user {id}").into(), friends, followers };
     // A minute of 60,000 tweets.
     let time = Time::Own(30_000_000 + (n / 60_000) as u32);
-    Event::Tweet(Tweet { version, time, hashtags, user: Some(user) })
+    Event::Tweet(Tweet { version, time, hashtags, user: Some(user), replaces: [].into() })
 }

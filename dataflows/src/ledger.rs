@@ -1,4 +1,5 @@
-//! The ledger: a tweet that stands in the topic twice counts once, a deleted one not at all.
+//! The ledger: a tweet that stands in the topic twice counts once, a deleted one not at all, and of an
+//! edited one its newest version.
 //!
 //! It stands before all tables that add up and turns what was read ([`Act`]) into what counts
 //! ([`Effect`]). What it keeps of a tweet is up to its caller.
@@ -6,9 +7,10 @@
 //! **Rule.** Per tweet id at or above the floor it remembers the content that counts, or that the
 //! tweet is deleted. What an id adds up to is a function of the *set* of its acts: one post counts,
 //! the others are duplicates; where posts differ the greatest content counts; one delete, before or
-//! behind the posts, and none counts. So neither the order of arrival nor the number of workers nor a
-//! restart can make a difference. Below the floor a post counts and is not remembered, a delete is
-//! ignored.
+//! behind the posts, and none counts; nor does one of a tweet that a newer version says it replaces. A
+//! tweet that is both is deleted. So neither the order of arrival nor the number of workers nor a
+//! restart can make a difference. Below the floor a post counts and is not remembered, anything else
+//! is ignored.
 //!
 //! **Floor.** One number that never falls and is the same on all workers. It holds behind the epoch at
 //! which it enters, so a floor and the counts that were made above it leave in one transaction. To
@@ -48,9 +50,11 @@ pub enum Act<C> {
     Ageless(C),
     /// It was deleted.
     Delete,
+    /// A newer version of it was posted.
+    Replace,
 }
 
-/// What a tweet adds up to. Of an id with posts exactly one of the first two stands, and the third
+/// What a tweet adds up to. Of an id with posts exactly one of the first three stands, and the fourth
 /// once for each post but the first: their sum is the number of posts. The others say what was late.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Effect<C> {
@@ -58,12 +62,16 @@ pub enum Effect<C> {
     Counts(C),
     /// The tweet was posted and does not count, because it was deleted.
     Deleted,
+    /// The tweet was posted and does not count, because a newer version of it was posted.
+    Superseded,
     /// A post of a tweet that was posted before.
     Duplicate,
     /// Beside its [`Effect::Counts`]: the post came below the floor.
     LatePost,
     /// A delete that came below the floor and was ignored.
     LateDelete,
+    /// A newer version of a tweet below the floor: that one counts as well.
+    LateEdit,
 }
 
 /// How one worker's share of the ledger is doing.
@@ -166,8 +174,13 @@ fn pop_before<V>(map: &mut BTreeMap<Epoch, V>, until: Option<Epoch>) -> Option<(
 enum State<C> {
     /// This content counts.
     Posted(C),
-    /// It is deleted, before or behind its post.
-    Deleted { was_posted: bool },
+    /// It is deleted, or else replaced, before or behind its post.
+    Gone { was_posted: bool, is_deleted: bool },
+}
+
+/// What a post of a tweet comes to that does not count.
+fn gone<C>(is_deleted: bool) -> Effect<C> {
+    if is_deleted { Effect::Deleted } else { Effect::Superseded }
 }
 
 /// One worker's share. Ids rise with time, so that the newest ones, which nearly all acts are
@@ -194,8 +207,10 @@ impl<C: Clone + Ord> Memory<C> {
                 emit(Effect::Counts(content), 1);
             }
             Act::Ageless(content) => emit(Effect::Counts(content), 1),
-            Act::Delete if id >= self.floor => self.delete(id, emit),
+            Act::Delete if id >= self.floor => self.withdraw(id, true, emit),
             Act::Delete => emit(Effect::LateDelete, 1),
+            Act::Replace if id >= self.floor => self.withdraw(id, false, emit),
+            Act::Replace => emit(Effect::LateEdit, 1),
         }
     }
 
@@ -217,24 +232,34 @@ impl<C: Clone + Ord> Memory<C> {
                         emit(Effect::Counts(std::mem::replace(held, content)), -1);
                     }
                 }
-                State::Deleted { was_posted } => {
-                    let is_first = !std::mem::replace(was_posted, true);
-                    emit(if is_first { Effect::Deleted } else { Effect::Duplicate }, 1);
+                State::Gone { was_posted: true, .. } => emit(Effect::Duplicate, 1),
+                State::Gone { was_posted, is_deleted } => {
+                    *was_posted = true;
+                    emit(gone(*is_deleted), 1);
                 }
             },
         }
     }
 
-    fn delete(&mut self, id: u64, mut emit: impl FnMut(Effect<C>, isize)) {
-        let state = self.entries.entry(id).or_insert(State::Deleted { was_posted: false });
-        if matches!(state, State::Posted(_)) {
-            let deleted = State::Deleted { was_posted: true };
-            if let State::Posted(content) = std::mem::replace(state, deleted) {
-                self.weight -= (self.weigh)(&content);
-                emit(Effect::Counts(content), -1);
+    /// The tweet is deleted, or else replaced.
+    fn withdraw(&mut self, id: u64, is_deleted: bool, mut emit: impl FnMut(Effect<C>, isize)) {
+        let fresh = State::Gone { was_posted: false, is_deleted };
+        match self.entries.entry(id).or_insert(fresh) {
+            State::Gone { was_posted, is_deleted: was_deleted } => {
+                if is_deleted && !std::mem::replace(was_deleted, true) && *was_posted {
+                    emit(Effect::Superseded, -1);
+                    emit(Effect::Deleted, 1);
+                }
             }
-            self.retractions += 1;
-            emit(Effect::Deleted, 1);
+            posted @ State::Posted(_) => {
+                let gone_now = State::Gone { was_posted: true, is_deleted };
+                if let State::Posted(content) = std::mem::replace(posted, gone_now) {
+                    self.weight -= (self.weigh)(&content);
+                    emit(Effect::Counts(content), -1);
+                }
+                self.retractions += 1;
+                emit(gone(is_deleted), 1);
+            }
         }
     }
 
@@ -243,7 +268,8 @@ impl<C: Clone + Ord> Memory<C> {
         match act {
             Act::Post(content) => self.post(id, content, |_, _| ()),
             Act::Ageless(_) => (),
-            Act::Delete => self.delete(id, |_, _| ()),
+            Act::Delete => self.withdraw(id, true, |_, _| ()),
+            Act::Replace => self.withdraw(id, false, |_, _| ()),
         }
     }
 
@@ -255,7 +281,7 @@ impl<C: Clone + Ord> Memory<C> {
             let forgotten = std::mem::replace(&mut self.entries, kept).into_values();
             let weights = forgotten.filter_map(|state| match state {
                 State::Posted(content) => Some((self.weigh)(&content)),
-                State::Deleted { .. } => None,
+                State::Gone { .. } => None,
             });
             self.weight -= weights.sum::<usize>();
         }

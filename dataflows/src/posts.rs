@@ -1,8 +1,8 @@
 //! The posts that count: what every table that adds up is a function of.
 //!
 //! Without a ledger each tweet that was read is one, and this costs nothing. With one
-//! ([`Ledger`]) a tweet that was read twice is one post, a deleted one none, and posts go as well
-//! as come. Tables of the newest statement (`users`, `floors`) do not look here: what a tweet said of
+//! ([`Ledger`]) a tweet that was read twice is one post, a deleted or replaced one none, and posts go as
+//! well as come. Tables of the newest statement (`users`, `floors`) do not look here: what a tweet said of
 //! its author stays true when the tweet is deleted.
 
 use crate::latest::Version;
@@ -149,21 +149,26 @@ impl<'scope> Posts<'scope> {
 
 fn acts<'scope>(events: &Events<'scope>) -> Acts<'scope, Content> {
     events.extract("acts on tweets", |batch, acts| {
-        acts.extend(batch.iter().filter_map(|(event, epoch, difference)| {
-            let (version, act) = match event {
+        for (event, epoch, difference) in batch {
+            let mut push = |id, act| acts.push(((id, act), *epoch, *difference));
+            match event {
                 Event::Tweet(tweet) => {
                     let (version, content) = (&tweet.version, Content::of(tweet));
-                    let is_ahead = is_ahead(version.tweet_id, version.record_ms);
-                    (version, if is_ahead { Act::Ageless(content) } else { Act::Post(content) })
+                    if is_ahead(version.tweet_id, version.record_ms) {
+                        push(version.tweet_id, Act::Ageless(content));
+                        continue;
+                    }
+                    push(version.tweet_id, Act::Post(content));
+                    tweet.replaces.iter().for_each(|id| push(*id, Act::Replace));
                 }
-                Event::Delete { version, .. } if is_ahead(version.tweet_id, version.record_ms) => {
-                    return None;
+                Event::Delete { version, .. } => {
+                    if !is_ahead(version.tweet_id, version.record_ms) {
+                        push(version.tweet_id, Act::Delete);
+                    }
                 }
-                Event::Delete { version, .. } => (version, Act::Delete),
-                Event::User(..) | Event::Other(_) => return None,
-            };
-            Some(((version.tweet_id, act), *epoch, *difference))
-        }));
+                Event::User(..) | Event::Other(_) => {}
+            }
+        }
     })
 }
 
@@ -176,9 +181,10 @@ mod tests {
     fn a_content_is_its_hashtags() {
         let lists: [&[&str]; 6] = [&[], &["a"], &["a", "a"], &["a", "b"], &["ab"], &["b"]];
         let lists = lists.map(|tags| tags.iter().map(|tag| Text::from(*tag)).collect::<Vec<_>>());
-        let (version, time, user) = (Version::default(), Time::Own(7), None);
+        let (version, time) = (Version::default(), Time::Own(7));
         let contents = lists.each_ref().map(|tags| {
-            Content::of(&Tweet { version, time, hashtags: tags.clone(), user: user.clone() })
+            let (hashtags, user, replaces) = (tags.clone(), None, [].into());
+            Content::of(&Tweet { version, time, hashtags, user, replaces })
         });
         assert!(contents.is_sorted(), "{contents:?}");
         for (tags, content) in lists.iter().zip(&contents) {

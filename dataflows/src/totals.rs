@@ -4,7 +4,8 @@
 //! A tweet that was read and whose time is not its own adds one to `time_from_record` or `time_unknown` as well.
 //! Every record adds at least one here, or is a dead letter: nothing is unaccounted for. A page of
 //! the second API adds one for each of its tweets and users. With a ledger the tweets that were read
-//! are told apart: those that count, those that were deleted, and what stood in the topic again.
+//! are told apart: those that count, those that were deleted, earlier versions of edited ones, and what
+//! stood in the topic again.
 //! Tweets and deletes that were dead letters before add one to `retried` as well: what came too late
 //! may then be anything ([`crate::ledger`]), which a recount must know.
 //!
@@ -56,9 +57,11 @@ pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'s
                 let name = match effect {
                     Effect::Counts(_) => tweet::Kind::Tweet.name(),
                     Effect::Deleted => "deleted",
+                    Effect::Superseded => "superseded",
                     Effect::Duplicate => "duplicates",
                     Effect::LatePost => "late_posts",
                     Effect::LateDelete => "late_deletes",
+                    Effect::LateEdit => "late_edits",
                 };
                 add(read, name, *epoch, *difference);
             }

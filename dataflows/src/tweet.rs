@@ -23,6 +23,8 @@ pub struct Tweet {
     pub hashtags: Vec<Text>,
     /// Its author as of this tweet, where the tweet itself says so.
     pub user: Option<User>,
+    /// Ids of its earlier versions: of an edited tweet the newest version counts.
+    pub replaces: Box<[u64]>,
 }
 
 /// When a tweet was written, in minutes since 1970.

@@ -1,6 +1,6 @@
 //! The proof of the ledger: random crashes against a plain sequential model that forgets nothing.
 //!
-//! A schedule has a few partitions of posts, duplicates and deletes, and a few runs. Each run reads
+//! A schedule has a few partitions of posts, duplicates, edits and deletes, and a few runs. Each run reads
 //! on from the offsets that the last one committed, on another number of workers, with floors that
 //! rise as they like, and is cut off somewhere. What it committed is added up and compared with the
 //! model after every epoch. What it catches: an effect that depends on order or worker, a floor that
@@ -28,6 +28,8 @@ use timely::worker::Worker;
 /// A content is one letter; what an effect of it adds up to is a table.
 type Content = u8;
 type Table = BTreeMap<Effect<Content>, isize>;
+/// What one record says of tweets. An edited one speaks of earlier ids behind its own.
+type Record = Vec<(u64, Act<Content>)>;
 /// A thing that enters on a worker.
 type Entering<T> = Vec<(usize, T)>;
 
@@ -43,18 +45,28 @@ enum Mutant {
     ReplayCounted,
     /// A restart remembers the last epochs instead of the newest ids.
     ForgottenByEpoch,
+    /// Where a record is read again hangs on the least id of it.
+    NotedByLeastId,
+}
+
+/// All that was said of one tweet.
+#[derive(Default)]
+struct Known {
+    posts: Vec<Content>,
+    is_deleted: bool,
+    is_replaced: bool,
 }
 
 /// What the ledger does, spelt out: all acts so far, none forgotten.
 #[derive(Default)]
 struct Model {
     floor: u64,
-    /// By id: the posts, and whether there was a delete.
-    known: BTreeMap<u64, (Vec<Content>, bool)>,
+    known: BTreeMap<u64, Known>,
     /// Posts that count and are not remembered.
     late: Vec<Content>,
     late_posts: isize,
     late_deletes: isize,
+    late_edits: isize,
 }
 
 impl Model {
@@ -65,9 +77,11 @@ impl Model {
                 self.late_posts += 1;
             }
             Act::Ageless(content) => self.late.push(*content),
-            Act::Post(content) => self.known.entry(id).or_default().0.push(*content),
+            Act::Post(content) => self.known.entry(id).or_default().posts.push(*content),
             Act::Delete if id < self.floor => self.late_deletes += 1,
-            Act::Delete => self.known.entry(id).or_default().1 = true,
+            Act::Delete => self.known.entry(id).or_default().is_deleted = true,
+            Act::Replace if id < self.floor => self.late_edits += 1,
+            Act::Replace => self.known.entry(id).or_default().is_replaced = true,
         }
     }
 
@@ -77,9 +91,15 @@ impl Model {
         self.late.iter().for_each(|content| add(Effect::Counts(*content), 1));
         add(Effect::LatePost, self.late_posts);
         add(Effect::LateDelete, self.late_deletes);
-        for (posts, is_deleted) in self.known.values() {
+        add(Effect::LateEdit, self.late_edits);
+        for Known { posts, is_deleted, is_replaced } in self.known.values() {
             let Some(greatest) = posts.iter().max() else { continue };
-            add(if *is_deleted { Effect::Deleted } else { Effect::Counts(*greatest) }, 1);
+            let effect = match (is_deleted, is_replaced) {
+                (true, _) => Effect::Deleted,
+                (false, true) => Effect::Superseded,
+                (false, false) => Effect::Counts(*greatest),
+            };
+            add(effect, 1);
             add(Effect::Duplicate, posts.len().cast_signed() - 1);
         }
         table.retain(|_, count| *count != 0);
@@ -103,7 +123,7 @@ struct Run {
 struct Schedule {
     random: Random,
     mutant: Mutant,
-    partitions: Vec<Vec<(u64, Act<Content>)>>,
+    partitions: Vec<Vec<Record>>,
     model: Model,
     /// By partition the offset to read again from, and the one to go on from.
     stored: Vec<(u64, u64)>,
@@ -122,19 +142,24 @@ fn plan(seed: u64, mutant: Mutant) -> Vec<Run> {
     (0..3).map(|_| Run { seed, ..schedule.run() }).collect()
 }
 
-/// Acts whose ids rise, more or less.
-fn partition(random: &mut Random) -> Vec<(u64, Act<Content>)> {
-    let acts = (0..random.below(40)).map(|offset| {
+/// Records whose ids rise, more or less.
+fn partition(random: &mut Random) -> Vec<Record> {
+    let records = (0..random.below(40)).map(|offset| {
         let id = offset / 2 + random.below(8);
         let content = u8::try_from(random.below(3)).expect("small");
-        let act = match random.below(20) {
-            0..5 => Act::Delete,
-            5 => Act::Ageless(content),
-            _ => Act::Post(content),
-        };
-        (id, act)
+        match random.below(20) {
+            0..5 => vec![(id, Act::Delete)],
+            5 => vec![(id, Act::Ageless(content))],
+            6..10 => {
+                let mut record = vec![(id, Act::Post(content))];
+                let earlier = (0..1 + random.below(2)).map(|_| id.checked_sub(1 + random.below(6)));
+                record.extend(earlier.flatten().map(|id| (id, Act::Replace)));
+                record
+            }
+            _ => vec![(id, Act::Post(content))],
+        }
     });
-    acts.collect()
+    records.collect()
 }
 
 impl Schedule {
@@ -153,7 +178,8 @@ impl Schedule {
             let start = next.clone();
             let read = self.read(&mut next);
             // Some are no news, some pass all ids that were seen.
-            let newest = read.iter().map(|(_, _, (id, _))| *id).fold(self.model.floor, u64::max);
+            let newest = read.iter().map(|(.., record)| record[0].0);
+            let newest = newest.fold(self.model.floor, u64::max);
             let floors: Entering<u64> = (0..self.random.below(3))
                 .map(|_| {
                     let floor = (newest + 2).saturating_sub(self.random.below(9));
@@ -161,9 +187,9 @@ impl Schedule {
                 })
                 .collect();
             if epoch < committed {
-                for (partition, offset, (id, act)) in &read {
-                    chunks[*partition].note(*offset, *id);
-                    self.model.act(*id, act);
+                for (partition, offset, record) in &read {
+                    self.note(&mut chunks[*partition], *offset, record);
+                    record.iter().for_each(|(id, act)| self.model.act(*id, act));
                 }
                 let raised = floors.iter().map(|(_, floor)| *floor);
                 self.model.floor = raised.fold(self.model.floor, u64::max);
@@ -180,8 +206,15 @@ impl Schedule {
         run
     }
 
-    /// Reads a few records of each partition: partition, offset and act.
-    fn read(&mut self, next: &mut [u64]) -> Vec<(usize, u64, (u64, Act<Content>))> {
+    /// A record is known by the id of its post.
+    fn note(&self, chunks: &mut Replay, offset: u64, record: &Record) {
+        let ids = record.iter().map(|(id, _)| *id);
+        let id = if self.mutant == Mutant::NotedByLeastId { ids.min() } else { ids.max() };
+        chunks.note(offset, id.expect("it says something"));
+    }
+
+    /// Reads a few records of each partition: partition, offset and what it says.
+    fn read(&mut self, next: &mut [u64]) -> Vec<(usize, u64, Record)> {
         let mut read = Vec::new();
         for (partition, next) in next.iter_mut().enumerate() {
             let acts = self.partitions[partition].iter().skip(small(*next));
@@ -197,18 +230,22 @@ impl Schedule {
         let mut read = Vec::new();
         for (partition, (from, next)) in self.stored.iter().enumerate() {
             let acts = &self.partitions[partition][small(*from)..small(*next)];
-            for (offset, (id, act)) in (*from..).zip(acts) {
-                chunks[partition].note(offset, *id);
-                read.push((partition, offset, (*id, act.clone())));
+            for (offset, record) in (*from..).zip(acts) {
+                self.note(&mut chunks[partition], offset, record);
+                read.push((partition, offset, record.clone()));
             }
         }
         self.entering(workers, read)
     }
 
     /// In any order, on any worker.
-    fn entering<T>(&mut self, workers: usize, read: Vec<(usize, u64, T)>) -> Entering<T> {
-        let mut entering: Vec<_> =
-            read.into_iter().map(|(.., act)| (self.random.index(workers), act)).collect();
+    fn entering(
+        &mut self,
+        workers: usize,
+        read: Vec<(usize, u64, Record)>,
+    ) -> Entering<(u64, Act<Content>)> {
+        let acts = read.into_iter().flat_map(|(.., record)| record);
+        let mut entering: Vec<_> = acts.map(|act| (self.random.index(workers), act)).collect();
         for last in (1..entering.len()).rev() {
             entering.swap(last, self.random.index(last + 1));
         }
@@ -354,8 +391,10 @@ fn what_counts_equals_the_model_at_every_epoch_across_crashes() {
 
 #[test]
 fn each_mutant_is_found_within_a_hundred_schedules() {
-    use Mutant::{FloorNotStored, ForgottenByEpoch, ReplayCounted, ReplayFromOneLater};
-    for mutant in [ReplayFromOneLater, FloorNotStored, ReplayCounted, ForgottenByEpoch] {
+    use Mutant::{FloorNotStored, ForgottenByEpoch, NotedByLeastId};
+    use Mutant::{ReplayCounted, ReplayFromOneLater};
+    let all = [ReplayFromOneLater, FloorNotStored, ReplayCounted, ForgottenByEpoch, NotedByLeastId];
+    for mutant in all {
         let difference = check(0..100, mutant).expect_err(&format!("{mutant:?} goes unseen"));
         println!("{mutant:?}: {difference}");
     }

@@ -96,11 +96,15 @@ fn event(random: &mut Random, offset: u64, ids: u64) -> Event {
         followers: (random.below(3) > 0).then_some(7),
     };
     let time = time(random, offset);
-    match random.below(4) {
-        0 => Event::User(version, user),
-        1 => Event::Tweet(Tweet { version, time, hashtags: tags, user: None }),
-        _ => Event::Tweet(Tweet { version, time, hashtags: tags, user: Some(user) }),
-    }
+    let user = match random.below(4) {
+        0 => return Event::User(version, user),
+        1 => None,
+        _ => Some(user),
+    };
+    let edits = if random.below(6) == 0 { random.below(3) } else { 0 };
+    let replaces = (0..edits).filter_map(|_| version.tweet_id.checked_sub(1 + random.below(9)));
+    let replaces = replaces.collect();
+    Event::Tweet(Tweet { version, time, hashtags: tags, user, replaces })
 }
 
 /// Minutes that rise with the offsets, with late ones, early ones, leaps over every span, and none.
@@ -140,13 +144,13 @@ mod model {
         if !has_ledger {
             return plain(definitions, events, settings);
         }
-        let (events, deleted, duplicates) = kept(events);
+        let (events, gone) = kept(events);
         let mut tables = plain(definitions, &events, settings);
         let at = definitions.iter().position(|it| it.table.name == "totals");
         let totals = &mut tables[at.expect("it is listed")];
         let read = tweets(&events).count() as u64;
-        let parts = [("tweets", read - deleted - duplicates), ("deleted", deleted)];
-        for (name, count) in parts.into_iter().chain([("duplicates", duplicates)]) {
+        let tweets = read - gone.values().sum::<u64>();
+        for (name, count) in gone.into_iter().chain([("tweets", tweets)]) {
             let row: Row = [Value::Text(name.into()), Value::UInt(count)].into();
             totals.remove(&row[..1]);
             if count > 0 {
@@ -163,9 +167,8 @@ mod model {
         tables
     }
 
-    /// The events without the hashtags of tweets that do not count, and how many tweets are deleted or
-    /// there again.
-    fn kept(events: &[Event]) -> (Vec<Event>, u64, u64) {
+    /// The events without the hashtags of tweets that do not count, and how many these are of each kind.
+    fn kept(events: &[Event]) -> (Vec<Event>, BTreeMap<&'static str, u64>) {
         let mut kept = events.to_vec();
         let mut posts = BTreeMap::<u64, Vec<&mut Tweet>>::new();
         for event in &mut kept {
@@ -173,18 +176,25 @@ mod model {
                 posts.entry(tweet.version.tweet_id).or_default().push(tweet);
             }
         }
-        let (mut deleted, mut duplicates) = (0, 0);
+        let replaced: BTreeSet<u64> =
+            tweets(events).flat_map(|tweet| tweet.replaces.iter().copied()).collect();
+        let mut gone = BTreeMap::new();
         for (id, mut posts) in posts {
-            duplicates += posts.len() as u64 - 1;
+            *gone.entry("duplicates").or_default() += posts.len() as u64 - 1;
             posts.sort_by_key(|tweet| (tweet.hashtags.clone(), tweet.time));
             let is_this = |event: &Event| matches!(event, Event::Delete { version, .. } if version.tweet_id == id);
-            let greatest = if events.iter().any(is_this) { None } else { posts.pop() };
-            deleted += u64::from(greatest.is_none());
+            if events.iter().any(is_this) {
+                *gone.entry("deleted").or_default() += 1;
+            } else if replaced.contains(&id) {
+                *gone.entry("superseded").or_default() += 1;
+            } else {
+                posts.pop();
+            }
             for tweet in posts {
                 tweet.hashtags.clear();
             }
         }
-        (kept, deleted, duplicates)
+        (kept, gone)
     }
 
     fn plain(tables: &[Definition], events: &[Event], settings: Settings) -> Tables {

@@ -33,8 +33,11 @@ fn golden_with(json: &str, settings: Settings) -> String {
     for event in events {
         match event {
             Event::Tweet(tweet) => {
-                let Tweet { version, time, hashtags, user } = tweet;
+                let Tweet { version, time, hashtags, user, replaces } = tweet;
                 write!(lines, "tweet {} {time:?} {hashtags:?}", version.tweet_id).unwrap();
+                if !replaces.is_empty() {
+                    write!(lines, " instead of {replaces:?}").unwrap();
+                }
                 assert_eq!(Version { tweet_id: 0, ..version }, PLACE);
                 if let Some(user) = user {
                     write!(lines, " by {}", shown(&user)).unwrap();
@@ -66,6 +69,29 @@ fn golden(json: &str) -> String {
 #[test]
 fn golden_rows_belong_to_a_version() {
     assert_eq!(VERSION, 3);
+}
+
+/// Of each version the ones before it; what comes later says so itself.
+#[test]
+fn an_edited_tweet_names_its_earlier_versions() {
+    let history = r#""edit_history_tweet_ids":["1","2","3"]"#;
+    let flat = |id: u64| format!(r#"{{"id":"{id}","text":"","author_id":"7",{history}}}"#);
+    let page = format!(r#"{{"data":[{},{}]}}"#, flat(3), flat(2));
+    let edits = r#""edit_history":{"initial_tweet_id":"1","edit_tweet_ids":["1","2"]}"#;
+    let first = format!(r#"{{"id":2,"text":"",{edits},"entities":{{}},"user":{{"id":7}}}}"#);
+    let instead = |json: &str| {
+        let lines = golden(json);
+        let ids = lines.lines().filter_map(|line| line.split_once(" instead of "));
+        ids.map(|(_, ids)| ids.split(" by ").next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(instead(&page), ["[1, 2]", "[1]"]);
+    assert_eq!((instead(&flat(3)), instead(&flat(1))), (vec!["[1, 2]".to_owned()], vec![]));
+    assert_eq!(instead(&first), ["[1, 1]"]);
+    // A history that says nothing refuses nothing.
+    for odd in ["7", "{}", "null", r#"{"a":1}"#, r#"[null,"x"]"#] {
+        let flat = flat(3).replace(r#"["1","2","3"]"#, odd);
+        assert!(golden(&flat).starts_with("tweet 3 ") && instead(&flat).is_empty(), "{odd}");
+    }
 }
 
 /// A tweet of the first API, with everything around it that must not be looked at.

@@ -9,7 +9,7 @@
 
 use super::json::{self, Id, Object, Text};
 use super::time::CreatedAt;
-use super::{Settings, Undecodable, hashtag, hashtags_of_text};
+use super::{Settings, Undecodable, edits, hashtag, hashtags_of_text};
 use dataflows::Event;
 use dataflows::latest::Version;
 use dataflows::tweet::{Kind, Tweet, User};
@@ -32,6 +32,9 @@ pub(super) struct Message<'a> {
     extended_tweet: Option<Object<Extended<'a>>>,
     #[serde(default, borrow)]
     user: Option<Object<Author<'a>>>,
+    /// Only whether it is there: see [`edits`].
+    #[serde(default)]
+    edit_history: Option<IgnoredAny>,
     #[serde(default)]
     delete: Option<IgnoredAny>,
     #[serde(default)]
@@ -152,8 +155,10 @@ pub(super) fn tweet(
         return Ok(Event::Other(Kind::Filtered));
     }
     let version = Version { tweet_id, ..version };
+    let history = message.edit_history.as_ref().and_then(|_| edits::of_first_api(bytes));
     Ok(Event::Tweet(Tweet {
         version,
+        replaces: history.map_or_else(Box::default, |history| history.before(tweet_id)),
         time: message.created_at.time(version),
         hashtags: message.hashtags(bytes)?,
         user: Some(User {

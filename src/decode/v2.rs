@@ -14,6 +14,7 @@
 //! The location filter leaves out tweets, not users: who has written a tweet is looked up in the
 //! record, and an author who is not there has no location.
 
+use super::edits::Versions;
 use super::json::{Object, OneOrMany, Text};
 use super::time::CreatedAt;
 use super::{Settings, Undecodable, hashtag, hashtags_of_text};
@@ -49,6 +50,8 @@ pub(super) struct Item<'a> {
     text: Option<Text<'a>>,
     #[serde(default, borrow)]
     entities: Option<Object<Entities<'a>>>,
+    #[serde(default)]
+    edit_history_tweet_ids: Versions,
     #[serde(default, borrow)]
     author_id: Option<Text<'a>>,
     #[serde(default, borrow)]
@@ -161,7 +164,8 @@ fn record(
         }
         let (version, hashtags) = (Version { tweet_id, ..version }, item.hashtags()?);
         let time = item.created_at.time(version);
-        events.push(Event::Tweet(Tweet { version, time, hashtags, user: None }));
+        let replaces = item.edit_history_tweet_ids.before(tweet_id);
+        events.push(Event::Tweet(Tweet { version, time, hashtags, user: None, replaces }));
     }
     let version = Version { tweet_id: greatest, ..version };
     let authors =

@@ -159,7 +159,7 @@ pub const METRICS: &[MetricDoc] = &[
     metric(
         "ledger_retractions",
         None,
-        "Tweets that were counted and taken back, because they were deleted.",
+        "Tweets that were counted and taken back, because they were deleted or edited.",
         Kind::Counter(|look| look.ledger.map_or(0, |ledger| ledger.retractions)),
     ),
     metric(
@@ -173,6 +173,18 @@ pub const METRICS: &[MetricDoc] = &[
         None,
         "Deletes that came below the floor and had no effect, in all runs.",
         Kind::Gauge(|look| float(look.total("late_deletes"))),
+    ),
+    metric(
+        "ledger_late_edits",
+        None,
+        "Earlier versions of edited tweets that came below the floor and count, in all runs.",
+        Kind::Gauge(|look| float(look.total("late_edits"))),
+    ),
+    metric(
+        "ledger_superseded",
+        None,
+        "Earlier versions of edited tweets, which do not count, in all runs.",
+        Kind::Gauge(|look| float(look.total("superseded"))),
     ),
     metric(
         "ledger_duplicates",

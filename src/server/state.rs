@@ -81,6 +81,8 @@ fn ledger(look: &Look, ledger: &Remembered) -> serde_json::Value {
         "duplicates": look.total("duplicates"),
         "late_posts": look.total("late_posts"),
         "late_deletes": look.total("late_deletes"),
+        "superseded": look.total("superseded"),
+        "late_edits": look.total("late_edits"),
     })
 }
 

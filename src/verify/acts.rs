@@ -4,8 +4,9 @@
 //! on a tweet (it was posted, it was deleted) are a set, told apart by when they were read:
 //!
 //! - *in time*: of the posts one counts, the greatest content (hashtags, then time); a delete, before
-//!   or behind, and none counts. The other posts are duplicates.
-//! - *late*, below the floor of that moment: a post counts, whatever else is known; a delete is ignored.
+//!   or behind, and none counts; nor if a newer version says that it replaces the tweet. The other posts
+//!   are duplicates.
+//! - *late*, below the floor of that moment: a post counts, whatever else is known; the rest is ignored.
 //! - *ahead* of its record: as if it were late, but not counted as that.
 //!
 //! The recount reads partition by partition and cannot know where the floor was ([`super::marks`]), so
@@ -44,12 +45,22 @@ pub(super) enum When {
     Later,
 }
 
+/// What is said of a tweet.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) enum What {
+    /// It was deleted.
+    Delete,
+    /// A newer version was posted.
+    Replace,
+    /// It was posted.
+    Post(Content),
+}
+
 /// An act on a tweet. Equal ones need not be told apart.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Act {
     id: u64,
-    /// `None`: a delete.
-    post: Option<Content>,
+    said: What,
     read: Read,
 }
 
@@ -66,8 +77,8 @@ enum Read {
 
 impl Part for Act {
     fn text_bytes(&self) -> usize {
-        let tags = self.post.iter().flat_map(|post| &post.hashtags);
-        tags.map(|tag| size_of::<Text>() + tag.len()).sum()
+        let What::Post(content) = &self.said else { return 0 };
+        content.hashtags.iter().map(|tag| size_of::<Text>() + tag.len()).sum()
     }
 }
 
@@ -144,68 +155,76 @@ impl Acts {
         when: When,
         counts: &mut Counts<'_>,
     ) -> Result<()> {
-        let (version, post) = match event {
+        let (version, said, replaces) = match event {
             Event::Tweet(tweet) => {
                 let content = Content { hashtags: tweet.hashtags, time: tweet.time };
-                (tweet.version, Some(content))
+                (tweet.version, What::Post(content), tweet.replaces)
             }
-            Event::Delete { version, .. } => (version, None),
+            Event::Delete { version, .. } => (version, What::Delete, Box::default()),
             Event::User(..) | Event::Other(_) => return Ok(()),
         };
         let (id, ms, is_before) = (version.tweet_id, version.record_ms, when == When::Before);
         let is_ahead = is_ahead(id, ms);
         self.newest = self.newest.max((!is_ahead).then_some(id));
-        self.posts += i64::from(post.is_some() && !is_before);
+        self.posts += i64::from(matches!(said, What::Post(_)) && !is_before);
         if self.has_ledger && !is_ahead && id >= self.remembered {
             self.needed.entry(version.partition).or_insert(version.offset);
         }
-        let is_late = id < self.floor;
-        if !self.has_ledger || is_ahead || is_late {
-            if is_before {
-                return Ok(());
-            }
-            // Where there was no ledger at that moment it was not counted as late.
-            let is_said = self.has_ledger && !is_ahead;
-            let is_certain = is_said && Some(id) > self.forgotten;
-            let late = (i64::from(is_certain), i64::from(is_said));
-            return self.loose(post.as_ref(), late, counts);
+        if !self.has_ledger || is_ahead {
+            return if is_before { Ok(()) } else { self.loose(&said, (0, 0), counts) };
         }
-        let read = match when {
-            When::Before => {
-                self.clock.read(version.partition, ms, id);
-                Read::Before
-            }
-            When::Now => {
-                let Moment { newest, minute } = self.clock.read(version.partition, ms, id);
-                let is_behind = id < newest.saturating_sub(self.span);
-                // Where nothing was late, nothing of that matters.
-                if self.is_in_time {
-                    Read::Now { is_behind: false, minute: 0 }
-                } else {
-                    Read::Now { is_behind, minute }
-                }
-            }
+        let moment = match when {
+            When::Before | When::Now => self.clock.read(version.partition, ms, id),
             When::Later => {
                 self.clock.note(ms, id);
-                Read::Later
+                Moment { newest: u64::MAX, minute: u64::MAX }
             }
         };
-        self.runs.add(Act { id, post, read }, 1)
+        self.act(id, said, (when, moment), counts)?;
+        // What an edited tweet says of its earlier versions.
+        for id in replaces {
+            self.act(id, What::Replace, (when, moment), counts)?;
+        }
+        Ok(())
     }
 
-    /// An act that is in no set: a post counts, a delete is ignored.
-    fn loose(
+    /// Takes an act that went through the ledger.
+    fn act(
         &mut self,
-        post: Option<&Content>,
-        late: Bounds,
+        id: u64,
+        said: What,
+        (when, moment): (When, Moment),
         counts: &mut Counts<'_>,
     ) -> Result<()> {
+        if id < self.floor {
+            // Where there was no ledger at that moment it was not counted as late.
+            let late = (i64::from(Some(id) > self.forgotten), 1);
+            let is_before = when == When::Before;
+            return if is_before { Ok(()) } else { self.loose(&said, late, counts) };
+        }
+        let read = match when {
+            When::Before => Read::Before,
+            // Where nothing was late, nothing of that matters.
+            When::Now if self.is_in_time => Read::Now { is_behind: false, minute: 0 },
+            When::Now => {
+                let Moment { newest, minute } = moment;
+                Read::Now { is_behind: id < newest.saturating_sub(self.span), minute }
+            }
+            When::Later => Read::Later,
+        };
+        self.runs.add(Act { id, said, read }, 1)
+    }
+
+    /// An act that is in no set: a post counts, the rest is ignored.
+    fn loose(&mut self, said: &What, late: Bounds, counts: &mut Counts<'_>) -> Result<()> {
         let mut totals = Totals::default();
-        if let Some(content) = post {
-            (totals.tweets, totals.late_posts) = ((1, 1), late);
-            counts(content, State::Count(1))?;
-        } else {
-            totals.late_deletes = late;
+        match said {
+            What::Post(content) => {
+                (totals.tweets, totals.late_posts) = ((1, 1), late);
+                counts(content, State::Count(1))?;
+            }
+            What::Delete => totals.late_deletes = late,
+            What::Replace => totals.late_edits = late,
         }
         self.totals.add(totals, 1);
         Ok(())
@@ -222,7 +241,7 @@ impl Acts {
                 id = act.id;
             }
             let times = self.times(&act, times.cast_signed());
-            tweet.add(act.post, times);
+            tweet.add(act.said, times);
         }
         tweet.settle(&mut totals, counts)?;
         Ok(totals)
@@ -267,7 +286,12 @@ mod tests {
     fn post(id: u64, (partition, record_ms): (u32, u64), tag: &str) -> Event {
         let version = Version { tweet_id: id, record_ms, partition, offset: 0 };
         let Content { hashtags, time } = content(tag);
-        Event::Tweet(Posted { version, time, hashtags, user: None })
+        Event::Tweet(Posted { version, time, hashtags, user: None, replaces: [].into() })
+    }
+
+    fn edit(id: u64, at: (u32, u64), tag: &str, earlier: &[u64]) -> Event {
+        let Event::Tweet(tweet) = post(id, at, tag) else { unreachable!() };
+        Event::Tweet(Posted { replaces: earlier.into(), ..tweet })
     }
 
     fn delete(id: u64, (partition, record_ms): (u32, u64)) -> Event {
@@ -367,6 +391,31 @@ mod tests {
         let one = |tag: &str, times| (tag.to_owned(), (times, times));
         assert_eq!(tags, [one("b", 1), one("d", 1), one("e", 2)]);
         assert_eq!(totals, [("tweets", (4, 4)), ("deleted", (1, 1)), ("duplicates", (2, 2))]);
+    }
+
+    #[test]
+    fn of_an_edited_tweet_the_newest_version_counts() {
+        let at = (0, NOW_MS);
+        let versions = || {
+            let first = (post(NOW, at, "a"), When::Now);
+            let second = (edit(NOW + 1, (1, NOW_MS), "b", &[NOW]), When::Now);
+            let third = (edit(NOW + 2, at, "c", &[NOW, NOW + 1]), When::Now);
+            [first, second, third]
+        };
+        let wanted = vec![("tweets", (1, 1)), ("superseded", (2, 2))];
+        for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
+            let events = order.map(|at| versions()[at].clone()).to_vec();
+            let now = marks(&[SPAN], 0);
+            let found = found((&now, &Marks::default()), events);
+            assert_eq!(found, (vec![("c".into(), (1, 1))], wanted.clone()), "{order:?}");
+        }
+        // A version that was counted before the baseline, one that was below its floor.
+        let before = marks(&[SPAN, ("ledger", NOW)], 5);
+        let third = edit(NOW + 2, at, "c", &[NOW - 1, NOW]);
+        let events = vec![(post(NOW, at, "a"), When::Before), (third, When::Now)];
+        let (tags, totals) = found((&before, &before), events);
+        assert_eq!(tags, [("a".into(), (-1, -1)), ("c".into(), (1, 1))]);
+        assert_eq!(totals, [("superseded", (1, 1)), ("late_edits", (1, 1))]);
     }
 
     /// Each rule by which an act may be late, and the same act where it is not.

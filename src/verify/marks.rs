@@ -62,8 +62,8 @@ impl Marks {
 
     /// Whether nothing was late since the tables said `before`.
     pub(super) fn is_in_time(&self, before: &Marks) -> bool {
-        let late = |marks: &Marks| (marks.total("late_posts"), marks.total("late_deletes"));
-        late(self) == late(before)
+        let names = ["late_posts", "late_deletes", "late_edits"];
+        names.into_iter().all(|name| self.total(name) == before.total(name))
     }
 
     /// Whether dead letters were counted since the tables said `before`. The job read them long after
@@ -84,7 +84,7 @@ impl Marks {
 
     /// How many posts were counted, as one thing or another.
     pub(super) fn posts(&self) -> i64 {
-        let names = ["tweets", "deleted", "duplicates"];
+        let names = ["tweets", "deleted", "superseded", "duplicates"];
         names.into_iter().fold(0, |sum, name| sum.saturating_add(self.total(name)))
     }
 

@@ -56,13 +56,28 @@ struct Job {
     tweets: Option<u64>,
     forgotten: Option<u64>,
     minute: Option<u32>,
-    /// By tweet, of what was in time: its posts, and whether it was deleted.
-    tweet: BTreeMap<u64, (Vec<Content>, bool)>,
+    /// By tweet, of what was in time.
+    tweet: BTreeMap<u64, Known>,
     /// Posts that count whatever else is known.
     loose: Vec<Content>,
     late_posts: u64,
     late_deletes: u64,
+    late_edits: u64,
     deletes: u64,
+}
+
+/// What was said of a tweet.
+#[derive(Clone, Default)]
+struct Known {
+    posts: Vec<Content>,
+    is_deleted: bool,
+    is_replaced: bool,
+}
+
+impl Known {
+    fn is_gone(&self) -> bool {
+        self.is_deleted || self.is_replaced
+    }
 }
 
 impl Job {
@@ -101,16 +116,27 @@ impl Job {
             self.late_deletes += u64::from(content.is_none());
             self.loose.extend(content);
         } else {
-            let (posts, is_deleted) = self.tweet.entry(id).or_default();
-            *is_deleted |= content.is_none();
-            posts.extend(content);
+            let known = self.tweet.entry(id).or_default();
+            known.is_deleted |= content.is_none();
+            known.posts.extend(content);
+        }
+        let replaces = match event {
+            Event::Tweet(tweet) if self.span_ms.is_some() && !is_ahead => &tweet.replaces[..],
+            _ => &[],
+        };
+        for id in replaces {
+            if *id < self.floor {
+                self.late_edits += 1;
+            } else {
+                self.tweet.entry(*id).or_default().is_replaced = true;
+            }
         }
         (!is_ahead).then_some(id)
     }
 
     fn counted(&self) -> Vec<&Content> {
-        let stands = self.tweet.values().filter(|(_, is_deleted)| !is_deleted);
-        let stands = stands.filter_map(|(posts, _)| posts.iter().max());
+        let stands = self.tweet.values().filter(|known| !known.is_gone());
+        let stands = stands.filter_map(|known| known.posts.iter().max());
         stands.chain(&self.loose).collect()
     }
 
@@ -138,16 +164,19 @@ impl Job {
             ("hashtags_by_minute", [minute, text(tag), Value::UInt(*uses)].into())
         });
         let tags = tags.iter().map(|(tag, uses)| ("hashtags", tag.clone(), Some(*uses)));
-        let posted = || self.tweet.values().filter(|(posts, _)| !posts.is_empty());
-        let posts = posted().map(|(posts, _)| posts.len() as u64 - 1).sum();
-        let deleted = posted().filter(|(_, is_deleted)| *is_deleted).count() as u64;
+        let posted = || self.tweet.values().filter(|known| !known.posts.is_empty());
+        let posts = posted().map(|known| known.posts.len() as u64 - 1).sum();
+        let deleted = posted().filter(|known| known.is_deleted).count() as u64;
+        let gone = posted().filter(|known| known.is_gone()).count() as u64;
         let some = |number: u64| Some(number).filter(|number| *number > 0);
         let named = [
             ("totals", "tweets", some(counted.len() as u64)),
             ("totals", "deleted", some(deleted)),
+            ("totals", "superseded", some(gone - deleted)),
             ("totals", "duplicates", some(posts)),
             ("totals", "late_posts", some(self.late_posts)),
             ("totals", "late_deletes", some(self.late_deletes)),
+            ("totals", "late_edits", some(self.late_edits)),
             ("totals", "delete", some(self.deletes)),
             ("floors", "minutes", self.minute.map(u64::from)),
             ("floors", "tweets", self.tweets),
@@ -271,7 +300,12 @@ impl Schedule {
                 tags.map(|tag| TAGS[usize::try_from(tag).expect("it is an index")].into());
             let minute = u32::try_from((id >> 22) / MINUTE_MS).expect("an early one");
             let (hashtags, time) = (hashtags.collect(), Time::Own(minute));
-            Event::Tweet(Tweet { version, time, hashtags, user: None })
+            let earlier = self.ids[..known].iter().rev().take(2).copied();
+            let replaces = match random.below(20) {
+                0 => earlier.filter(|earlier| *earlier < id).collect(),
+                _ => [].into(),
+            };
+            Event::Tweet(Tweet { version, time, hashtags, user: None, replaces })
         });
     }
 

@@ -1,7 +1,7 @@
 //! What the acts on one tweet come to: the rule of [`super::acts`] as a function of how many there are
 //! of each kind, and of how many may have been late.
 
-use super::acts::Content;
+use super::acts::{Content, What};
 use super::model::State;
 use std::io::Result;
 
@@ -13,20 +13,24 @@ pub(super) type Bounds = (i64, i64);
 pub(super) struct Totals {
     pub(super) tweets: Bounds,
     pub(super) deleted: Bounds,
+    pub(super) superseded: Bounds,
     pub(super) duplicates: Bounds,
     pub(super) late_posts: Bounds,
     pub(super) late_deletes: Bounds,
+    pub(super) late_edits: Bounds,
 }
 
 impl Totals {
     /// As `totals` names them.
-    pub(super) fn named(self) -> [(&'static str, State); 5] {
+    pub(super) fn named(self) -> [(&'static str, State); 7] {
         let all = [
             ("tweets", self.tweets),
             ("deleted", self.deleted),
+            ("superseded", self.superseded),
             ("duplicates", self.duplicates),
             ("late_posts", self.late_posts),
             ("late_deletes", self.late_deletes),
+            ("late_edits", self.late_edits),
         ];
         all.map(|(name, bounds)| (name, State::between(bounds)))
     }
@@ -39,9 +43,11 @@ impl Totals {
         };
         add(&mut self.tweets, other.tweets);
         add(&mut self.deleted, other.deleted);
+        add(&mut self.superseded, other.superseded);
         add(&mut self.duplicates, other.duplicates);
         add(&mut self.late_posts, other.late_posts);
         add(&mut self.late_deletes, other.late_deletes);
+        add(&mut self.late_edits, other.late_edits);
     }
 }
 
@@ -72,12 +78,18 @@ pub(super) struct Tweet {
     /// In order, each once.
     posts: Vec<(Content, Times)>,
     deletes: Times,
+    /// Newer versions that say that they replace it.
+    edits: Times,
 }
 
 impl Tweet {
-    /// Adds equal acts: posts of a content, or `None` for deletes. Contents come in order.
-    pub(super) fn add(&mut self, post: Option<Content>, times: Times) {
-        let Some(content) = post else { return self.deletes.add(times) };
+    /// Adds equal acts. Contents come in order.
+    pub(super) fn add(&mut self, said: What, times: Times) {
+        let content = match said {
+            What::Delete => return self.deletes.add(times),
+            What::Replace => return self.edits.add(times),
+            What::Post(content) => content,
+        };
         match self.posts.last_mut().filter(|(last, _)| *last == content) {
             Some((_, held)) => held.add(times),
             None => self.posts.push((content, times)),
@@ -89,8 +101,8 @@ impl Tweet {
         let posts: Vec<Times> = self.posts.iter().map(|(_, times)| *times).collect();
         let before = |times: &Times| Times { in_time: times.before, late: 0, before: 0 };
         let posts_before: Vec<Times> = posts.iter().map(before).collect();
-        let (now, sums) = weigh(&posts, self.deletes);
-        let (then, sums_then) = weigh(&posts_before, before(&self.deletes));
+        let (now, sums) = weigh(&posts, self.deletes, self.edits);
+        let (then, sums_then) = weigh(&posts_before, before(&self.deletes), before(&self.edits));
         totals.add(sums, 1);
         totals.add(sums_then, -1);
         for ((content, _), (now, then)) in self.posts.iter().zip(now.into_iter().zip(then)) {
@@ -107,22 +119,29 @@ impl Tweet {
 ///
 /// Few count if all posts were in time, many if all that may be were late. The content that counts
 /// among those in time is the greatest of them.
-fn weigh(posts: &[Times], deletes: Times) -> (Vec<Bounds>, Totals) {
-    let (is_deleted, may_be) = (deletes.in_time > 0, deletes.in_time + deletes.late > 0);
+///
+/// What is both deleted and replaced is deleted.
+fn weigh(posts: &[Times], deletes: Times, edits: Times) -> (Vec<Bounds>, Totals) {
+    let is = |times: Times| times.in_time > 0;
+    let may_be = |times: Times| times.in_time + times.late > 0;
+    let (is_gone, may_be_gone) = (is(deletes) || is(edits), may_be(deletes) || may_be(edits));
     let in_time: i64 = posts.iter().map(|times| times.in_time).sum();
     let late: i64 = posts.iter().map(|times| times.late).sum();
     let greatest = posts.iter().rposition(|times| times.in_time + times.late > 0);
     let greatest_in_time = posts.iter().rposition(|times| times.in_time > 0);
     let content = |(at, times): (usize, &Times)| {
-        let least = !may_be && greatest == Some(at);
-        let most = !is_deleted && greatest_in_time == Some(at);
+        let least = !may_be_gone && greatest == Some(at);
+        let most = !is_gone && greatest_in_time == Some(at);
         (i64::from(least), times.late + i64::from(most))
     };
-    let mut totals = Totals { late_deletes: (0, deletes.late), ..Totals::default() };
+    let (late_deletes, late_edits) = ((0, deletes.late), (0, edits.late));
+    let mut totals = Totals { late_deletes, late_edits, ..Totals::default() };
     if in_time + late > 0 {
         let certain = in_time > 0;
-        totals.tweets = (i64::from(!may_be), late + i64::from(certain && !is_deleted));
-        totals.deleted = (i64::from(certain && is_deleted), i64::from(may_be));
+        totals.tweets = (i64::from(!may_be_gone), late + i64::from(certain && !is_gone));
+        totals.deleted = (i64::from(certain && is(deletes)), i64::from(may_be(deletes)));
+        let replaced = certain && is(edits) && !may_be(deletes);
+        totals.superseded = (i64::from(replaced), i64::from(may_be(edits) && !is(deletes)));
         totals.duplicates = ((in_time - 1).max(0), in_time + late - 1);
         totals.late_posts = (0, late);
     }
@@ -140,7 +159,7 @@ pub(super) fn bounds(state: &State) -> Bounds {
 
 #[cfg(test)]
 mod tests {
-    use super::{Bounds, Content, State, Times, Totals, Tweet, bounds};
+    use super::{Bounds, Content, State, Times, Totals, Tweet, What, bounds};
     use crate::verify::tests::Random;
     use dataflows::tweet::Time;
     use std::collections::BTreeMap;
@@ -150,62 +169,69 @@ mod tests {
     }
 
     /// The same rule in other words: the acts of a tweet one after the other. Returns how often each
-    /// content counts, then the five totals.
-    fn one_by_one(acts: &[(Option<Content>, bool)]) -> (BTreeMap<Content, i64>, [i64; 5]) {
-        let (mut counts, mut totals) = (BTreeMap::new(), [0; 5]);
-        let (mut held, mut is_deleted, mut posts) = (None, false, 0);
-        for (post, is_late) in acts {
-            match (post, is_late) {
-                (Some(content), true) => {
+    /// content counts, then the totals.
+    fn one_by_one(acts: &[(What, bool)]) -> (BTreeMap<Content, i64>, [i64; 7]) {
+        let (mut counts, mut totals) = (BTreeMap::new(), [0; 7]);
+        let (mut held, mut is_deleted, mut is_replaced, mut posts) = (None, false, false, 0);
+        for (said, is_late) in acts {
+            match (said, is_late) {
+                (What::Post(content), true) => {
                     *counts.entry(content.clone()).or_default() += 1;
                     totals[0] += 1;
-                    totals[3] += 1;
+                    totals[4] += 1;
                 }
-                (None, true) => totals[4] += 1,
-                (Some(content), false) => {
+                (What::Delete, true) => totals[5] += 1,
+                (What::Replace, true) => totals[6] += 1,
+                (What::Post(content), false) => {
                     posts += 1;
                     held = held.max(Some(content.clone()));
                 }
-                (None, false) => is_deleted = true,
+                (What::Delete, false) => is_deleted = true,
+                (What::Replace, false) => is_replaced = true,
             }
         }
         match held {
             Some(_) if is_deleted => totals[1] += 1,
+            Some(_) if is_replaced => totals[2] += 1,
             Some(content) => {
                 *counts.entry(content).or_default() += 1;
                 totals[0] += 1;
             }
             None => {}
         }
-        totals[2] = (posts - 1).max(0);
+        totals[3] = (posts - 1).max(0);
         (counts, totals)
     }
 
-    /// Post, whether it is from before the baseline, whether it may be late.
-    type Act = (Option<Content>, bool, bool);
+    /// What, whether it is from before the baseline, whether it may be late.
+    type Act = (What, bool, bool);
 
     /// The least and the most of all choices of those that were late, without what was before.
-    fn ends(acts: &[Act]) -> (BTreeMap<Content, Bounds>, [Bounds; 5]) {
+    fn ends(acts: &[Act]) -> (BTreeMap<Content, Bounds>, [Bounds; 7]) {
         let before = acts.iter().filter(|(_, is_before, _)| *is_before);
-        let before: Vec<_> = before.map(|(post, ..)| (post.clone(), false)).collect();
+        let before: Vec<_> = before.map(|(said, ..)| (said.clone(), false)).collect();
         let (counts_before, totals_before) = one_by_one(&before);
         let (mut counts, mut totals) = (BTreeMap::<Content, Bounds>::new(), None);
         let choices = (0..1_u32 << acts.len()).filter_map(|choice| {
-            let chosen = acts.iter().enumerate().map(|(at, (post, _, may_be_late))| {
+            let chosen = acts.iter().enumerate().map(|(at, (said, _, may_be_late))| {
                 let is_late = choice & 1 << at != 0;
-                (*may_be_late || !is_late).then(|| (post.clone(), is_late))
+                (*may_be_late || !is_late).then(|| (said.clone(), is_late))
             });
             chosen.collect::<Option<Vec<_>>>()
         });
         for chosen in choices {
             let (found, sums) = one_by_one(&chosen);
-            for content in acts.iter().filter_map(|(post, ..)| post.as_ref()) {
+            let contents = acts.iter().filter_map(|(said, ..)| match said {
+                What::Post(content) => Some(content),
+                What::Delete | What::Replace => None,
+            });
+            for content in contents {
                 let number = |counts: &BTreeMap<_, i64>| counts.get(content).map_or(0, |n| *n);
                 let number = number(&found) - number(&counts_before);
                 let held = counts.entry(content.clone()).or_insert((number, number));
                 *held = (held.0.min(number), held.1.max(number));
             }
-            let sums: [i64; 5] = std::array::from_fn(|at| sums[at] - totals_before[at]);
+            let sums: [i64; 7] = std::array::from_fn(|at| sums[at] - totals_before[at]);
             let held = totals.get_or_insert(sums.map(|sum| (sum, sum)));
             for (held, sum) in held.iter_mut().zip(sums) {
                 *held = (held.0.min(sum), held.1.max(sum));
@@ -220,17 +246,21 @@ mod tests {
         let mut random = Random::new(7);
         for round in 0..20_000 {
             let acts = (0..=random.below(6)).map(|_| {
-                let post = ["a", "b", "c"].get(random.index(4)).map(|tag| content(tag));
+                let said = match random.index(5) {
+                    0 => What::Delete,
+                    1 => What::Replace,
+                    at => What::Post(content(["a", "b", "c"][at - 2])),
+                };
                 let is_before = random.one_in(4);
-                (post, is_before, !is_before && random.one_in(2))
+                (said, is_before, !is_before && random.one_in(2))
             });
             let mut acts: Vec<Act> = acts.collect();
             let wanted = ends(&acts);
             acts.sort();
             let mut tweet = Tweet::default();
-            for (post, is_before, may_be_late) in acts.iter().cloned() {
+            for (said, is_before, may_be_late) in acts.iter().cloned() {
                 let [in_time, late, before] = [!may_be_late, may_be_late, is_before].map(i64::from);
-                tweet.add(post, Times { in_time, late, before });
+                tweet.add(said, Times { in_time, late, before });
             }
             let (mut found, mut totals) = (BTreeMap::new(), Totals::default());
             let mut note = |content: &Content, state: State| {

@@ -231,8 +231,8 @@ function showLedger(ledger) {
   if (!ledger) return;
   const since = ledger.floor_ms === null ? "the first" : new Date(Number(ledger.floor_ms)).toLocaleString("en-GB");
   setText($("ledger-kept"), `${shown(ledger.entries)} tweets since ${since}, ${bytes(ledger.bytes)}`);
-  const late = ledger.late_posts + ledger.late_deletes;
-  setText($("ledger-done"), `${shown(ledger.deleted)} deleted, ${shown(ledger.duplicates)} came twice, ${shown(late)} too late`);
+  const late = ledger.late_posts + ledger.late_deletes + ledger.late_edits;
+  setText($("ledger-done"), `${shown(ledger.deleted)} deleted, ${shown(ledger.superseded)} edited, ${shown(ledger.duplicates)} came twice, ${shown(late)} too late`);
 }
 
 const HEARD = 2000; // within so long, as each second, a process is heard of all the time
