@@ -31,6 +31,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 /// Kafka tweets to exact MySQL tables, through differential dataflow
 #[derive(Parser)]
@@ -251,6 +252,13 @@ fn print(text: &[u8]) -> ExitCode {
 }
 
 fn filter(text: &str) -> Result<String, String> {
+    // A word alone would be taken for a module, and silence all others.
+    let is_word = |part: &&str| !part.contains(['=', '[']) && part.parse::<LevelFilter>().is_err();
+    if let Some(word) = text.split(',').map(str::trim).find(is_word) {
+        return Err(format!(
+            "{word:?} is no level; use error, warn, info, debug, trace or off, or MODULE=LEVEL"
+        ));
+    }
     EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 

@@ -124,7 +124,7 @@ impl Reading {
     }
 
     /// What counts is read from now on. Where that starts is stored before the first record:
-    /// `--from latest` would else mean another place after a crash.
+    /// `--from latest` would else mean another place after a crash. A row that stands stays as it is.
     pub fn begin(&mut self) -> Update {
         self.position = self.progress.next_offset;
         (self.partition, Latest(self.progress.clone()))
@@ -172,7 +172,7 @@ impl Reading {
         self.progress.next_offset = next;
         self.position = self.position.max(next);
         self.rise(floor);
-        Some((self.partition, Latest(self.progress.clone())))
+        Some(self.update())
     }
 
     /// All that the ledger must remember was read again; returns how far that led.

@@ -7,6 +7,7 @@
 
 use crate::cli::TablesArgs;
 use crate::dead_letters;
+use crate::error::one_line;
 use crate::sink::mysql::{Kind, MySqlSink, Server};
 use crate::sink::{Prefix, SinkError, ddl};
 use crate::tables::Tables;
@@ -58,6 +59,15 @@ pub enum SchemaError {
     /// The server does not answer as it should.
     #[error(transparent)]
     Sink(#[from] SinkError),
+    /// The server does not say which one it is.
+    #[error(
+        "the server does not say which one it is; name it with --server mariadb or --server mysql, \
+         then nothing is asked: {reason}"
+    )]
+    Ask {
+        /// Why.
+        reason: String,
+    },
     /// No runtime for the connection.
     #[error("the connection's runtime did not start")]
     Runtime(#[source] std::io::Error),
@@ -69,7 +79,7 @@ impl SchemaError {
         match self {
             SchemaError::Tables(_) => 2,
             SchemaError::Sink(error) if error.is_operators() => 2,
-            SchemaError::Sink(_) | SchemaError::Runtime(_) => 1,
+            SchemaError::Sink(_) | SchemaError::Ask { .. } | SchemaError::Runtime(_) => 1,
         }
     }
 }
@@ -95,7 +105,14 @@ pub fn run(args: &SchemaArgs) -> Result<String, SchemaError> {
 fn ask(url: &str) -> Result<Server, SchemaError> {
     let sink = MySqlSink::new(url)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    Ok(runtime.map_err(SchemaError::Runtime)?.block_on(sink.server())?)
+    let answer = runtime.map_err(SchemaError::Runtime)?.block_on(sink.server());
+    answer.map_err(|error| match error {
+        // Its own hint is to run this command.
+        SinkError::Server { message, code, .. } => {
+            SchemaError::Ask { reason: format!("{message} (error {code})") }
+        }
+        error => SchemaError::Ask { reason: one_line(&error) },
+    })
 }
 
 fn kind_text(kind: Kind) -> &'static str {

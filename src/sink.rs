@@ -20,7 +20,9 @@ mod error;
 pub mod gather;
 pub mod memory;
 pub mod mysql;
+mod outage;
 mod prefix;
+mod settings;
 pub(crate) mod sql;
 pub mod sqlite;
 

@@ -52,6 +52,18 @@ pub enum SourceError {
         /// The addresses asked.
         brokers: String,
     },
+    /// The topic is gone since reading began.
+    #[error(
+        "topic {topic:?} at {brokers} was deleted while it was read; the tables hold what was counted \
+         of it; a topic of that name that is created again needs empty tables (another --table-prefix \
+         or database)"
+    )]
+    Deleted {
+        /// Its name.
+        topic: String,
+        /// The addresses asked.
+        brokers: String,
+    },
     /// The account may not read the topic.
     #[error("the account has no right to read topic {topic:?}; it needs READ and DESCRIBE on it")]
     NoRight {
@@ -61,7 +73,7 @@ pub enum SourceError {
     /// The topic is not the one that was read before.
     #[error(
         "partition {partition} of {topic:?} is not the one that was read before: {reason}; if the \
-         topic was made anew, start with an empty database"
+         topic was recreated, count it into empty tables (another --table-prefix or database)"
     )]
     Changed {
         /// The topic.
@@ -207,7 +219,7 @@ pub struct Assignment {
     pub until: Option<u64>,
     /// The last record that was read.
     pub last: Option<Last>,
-    /// A record before `next` that the topic was just seen to hold.
+    /// The stored anchor, a record before `next`; else the last one.
     pub anchor: Option<Anchor>,
     /// The room that its dead letters take.
     pub letters: Room,

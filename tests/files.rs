@@ -263,7 +263,7 @@ fn tables_can_be_switched_off() {
     assert_eq!(code, Some(0), "{text}");
     for command in [verify(), run(folder.path(), &tables, &[])] {
         let (code, text) = with(command, "hashtag_pairs", &none);
-        let difference = "they differ in hashtag_pairs=";
+        let difference = "table hashtag_pairs was off and is on now (--with, --without); give";
         assert!(code == Some(2) && text.contains(difference), "{code:?} {text}");
     }
     let (code, text) = with(run(folder.path(), &tables, &[]), "top_hashtag_pairs", &none);

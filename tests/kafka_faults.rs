@@ -269,6 +269,21 @@ fn a_topic_made_anew_under_a_running_job_stops_it() {
     );
 }
 
+/// A topic that is deleted under the running job ends it with a sentence that says so.
+#[test]
+fn a_topic_that_is_deleted_is_called_so() {
+    let job = Job::new(Server::MariaDb, "deleted");
+    create(&job.topic, &[]);
+    send(&producer(&[]), &job.topic, (1..=100).map(|n| tweet(n, 0)));
+    let child = running(&job, 100);
+    block_on(admin().delete_topics(&[&job.topic], &AdminOptions::new())).unwrap();
+    let (code, said) = end(child);
+    assert_eq!(code, Some(1), "{said}");
+    let last = said.lines().last().unwrap();
+    assert!(last.contains("was deleted while it was read"), "{said}");
+    assert!(!last.contains("UnknownPartition") && !last.contains("UnknownTopic"), "{said}");
+}
+
 /// The number of records that a topic still holds.
 fn held(topic: &str) -> usize {
     let mut config = ClientConfig::new();

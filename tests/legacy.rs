@@ -43,6 +43,14 @@ fn the_old_tables_get_out_of_the_way(server: Server) {
     let database = server.fresh_database("legacy");
     let mut sql = Sql::connect(&database);
     make_old_tables(&mut sql);
+    let output = program(&["run", "--files", "tests", "--until-end"], &database).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("table hashtags is") && said.contains("run `tweetflow legacy`"),
+        "{said}"
+    );
+    assert!(!said.contains("ALTER TABLE"), "{said}");
     let (code, said) = legacy(&database);
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(said, "renamed hashtags to legacy_hashtags\nrenamed users to legacy_users\n");

@@ -8,7 +8,7 @@
 mod common;
 
 use common::proxy::{Proxy, Verdict, proxied};
-use common::{MemoryTopic, Recount, Server, Sql};
+use common::{MemoryTopic, Recount, Running, Server, Sql, program};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
@@ -34,6 +34,7 @@ on_both_servers! {
     a_servers_defaults_mean_nothing,
     a_server_that_turns_read_only_is_waited_for,
     a_full_disk_is_waited_for,
+    an_outage_is_logged_when_it_begins_and_when_it_ends,
     an_account_that_asks_for_tls,
 }
 
@@ -358,6 +359,46 @@ fn a_full_disk_is_waited_for(server: Server) {
     assert!(before < records, "there was room for everything");
     own.tell("rm filler filler2");
     job.ends_exact();
+}
+
+/// Not at each attempt in between.
+fn an_outage_is_logged_when_it_begins_and_when_it_ends(server: Server) {
+    let database = server.fresh_database("outage");
+    let (proxy, url) = proxied(&database);
+    let folder = tempfile::tempdir().unwrap();
+    let append = |tweet: u64| {
+        let mut options = std::fs::File::options();
+        options.create(true).append(true);
+        let mut file = options.open(folder.path().join("tweets.ndjson")).unwrap();
+        writeln!(file, r#"{{"id":{tweet},"text":"t","user":{{"id":1,"name":"n"}}}}"#).unwrap();
+    };
+    append(1);
+    let arguments = ["run", "--files", folder.path().to_str().unwrap()];
+    let mut child = Running::start(program(&arguments, &url).stderr(Stdio::piped()));
+    let mut sql = Sql::connect(&database);
+    let tweets = "SELECT COUNT(*) FROM totals WHERE name = 'tweets' AND records = ";
+    let mut counted = |tweets_so_far: u64| {
+        let deadline = Instant::now() + Duration::from_mins(1);
+        while !sql.has_table("totals")
+            || sql.rows::<u64>(&format!("{tweets}{tweets_so_far}")) != [1]
+        {
+            assert!(Instant::now() < deadline, "{tweets_so_far} tweets are not counted");
+            sleep(Duration::from_millis(20));
+        }
+    };
+    counted(1);
+    proxy.cut();
+    append(2);
+    sleep(Duration::from_secs(4));
+    proxy.mend();
+    counted(2);
+    child.signal(nix::sys::signal::Signal::SIGTERM);
+    assert!(child.0.wait().unwrap().success());
+    let said = std::io::read_to_string(child.0.stderr.take().unwrap()).unwrap();
+    let warnings = said.lines().filter(|line| line.contains(" WARN ")).count();
+    assert_eq!(warnings, 1, "{said}");
+    assert_eq!(said.matches("a commit failed, trying again").count(), 1, "{said}");
+    assert_eq!(said.matches("committing works again after").count(), 1, "{said}");
 }
 
 /// MySQL makes its own certificate; MariaDB has none unless it is given one, so only the refusal is

@@ -12,6 +12,7 @@
 //! the gatherer.
 
 use super::gather::Order;
+use super::outage::Outage;
 use super::{Identity, Position, Sink, SinkError, TableChanges, Transaction};
 use crate::dead_letters;
 use crate::error::one_line;
@@ -241,9 +242,13 @@ impl<S: Sink> Committer<S> {
         let next = at.next();
         let mut delays = back_off();
         let give_up = Instant::now() + self.retry_for;
+        let mut outage = Outage::default();
         loop {
             let mut fault = match self.sink.commit(at, transaction).await {
-                Ok(()) => return Ok(next),
+                Ok(()) => {
+                    outage.over(false);
+                    return Ok(next);
+                }
                 Err(fault) => fault,
             };
             loop {
@@ -251,12 +256,12 @@ impl<S: Sink> Committer<S> {
                     return Err(fault);
                 }
                 self.monitor.in_doubt();
-                tracing::warn!(error = one_line(&fault), "commit in doubt, reading the position");
+                outage.failed(&fault);
                 tokio::time::sleep(delays.next().unwrap_or_default()).await;
                 match self.sink.position().await {
                     Ok(found) if found == next => {
                         self.counters.resolved.fetch_add(1, Ordering::Relaxed);
-                        tracing::info!(found.commit_no, "the commit in doubt had been applied");
+                        outage.over(true);
                         return Ok(next);
                     }
                     Ok(found) if found == at => break,

@@ -104,9 +104,10 @@ pub enum SinkError {
     },
     /// The rows mean something else than this configuration would make of them.
     #[error(
-        "the tables were made with other settings, they differ in {}: stored {stored:?}, now {now:?}; \
-         go back to the stored settings, or run once with --rebuild, which counts the topic again",
-        differences(.stored, .now)
+        "the tables were made with other settings: {}; give the stored settings again, or run once \
+         with --rebuild, which counts the topic again (with --files or sqlite: into another database \
+         or --table-prefix)",
+        super::settings::differences(.stored, .now)
     )]
     Fingerprint {
         /// What is stored.
@@ -188,21 +189,6 @@ impl SinkError {
             SinkError::Server { code, .. } => is_operators_code(*code),
             _ => false,
         }
-    }
-}
-
-/// What only one of two fingerprints says.
-fn differences(stored: &str, now: &str) -> String {
-    let only = |one: &str, other: &str| {
-        let other: Vec<_> = other.split(' ').collect();
-        let words = one.split(' ').filter(|word| !other.contains(word));
-        words.collect::<Vec<_>>().join(" ")
-    };
-    let (gone, come) = (only(stored, now), only(now, stored));
-    match (gone.as_str(), come.as_str()) {
-        ("", come) => come.to_owned(),
-        (gone, "") => gone.to_owned(),
-        (gone, come) => format!("{gone} (now {come})"),
     }
 }
 

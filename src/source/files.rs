@@ -205,6 +205,7 @@ impl Topic for FilesTopic {
                 fresh = Assignment { start, next, replay_from, ..fresh };
             }
             let last = known.and_then(|stored| stored.last);
+            let anchor = known.and_then(|stored| stored.anchor).or(anchor);
             Ok(Assignment { until, last, anchor, ..fresh })
         };
         found.iter().map(|(partition, found)| assign((*partition, found))).collect()
@@ -443,7 +444,8 @@ impl From<std::io::Error> for PartitionFault {
 
 impl Source for FilesSource {
     fn assign(&mut self, assignment: &Assignment) -> Result<(), SourceError> {
-        let Assignment { partition: number, next, until, anchor, .. } = *assignment;
+        let Assignment { partition: number, next, until, last, .. } = *assignment;
+        let anchor = last.map(Last::anchor);
         let Some(found) = self.topic.list()?.remove(&number) else {
             return Err(self.topic.changed(number, "its file does not exist any more".to_owned()));
         };

@@ -434,7 +434,7 @@ impl Topic for KafkaTopic {
                 }
             };
             let until = self.config.until_end.then_some(marks.1);
-            let anchor = known.and_then(|stored| stored.last.map(Last::anchor).or(stored.anchor));
+            let anchor = known.and_then(|stored| stored.anchor.or(stored.last.map(Last::anchor)));
             let last = known.and_then(|stored| stored.last);
             Ok(Assignment { until, last, anchor, ..fresh })
         };

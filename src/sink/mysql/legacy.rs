@@ -13,6 +13,12 @@ const DOING: &str = "renaming the old tables";
 const OLD: [(&str, &[&str]); 2] =
     [("hashtags", &["hashtag"]), ("users", &["nb_friends", "username"])];
 
+/// Whether a table with these columns, in the order of their names, is one of the old program's.
+pub(super) fn is_old<'a>(table: &str, columns: impl Iterator<Item = &'a String>) -> bool {
+    let columns: Vec<_> = columns.collect();
+    OLD.iter().any(|(name, old)| *name == table && columns == *old)
+}
+
 impl MySqlSink {
     /// Renames those that are there to `legacy_…`; returns their old names.
     pub async fn rename_legacy(&self) -> Result<Vec<&'static str>, SinkError> {

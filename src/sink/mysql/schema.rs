@@ -6,7 +6,7 @@
 //! each is an error that names the statement that mends it. Triggers are no error: an account with the least
 //! rights does not see them.
 
-use super::{SinkError, first, hexadecimal, lost_or_refused, run};
+use super::{SinkError, first, hexadecimal, legacy, lost_or_refused, run};
 use crate::sink::ddl::{ColumnShape, Shape};
 use mysql_async::Conn;
 use mysql_async::prelude::{FromRow, Queryable};
@@ -166,6 +166,10 @@ fn check(shape: &Shape, found: &Found) -> Result<(), SinkError> {
     let elsewhere = || "use another --table-prefix or database".to_owned();
     if found.kind != "BASE TABLE" {
         return refuse(format!("it is a {}", found.kind.to_lowercase()), elsewhere());
+    }
+    if legacy::is_old(name, found.columns.keys()) {
+        let fix = format!("run `tweetflow legacy`, which renames it to legacy_{name} as it is");
+        return refuse("it is a table of the old program".to_owned(), fix);
     }
     if found.engine != "InnoDB" {
         let difference = format!("its engine is {}, which may not roll back", found.engine);

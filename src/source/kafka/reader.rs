@@ -1,6 +1,6 @@
 //! One worker's consumer: the partitions that it was given, each up to its end.
 
-use super::{Context, KafkaTopic, is_of_group, is_passing, record};
+use super::{Context, KafkaConfig, KafkaTopic, is_of_group, is_passing, record};
 use crate::source::{Assignment, Polled, Reached, Record, Source, SourceError, fingerprint};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -8,6 +8,13 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Offset};
 use std::collections::BTreeSet;
 use std::time::Duration;
+
+/// What the client says of a partition that the cluster does not know any more.
+const GONE: [RDKafkaErrorCode; 3] = [
+    RDKafkaErrorCode::UnknownPartition,
+    RDKafkaErrorCode::UnknownTopic,
+    RDKafkaErrorCode::UnknownTopicOrPartition,
+];
 
 /// One worker's consumer.
 pub struct KafkaSource {
@@ -87,7 +94,14 @@ impl KafkaSource {
             tracing::warn!(%error, "the Kafka client reports trouble, it goes on trying");
             return Ok(());
         }
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AutoOffsetReset) {
+        let code = error.rdkafka_error_code();
+        if code.is_some_and(|code| GONE.contains(&code))
+            && matches!(self.topic.partitions(&self.consumer), Err(SourceError::NoTopic { .. }))
+        {
+            let KafkaConfig { topic, brokers, .. } = self.topic.config.clone();
+            return Err(SourceError::Deleted { topic, brokers });
+        }
+        if code == Some(RDKafkaErrorCode::AutoOffsetReset) {
             for partition in &self.partitions {
                 let (number, next) = (partition.number, partition.next);
                 let (low, high) = self.topic.watermarks(&self.consumer, number)?;
