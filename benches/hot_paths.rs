@@ -8,7 +8,9 @@
 use clap::{Parser, ValueEnum};
 use dataflows::floors::Name;
 use dataflows::latest::{Latest, Version};
-use dataflows::{Epoch, Event, Restored, Settings, Shared, Sources, Switch};
+use dataflows::{
+    Epoch, Event, Restored, RestoredRows, Settings, Shared, Sources, Switch, Unreadable,
+};
 use differential_dataflow::input::Input;
 use std::hint::black_box;
 use std::time::Instant;
@@ -123,7 +125,8 @@ fn tables(tweets: usize) -> f64 {
             let (_, retried) = scope.new_collection::<Event, isize>();
             let (_, said) = scope.new_collection::<Name, Latest<u64>>();
             let (events, retried) = (Shared::new(events), Shared::new(retried));
-            let sources = Sources { events, retried, rows: Shared::new(rows), said, ledger: None };
+            let rows = RestoredRows::new(rows, Unreadable::default());
+            let sources = Sources { events, retried, rows, said, ledger: None };
             let by_default = |definition: &&dataflows::Definition| definition.switch != Switch::Off;
             let tables: Vec<_> = dataflows::ALL.iter().filter(by_default).copied().collect();
             let functions = (Settings::default(), decode::fold as dataflows::Fold);

@@ -57,7 +57,7 @@ pub fn ages<'a>(
 ) -> impl Iterator<Item = (u32, f64)> + 'a {
     let now_ms = now_ms();
     let offsets = transaction.tables[usize::from(progress_table)].upserts.iter();
-    offsets.map(Stored::of).filter_map(move |stored| {
+    offsets.filter_map(Stored::of).filter_map(move |stored| {
         let last = stored.last?;
         if newest.insert(stored.partition, last.offset) == Some(last.offset) {
             return None;

@@ -449,7 +449,7 @@ impl State {
 
     fn upsert(&mut self, index: usize, row: &Row) {
         if index == usize::from(self.own.0) {
-            let stored = Stored::of(row);
+            let Some(stored) = Stored::of(row) else { return };
             self.offsets.insert(stored.partition, stored);
         } else if index == usize::from(self.own.1) {
             let reason = row.get(4).and_then(Value::as_text).unwrap_or_default();

@@ -47,10 +47,10 @@ use crate::sink::committer::{self, Channels, Counters};
 use crate::sink::gather::Order;
 use crate::sink::{Sink, Transaction};
 use crate::source::{Assignment, Found, SourceError, Topic};
-use crate::tables::Tables;
-use crate::{dead_letters, sink::SinkError};
-use dataflows::Restored;
+use crate::tables::{self, Tables};
+use crate::{dead_letters, progress, sink::SinkError};
 use dataflows::floors::Name;
+use dataflows::{Restored, Row, Table};
 use engine::Engine;
 use peers::Peers;
 use std::collections::BTreeMap;
@@ -65,6 +65,12 @@ use worker::WorkerSummary;
 impl<T> Shared<T> {
     fn is_ending(&self) -> bool {
         self.stop.load(Ordering::Relaxed) || self.is_failed()
+    }
+
+    /// Ends the run; the first fault says why.
+    fn fail(&self, error: RunError) {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        self.ended.store(true, Ordering::Relaxed);
     }
 
     /// Whether it ends for another reason than that somebody asked this process to.
@@ -273,7 +279,10 @@ fn lead<T: Topic, S: Sink>(run: Run<T>, sink: S) -> Result<Summary, RunError> {
     let Some(offsets) = engine.receive(&offsets)? else {
         return Err(abandon(&shared, engine, None, committer));
     };
-    let mut known = Known::read(&offsets, &tables);
+    let mut known = match Known::read(&offsets, &tables) {
+        Ok(known) => known,
+        Err(error) => return Err(abandon(&shared, engine, Some(error.into()), committer)),
+    };
     let ledger = ledger::Start::new(shared.config.ledger, &known.floors);
     if ledger.is_empty {
         known.stored.iter_mut().for_each(|stored| stored.replay_from = stored.next);
@@ -336,11 +345,12 @@ struct Known {
 }
 
 impl Known {
-    fn read(rows: &[Restored], tables: &Tables) -> Self {
+    fn read(rows: &[Restored], tables: &Tables) -> Result<Self, SinkError> {
         let mut known = Known::default();
         for Restored { table, row } in rows {
             if *table == tables.progress() {
-                known.stored.push(Stored::of(row));
+                let stored = Stored::of(row);
+                known.stored.push(stored.ok_or_else(|| unreadable(&progress::TABLE, row))?);
             } else if *table == tables.floors() {
                 known.floors.extend(Name::of(row));
             } else if let Some(letter) = DeadLetter::of(row) {
@@ -348,8 +358,13 @@ impl Known {
                 known.taken.add(&letter);
             }
         }
-        known
+        Ok(known)
     }
+}
+
+/// The fault of a restored row that its table cannot have written.
+fn unreadable(table: &Table, row: &Row) -> SinkError {
+    SinkError::Unreadable { row: tables::whole(table, row) }
 }
 
 /// Notes the offsets of each transaction that is committed.
@@ -357,7 +372,7 @@ fn note_offsets(committed: &Committed, progress_table: u8) -> Box<dyn Fn(&Transa
     let committed = committed.clone();
     Box::new(move |transaction| {
         let rows = transaction.tables[usize::from(progress_table)].upserts.iter();
-        committed.note(rows.map(Stored::of));
+        committed.note(rows.filter_map(Stored::of));
     })
 }
 

@@ -237,16 +237,12 @@ impl Stored {
         Stored { partition, start, next: start, replay_from: start, last: None, anchor: None }
     }
 
-    /// The meaning of a row of this table.
-    ///
-    /// # Panics
-    /// On a row that this table cannot have written.
-    pub fn of(row: &Row) -> Self {
-        let Some((partition, Latest(progress))) = state(row) else {
-            panic!("a restored row has no meaning: {row:?}");
-        };
+    /// The meaning of a row of this table; `None` for one that it cannot have written.
+    pub fn of(row: &Row) -> Option<Self> {
+        let (partition, Latest(progress)) = state(row)?;
         let Progress { next_offset, replay_from, start_offset, last, anchor, .. } = progress;
-        Stored { partition, start: start_offset, next: next_offset, replay_from, last, anchor }
+        let (start, next) = (start_offset, next_offset);
+        Some(Stored { partition, start, next, replay_from, last, anchor })
     }
 }
 

@@ -6,7 +6,8 @@
 //! what the tables are.
 
 use crate::{dead_letters, freshness, progress};
-use dataflows::{Definition, Switch, Table, floors};
+use dataflows::{Definition, Switch, Table, Value, floors};
+use std::fmt::Write;
 
 /// The tables of a job, in the order in which a transaction writes them.
 #[derive(Clone, Debug)]
@@ -99,6 +100,28 @@ impl Tables {
     pub fn freshness(&self) -> Option<u8> {
         self.has_freshness.then_some(self.progress() + 3)
     }
+}
+
+/// A row in one line: its table, and what stands in some of its columns.
+pub fn shown(table: &Table, row: &[Value], columns: impl Iterator<Item = usize>) -> String {
+    let mut line = String::new();
+    for column in columns {
+        let _ = write!(line, " {}=", table.columns[column].name);
+        let _ = match row.get(column) {
+            None | Some(Value::Null) => write!(line, "NULL"),
+            Some(Value::Int(number)) => write!(line, "{number}"),
+            Some(Value::UInt(number)) => write!(line, "{number}"),
+            Some(Value::Moment(ms)) => write!(line, "{ms} ms"),
+            Some(Value::Text(text)) => write!(line, "{text:?}"),
+            Some(Value::Bytes(bytes)) => write!(line, "{} bytes", bytes.len()),
+        };
+    }
+    line
+}
+
+/// A row in one line, whole.
+pub fn whole(table: &Table, row: &[Value]) -> String {
+    table.name.to_owned() + &shown(table, row, 0..table.columns.len())
 }
 
 #[cfg(test)]

@@ -408,7 +408,7 @@ impl Snapshot {
         let mut take = |Restored { table, row }: Restored| {
             let declared = &plan.tables[usize::from(table)];
             if declared.name == progress::TABLE.name {
-                offsets.push(Stored::of(&row));
+                offsets.extend(Stored::of(&row));
             } else if declared.name == dead_letters::TABLE.name {
                 letters.extend(dead_letters::place(&row));
             } else if declared.name == overflow::TABLE.name {
@@ -456,7 +456,7 @@ impl Base {
             let name = plan.tables[usize::from(table)].name;
             base.marks.see(name, row);
             match name {
-                name if name == progress::TABLE.name => base.offsets.push(Stored::of(row)),
+                name if name == progress::TABLE.name => base.offsets.extend(Stored::of(row)),
                 name if name == dead_letters::TABLE.name => {
                     base.letters.extend(dead_letters::place(row));
                 }

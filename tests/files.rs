@@ -417,6 +417,56 @@ fn a_dead_letter_goes_through_the_ledger() {
     }
 }
 
+/// Rows that were changed by hand end each start with one line, and nothing is written.
+#[test]
+fn no_stored_row_makes_a_start_panic() {
+    let changes = [
+        ("UPDATE hashtags SET uses = 1", "hashtags hashtag=\"a\" uses=-1 would follow"),
+        ("UPDATE hashtags_by_minute SET uses = 1", "uses=-1 would follow"),
+        (
+            "UPDATE hashtag_pairs SET uses = 1",
+            "hashtag_pairs hashtag_a=\"a\" hashtag_b=\"b\" uses=-1",
+        ),
+        (
+            "UPDATE totals SET records = 1 WHERE name = 'tweets'",
+            "totals name=\"tweets\" records=-1",
+        ),
+        ("INSERT INTO floors VALUES ('other', 1)", "such a row: floors name=\"other\" newest=1"),
+        ("UPDATE kafka_offsets SET last_ms = NULL", "such a row: kafka_offsets topic="),
+        ("UPDATE kafka_offsets SET partition_id = 5000000000", "such a row: kafka_offsets topic="),
+    ];
+    for (change, says) in changes {
+        for workers in ["1", "3"] {
+            let job = Spoilt::new();
+            for tweet in [100, 101] {
+                let tweet = Spoilt::tweet(tweet, "a", false);
+                let tweet = tweet.replace("}]", r#"},{"text":"b"}]"#);
+                let at = r#""created_at":"Wed Oct 10 20:19:24 +0000 2018","text""#;
+                job.append("a.json", &tweet.replacen(r#""text""#, at, 1));
+            }
+            job.done("run", &["--ledger", "1m"]);
+            let connection = rusqlite::Connection::open(job.tables()).unwrap();
+            assert!(connection.execute(change, []).unwrap() > 0, "{change}");
+            let number =
+                |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+            let before = number("SELECT sum(next_offset) FROM kafka_offsets");
+            job.append("a.json", &Spoilt::delete(100));
+            job.append("a.json", &Spoilt::delete(101));
+            for _ in 0..2 {
+                let more = ["--ledger", "1m", "--workers", workers];
+                let (code, text) = output(run(job.folder.path(), &job.tables(), &more));
+                assert!(code == Some(1) && text.contains(says), "{change}: {code:?} {text}");
+                assert!(text.contains("--rebuild") && !text.contains("panic"), "{change}: {text}");
+                assert_eq!(
+                    number("SELECT sum(next_offset) FROM kafka_offsets"),
+                    before,
+                    "{change}"
+                );
+            }
+        }
+    }
+}
+
 /// The file is there before its tables are.
 fn has_tables(path: &Path) -> bool {
     let look = || rusqlite::Connection::open(path)?.prepare("SELECT 1 FROM users").map(drop);

@@ -10,7 +10,9 @@
 use dataflows::floors::Name;
 use dataflows::latest::{Latest, Version};
 use dataflows::tweet::{Time, Tweet, User};
-use dataflows::{Epoch, Event, Restored, Settings, Shared, Sources, Switch};
+use dataflows::{
+    Epoch, Event, Restored, RestoredRows, Settings, Shared, Sources, Switch, Unreadable,
+};
 use differential_dataflow::input::Input;
 use std::sync::{Arc, Barrier};
 use std::time::Instant;
@@ -86,8 +88,8 @@ fn work(worker: &mut timely::worker::Worker, tweets: usize, ready: &Barrier) -> 
         let (_, rows) = scope.new_collection::<Restored, isize>();
         let (_, retried) = scope.new_collection::<Event, isize>();
         let (_, said) = scope.new_collection::<Name, Latest<u64>>();
-        let (events, retried, rows) =
-            (Shared::new(events), Shared::new(retried), Shared::new(rows));
+        let (events, retried) = (Shared::new(events), Shared::new(retried));
+        let rows = RestoredRows::new(rows, Unreadable::default());
         let sources = Sources { events, retried, rows, said, ledger: None };
         let by_default = |definition: &&dataflows::Definition| definition.switch != Switch::Off;
         let tables: Vec<_> = dataflows::ALL.iter().filter(by_default).copied().collect();

@@ -52,10 +52,7 @@ pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'s
         &Shared::new(moved.count_total()),
         rows.number(),
         &TABLE,
-        |bucket: &u64, users: &i64| {
-            let users = u64::try_from(*users).expect("a bucket has no less than zero users");
-            [Value::UInt(*bucket), Value::UInt(users)].into()
-        },
+        |bucket: &u64, users: &i64| [Value::UInt(*bucket), Value::count(*users)].into(),
     )
 }
 

@@ -76,6 +76,5 @@ pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'s
 
 /// The row of a pair.
 pub(crate) fn values((a, b): &Pair, uses: i64) -> [Value; 3] {
-    let uses = u64::try_from(uses).expect("a pair is not used less than zero times");
-    [Value::Text(a.clone()), Value::Text(b.clone()), Value::UInt(uses)]
+    [Value::Text(a.clone()), Value::Text(b.clone()), Value::count(uses)]
 }

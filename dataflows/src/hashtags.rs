@@ -49,6 +49,5 @@ pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'s
 
 /// The row of a hashtag.
 pub(crate) fn values(tag: &str, uses: i64) -> [Value; 2] {
-    let uses = u64::try_from(uses).expect("a hashtag is not used less than zero times");
-    [Value::Text(tag.into()), Value::UInt(uses)]
+    [Value::Text(tag.into()), Value::count(uses)]
 }

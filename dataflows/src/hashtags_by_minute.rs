@@ -60,8 +60,7 @@ pub(crate) fn count<'scope>(inputs: &Inputs<'scope>) -> Uses<'scope> {
 /// The rows as a function of the uses.
 pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'scope> {
     changes(inputs.minutes(), rows.number(), &TABLE, |(minute, tag), uses| {
-        let uses = u64::try_from(*uses).expect("a hashtag is not used less than zero times");
         let minute = Value::Moment(i64::from(*minute) * MINUTE_MS);
-        [minute, Value::Text(tag.clone()), Value::UInt(uses)].into()
+        [minute, Value::Text(tag.clone()), Value::count(*uses)].into()
     })
 }

@@ -143,8 +143,7 @@ impl Spellings {
             return Change::Delete([Value::Text(hashtag)].into());
         };
         let shown = if shown.is_empty() { hashtag.clone() } else { shown.clone() };
-        let sum = u64::try_from(sum).expect("a hashtag is not used less than zero times");
-        let row: Row = [Value::Text(hashtag), Value::UInt(sum), Value::Text(shown)].into();
+        let row: Row = [Value::Text(hashtag), Value::count(sum), Value::Text(shown)].into();
         Change::Upsert(row)
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::floors::Name;
 use crate::posts::Posts;
-use crate::{Definition, Events, Restored, Rows, Settings, Shared, Table};
+use crate::{Definition, Events, RestoredRows, Rows, Settings, Table};
 use crate::{Fold, Sources};
 use crate::{floors, hashtag_pairs, hashtags, hashtags_by_minute, users};
 use std::cell::OnceCell;
@@ -22,7 +22,7 @@ pub struct Inputs<'scope> {
     /// What hashtags fall together.
     pub fold: Fold,
     tables: Vec<Definition>,
-    rows: Shared<'scope, Restored>,
+    rows: RestoredRows<'scope>,
     hashtags: OnceCell<hashtags::Uses<'scope>>,
     users: OnceCell<users::Newest<'scope>>,
     pairs: OnceCell<hashtag_pairs::Uses<'scope>>,
@@ -99,7 +99,7 @@ impl<'scope> Inputs<'scope> {
 fn numbered<'scope>(
     tables: &[Definition],
     table: &Table,
-    rows: &Shared<'scope, Restored>,
+    rows: &RestoredRows<'scope>,
 ) -> Rows<'scope> {
     let numbered = (0_u8..).zip(tables);
     let index = numbered.filter(|(_, definition)| definition.table.name == table.name);

@@ -50,7 +50,7 @@ pub use changes::Changes;
 pub use inputs::Inputs;
 pub use posts::Ledger;
 pub use settings::Settings;
-pub use shared::{Events, Rows, Shared};
+pub use shared::{Events, RestoredRows, Rows, Shared, Unreadable};
 pub use table::Table;
 pub use tweet::Event;
 pub use value::{Change, Row, Text, Value};
@@ -145,7 +145,7 @@ pub struct Sources<'scope> {
     /// The same of records that are read out of their order.
     pub retried: Events<'scope>,
     /// At [`RESTORED`]: the rows that a restart found.
-    pub rows: Shared<'scope, Restored>,
+    pub rows: RestoredRows<'scope>,
     /// Floors that are the program's to raise.
     pub said: floors::Said<'scope>,
     /// Without one each tweet counts as often as it was read, and deletes are only counted.

@@ -6,6 +6,7 @@
 use crate::{Epoch, Event, Restored, Row};
 use differential_dataflow::difference::Semigroup;
 use differential_dataflow::{AsCollection, VecCollection};
+use std::cell::Cell;
 use std::rc::Rc;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Concat;
@@ -75,18 +76,39 @@ impl<'scope, D: Clone + 'static> Shared<'scope, D> {
     }
 }
 
+/// The rows of all tables as a restart found them in the database.
+#[derive(Clone)]
+pub struct RestoredRows<'scope> {
+    rows: Shared<'scope, Restored>,
+    unreadable: Unreadable,
+}
+
+/// A row that its table cannot have written, where there was one.
+pub type Unreadable = Rc<Cell<Option<Restored>>>;
+
+impl<'scope> RestoredRows<'scope> {
+    /// Shares the rows. Whoever feeds them looks whether one is `unreadable` before anything is made of
+    /// them.
+    pub fn new(
+        rows: VecCollection<'scope, Epoch, Restored, isize>,
+        unreadable: Unreadable,
+    ) -> Self {
+        RestoredRows { rows: Shared::new(rows), unreadable }
+    }
+}
+
 /// The rows of one table as a restart found them in the database.
 #[derive(Clone)]
 pub struct Rows<'scope> {
     /// The restored rows of all tables.
-    all: Shared<'scope, Restored>,
+    all: RestoredRows<'scope>,
     /// Which of them are meant.
     table: u8,
 }
 
 impl<'scope> Rows<'scope> {
     /// The rows of table number `table`.
-    pub fn new(all: &Shared<'scope, Restored>, table: u8) -> Self {
+    pub fn new(all: &RestoredRows<'scope>, table: u8) -> Self {
         Rows { all: all.clone(), table }
     }
 
@@ -96,10 +118,7 @@ impl<'scope> Rows<'scope> {
     }
 
     /// The state behind each row. `state` answers `None` for a row that its table cannot have
-    /// written.
-    ///
-    /// # Panics
-    /// On such a row: going on without it would count from zero.
+    /// written: going on without it would count from zero, so it is noted as [`Unreadable`].
     pub fn restore<D2, R2>(
         &self,
         state: impl Fn(&Row) -> Option<(D2, R2)> + 'static,
@@ -108,12 +127,13 @@ impl<'scope> Rows<'scope> {
         D2: Clone + 'static,
         R2: Semigroup + 'static,
     {
-        let table = self.table;
-        self.all.extract("restore", move |batch, taken| {
+        let (table, unreadable) = (self.table, Rc::clone(&self.all.unreadable));
+        self.all.rows.extract("restore", move |batch, taken| {
             for (restored, epoch, _) in batch.iter().filter(|(row, ..)| row.table == table) {
-                let (data, difference) = state(&restored.row)
-                    .unwrap_or_else(|| panic!("a restored row has no meaning: {restored:?}"));
-                taken.push((data, *epoch, difference));
+                match state(&restored.row) {
+                    Some((data, difference)) => taken.push((data, *epoch, difference)),
+                    None => unreadable.set(Some(restored.clone())),
+                }
             }
         })
     }

@@ -75,8 +75,7 @@ pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'s
     });
     let counted = read.map(String::from).concat(restored).count_total();
     changes(&Shared::new(counted), rows.number(), &TABLE, |name: &String, records: &i64| {
-        let records = u64::try_from(*records).expect("no kind is read less than zero times");
-        [Value::Text(name.as_str().into()), Value::UInt(records)].into()
+        [Value::Text(name.as_str().into()), Value::count(*records)].into()
     })
 }
 

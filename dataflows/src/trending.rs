@@ -88,13 +88,17 @@ fn trends<'scope>(
 fn score(_tag: &Text, (now, before): &Trend) -> Option<u64> {
     let rise = u128::try_from(now - before).ok().filter(|rise| *rise > 0)?;
     let uses = u128::try_from(now + before).ok()?;
-    u64::try_from(100 * rise * rise / uses).ok()
+    u64::try_from((100 * rise * rise).checked_div(uses)?).ok()
 }
 
 fn row(rank: u64, tag: &Text, trend: &Trend) -> Row {
-    let uses = |uses: i64| {
-        Value::UInt(u64::try_from(uses).expect("a hashtag is not used less than zero times"))
-    };
     let score = Value::UInt(score(tag, trend).expect("what is ranked has a score"));
-    [Value::UInt(rank), Value::Text(tag.clone()), uses(trend.0), uses(trend.1), score].into()
+    [
+        Value::UInt(rank),
+        Value::Text(tag.clone()),
+        Value::count(trend.0),
+        Value::count(trend.1),
+        score,
+    ]
+    .into()
 }

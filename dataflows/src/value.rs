@@ -36,6 +36,12 @@ impl Value {
         number.map_or(Value::Null, Value::Int)
     }
 
+    /// How many there are: an unsigned number. What cannot be, less than none, stays visible: a sink
+    /// refuses a signed number in an unsigned column.
+    pub fn count(count: i64) -> Self {
+        u64::try_from(count).map_or(Value::Int(count), Value::UInt)
+    }
+
     /// The number of an unsigned column.
     pub fn as_u64(&self) -> Option<u64> {
         match self {

@@ -20,8 +20,8 @@ use dataflows::latest::{Latest, Version};
 use dataflows::posts::Ledger;
 use dataflows::tweet::{Kind, Time, Tweet, User};
 use dataflows::{
-    Change, Definition, Epoch, Event, Restored, Row, Settings, Shared, Sources, Switch,
-    TableChange, Text, Value,
+    Change, Definition, Epoch, Event, Restored, RestoredRows, Row, Settings, Shared, Sources,
+    Switch, TableChange, Text, Unreadable, Value,
 };
 use differential_dataflow::input::Input;
 use std::collections::BTreeMap;
@@ -455,7 +455,8 @@ fn run(
                 let (replayed, retried) = (Shared::new(replayed), Shared::new(retried));
                 let ledger = Ledger { replayed, figures: Rc::default() };
                 let ledger = before.is_some().then_some(ledger);
-                let (events, rows) = (Shared::new(events), Shared::new(restored));
+                let rows = RestoredRows::new(restored, Unreadable::default());
+                let events = Shared::new(events);
                 let sources = Sources { events, retried, rows, said, ledger };
                 let functions = (settings, fold as dataflows::Fold);
                 let tables = dataflows::build(&tables, functions, sources, []);

@@ -6,7 +6,7 @@
 use dataflows::counted::Counted;
 use dataflows::table::{Column, Kind, Panel, Restore, Table};
 use dataflows::top::{Bounds, Ranking, top};
-use dataflows::{Change, Epoch, Restored, Row, Rows, Shared, TableChange, Value};
+use dataflows::{Change, Epoch, Restored, RestoredRows, Row, Rows, TableChange, Unreadable, Value};
 use differential_dataflow::input::Input;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -72,7 +72,7 @@ fn run(workers: usize, updates: &[Update], stored: &[Row]) -> Vec<(Change, Epoch
         let (mut input, mut rows, probe) = worker.dataflow::<Epoch, _, _>(|scope| {
             let (input, updates) = scope.new_collection::<u64, i64>();
             let (rows_in, rows) = scope.new_collection::<Restored, isize>();
-            let rows = Rows::new(&Shared::new(rows), 0);
+            let rows = Rows::new(&RestoredRows::new(rows, Unreadable::default()), 0);
             let ranking = Ranking { table: TABLE, bounds: BOUNDS, score, row };
             let ranked = top(&Counted::new(updates, "sums"), &rows, ranking);
             let push = move |(_, change, epoch): &TableChange| {

@@ -9,12 +9,14 @@ use crate::dead_letters::overflow::{self, Dropped};
 use crate::dead_letters::{self, DeadLetter};
 use crate::decode;
 use crate::progress::{self, Progress};
-use crate::sink::gather::{self, Closings, Order, gather};
+use crate::sink::gather::{self, Closings, Fault, Order, gather};
 use crate::source::{Assignment, Found};
 use dataflows::floors::Name;
 use dataflows::latest::Latest;
 use dataflows::ledger::Figures;
-use dataflows::{Epoch, Event, Ledger, RESTORED, Restored, Rows, Shared, Sources};
+use dataflows::{
+    Epoch, Event, Ledger, RESTORED, Restored, RestoredRows, Rows, Shared, Sources, Unreadable,
+};
 use differential_dataflow::input::{Input, InputSession};
 use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
@@ -107,6 +109,10 @@ pub(super) struct Flow {
     pub(super) tidings: Rc<RefCell<Vec<Tiding>>>,
     /// How this worker's share of the ledger is doing.
     pub(super) figures: Rc<Cell<Figures>>,
+    /// On worker 0: why nothing more can be committed.
+    pub(super) fault: Fault,
+    /// On worker 0: a restored row without a meaning.
+    pub(super) unreadable: Unreadable,
     /// On worker 0: the newest epoch in which some worker has read something.
     pub(super) opened: Rc<Cell<Epoch>>,
     /// On worker 0: when each epoch was ended.
@@ -155,7 +161,8 @@ pub(super) fn build(
             .inspect(move |epoch| newest.set(newest.get().max(*epoch)))
             .probe_with(&reading);
 
-        let rows = Shared::new(rows);
+        let unreadable = Unreadable::default();
+        let rows = RestoredRows::new(rows, Rc::clone(&unreadable));
         let tables = &config.tables;
         let restored = Rows::new(&rows, tables.progress());
         let offsets = progress::build(&config.topic, updates, &restored);
@@ -172,12 +179,14 @@ pub(super) fn build(
         let changes = dataflows::build(tables.flows(), functions, sources, own);
 
         let closings = Closings::default();
-        let widths = tables.all().iter().map(|table| table.key).collect();
-        let durable = gather(
-            changes,
-            widths,
-            gather::Commits { orders, closings: Rc::clone(&closings), pace: config.pace },
-        );
+        let fault = Fault::default();
+        let commits = gather::Commits {
+            orders,
+            closings: Rc::clone(&closings),
+            pace: config.pace,
+            fault: Rc::clone(&fault),
+        };
+        let durable = gather(changes, tables.all(), commits);
         let (control, mailbox) = mailbox(scope);
         let (tell, tidings) = letterbox(scope);
         let inputs = Some(inputs);
@@ -188,6 +197,8 @@ pub(super) fn build(
             tell,
             tidings,
             figures,
+            fault,
+            unreadable,
             opened,
             closings,
             reading,

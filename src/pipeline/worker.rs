@@ -19,6 +19,7 @@ use super::ledger::{Clock, Keeper, Tiding};
 use super::peers::Voice;
 use super::{Lead, Shared};
 use crate::dead_letters::overflow::Taken;
+use crate::error::RunError;
 use crate::monitor::Phase;
 use crate::progress::Reading;
 use crate::source::{Assignment, Polled, Source, SourceError, Topic};
@@ -31,7 +32,6 @@ use leading::Leading;
 use release::Release;
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use timely::worker::Worker;
 
@@ -68,7 +68,8 @@ pub(super) fn run<T: Topic>(timely: &mut Worker, shared: &Shared<T>) -> WorkerSu
     let durable = flow.durable.clone();
     let this = std::thread::current();
     let mut summary = WorkerSummary::default();
-    let result = shared.topic.open(Box::new(move || this.unpark())).and_then(|source| {
+    let source = shared.topic.open(Box::new(move || this.unpark())).map_err(RunError::from);
+    let result = source.and_then(|source| {
         let mut reader = Reader {
             source,
             flow: &mut flow,
@@ -99,17 +100,18 @@ pub(super) fn run<T: Topic>(timely: &mut Worker, shared: &Shared<T>) -> WorkerSu
         };
         reader.run(timely, lead)
     });
-    if let Err(error) = result {
-        let mut fault = shared.fault.lock().unwrap_or_else(PoisonError::into_inner);
-        fault.get_or_insert(error.into());
-        shared.ended.store(true, Ordering::Relaxed);
-    }
+    result.unwrap_or_else(|error| shared.fail(error));
+    let fault = flow.fault.clone();
     drop(flow);
     while !durable.done() {
         if let Some(voice) = &mut voice {
             voice.speak(shared);
         }
         timely.step_or_park(Some(NAP));
+    }
+    // Of what was read last.
+    if let Some(error) = fault.take() {
+        shared.fail(error.into());
     }
     if let Some(voice) = voice {
         voice.end(shared);
@@ -175,12 +177,13 @@ struct Reader<'a, T: Topic> {
 
 impl<T: Topic> Reader<'_, T> {
     /// Reads until stopped, or until all partitions of all workers are at their end.
-    fn run(&mut self, timely: &mut Worker, lead: Option<Lead>) -> Result<(), SourceError> {
+    fn run(&mut self, timely: &mut Worker, lead: Option<Lead>) -> Result<(), RunError> {
         if let Some(lead) = lead {
             self.restore(timely, &lead);
         }
         loop {
             self.speak();
+            self.check_rows()?;
             self.follow()?;
             self.outstanding.settle(|epoch| !self.flow.durable.less_equal(&epoch));
             if self.shared.is_ending() || self.is_finished() {

@@ -4,6 +4,9 @@
 
 use super::Position;
 
+/// What to do about tables that are beyond repair.
+const AGAIN: &str = "`run --rebuild` counts the topic again (a file of tables: begin a new one)";
+
 /// A fault of a sink.
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
@@ -154,6 +157,21 @@ pub enum SinkError {
         found: usize,
         /// The least that is worked with, in bytes.
         least: usize,
+    },
+    /// What was counted takes a number below zero.
+    #[error(
+        "the tables are not what was counted from the topic: {row} would follow; were they changed \
+         by hand, or did the topic lose records? {AGAIN}"
+    )]
+    Impossible {
+        /// The table and the row.
+        row: String,
+    },
+    /// A stored row has no meaning.
+    #[error("no job of this program writes such a row: {row}; was it changed by hand? {AGAIN}")]
+    Unreadable {
+        /// The table and the row.
+        row: String,
     },
     /// A test or a bug ended the sink.
     #[error("the sink is gone: {0}")]

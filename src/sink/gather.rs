@@ -4,13 +4,16 @@
 //! - A transaction holds whole epochs: all of them up to the one it ends with, none of them twice.
 //! - The capability of an epoch is held until the transaction that contains it is *committed*, so
 //!   the frontier behind this operator is the one meaning of "durable" on every worker.
+//! - A row that its table cannot hold is in no transaction, nor is anything after it.
 //! - It never blocks: while the committer is busy, closed epochs are netted per key.
 //!
 //! It knows no database: a transaction goes into a channel of size 1, an outcome comes back.
 
-use super::{TableChanges, Transaction};
-use dataflows::{Change, Epoch, TableChange};
-use std::cell::RefCell;
+use super::{SinkError, TableChanges, Transaction};
+use crate::tables;
+use dataflows::table::Kind;
+use dataflows::{Change, Epoch, Row, Table, TableChange, Value};
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -64,12 +67,17 @@ pub struct Commits {
     pub closings: Closings,
     /// How commits are spaced.
     pub pace: Pace,
+    /// Set when what came can be no transaction, for whoever ends the run.
+    pub fault: Fault,
 }
+
+/// Why nothing more is handed over.
+pub type Fault = Rc<Cell<Option<SinkError>>>;
 
 /// Builds the gatherer. The returned probe's frontier passes an epoch when it is committed.
 pub fn gather(
     changes: StreamVec<'_, Epoch, TableChange>,
-    key_widths: Vec<usize>,
+    tables: Vec<Table>,
     commits: Commits,
 ) -> probe::Handle<Epoch> {
     let scope = changes.scope();
@@ -82,8 +90,9 @@ pub fn gather(
             move |_capability, info| {
                 let activator = scope.activator_for(Rc::clone(&info.address));
                 let wake = scope.worker().sync_activator_for(info.address.to_vec());
-                let mut gatherer = Gatherer::new(key_widths, commits.closings, commits.pace);
-                let mut outlet = commits.orders.map(|orders| Outlet::new(orders, wake));
+                let mut gatherer = Gatherer::new(tables, commits.closings, commits.pace);
+                let fault = commits.fault;
+                let mut outlet = commits.orders.map(|orders| Outlet::new(orders, wake, fault));
                 move |(input, frontier), output| {
                     input.for_each(|capability, changes| {
                         let port = output.output_index();
@@ -110,12 +119,14 @@ struct Outlet {
     answer: std::sync::mpsc::Sender<()>,
     answers: std::sync::mpsc::Receiver<()>,
     busy: bool,
+    fault: Fault,
+    is_over: bool,
 }
 
 impl Outlet {
-    fn new(orders: mpsc::Sender<Order>, wake: SyncActivator) -> Self {
+    fn new(orders: mpsc::Sender<Order>, wake: SyncActivator, fault: Fault) -> Self {
         let (answer, answers) = std::sync::mpsc::channel();
-        Outlet { orders, wake, answer, answers, busy: false }
+        Outlet { orders, wake, answer, answers, busy: false, fault, is_over: false }
     }
 
     /// Takes answers, hands the next transaction over if the committer is free; says after how
@@ -125,7 +136,7 @@ impl Outlet {
             self.busy = false;
             gatherer.committed();
         }
-        if self.orders.is_closed() {
+        if self.orders.is_closed() || self.is_over {
             gatherer.abandon();
             return None;
         }
@@ -135,6 +146,12 @@ impl Outlet {
         match gatherer.take(Instant::now()) {
             Taken::Nothing => None,
             Taken::TooEarly(delay) => Some(delay),
+            Taken::Impossible(row) => {
+                self.fault.set(Some(SinkError::Impossible { row }));
+                self.is_over = true;
+                gatherer.abandon();
+                None
+            }
             Taken::Transaction(transaction) => {
                 let committed = self.answer.clone();
                 let order = Order { transaction, committed, wake: self.wake.clone() };
@@ -150,11 +167,13 @@ enum Taken {
     Nothing,
     TooEarly(Duration),
     Transaction(Transaction),
+    /// A row that its table cannot hold.
+    Impossible(String),
 }
 
 /// The state of the gatherer, free of timely but for the capability that it holds.
 struct Gatherer {
-    key_widths: Vec<usize>,
+    tables: Vec<Table>,
     pace: Pace,
     closings: Closings,
     /// Changes of epochs that may still get more, per table.
@@ -174,10 +193,10 @@ struct Gatherer {
 }
 
 impl Gatherer {
-    fn new(key_widths: Vec<usize>, closings: Closings, pace: Pace) -> Self {
-        let closed = key_widths.iter().map(|_| Netted::default()).collect();
+    fn new(tables: Vec<Table>, closings: Closings, pace: Pace) -> Self {
+        let closed = tables.iter().map(|_| Netted::default()).collect();
         Gatherer {
-            key_widths,
+            tables,
             pace,
             closings,
             open: BTreeMap::new(),
@@ -201,7 +220,7 @@ impl Gatherer {
             if self.held.as_ref().is_none_or(|held| epoch < *held.time()) {
                 self.held = Some(capability(&epoch));
             }
-            let tables = self.key_widths.len();
+            let tables = self.tables.len();
             let open = self.open.entry(epoch).or_insert_with(|| vec![Changes::new(); tables]);
             open[usize::from(table)].push((change, epoch));
         }
@@ -219,8 +238,8 @@ impl Gatherer {
                 netted.add(changes);
             }
         }
-        for (netted, width) in self.closed.iter_mut().zip(&self.key_widths) {
-            netted.net_if_grown(*width);
+        for (netted, table) in self.closed.iter_mut().zip(&self.tables) {
+            netted.net_if_grown(table.key);
         }
         let mut closings = self.closings.borrow_mut();
         while let Some(Closing { as_of, at, .. }) =
@@ -254,9 +273,14 @@ impl Gatherer {
         self.last_start = Some(now);
         self.sent_closed_at = self.closed_at;
         self.closed_from = None;
-        let widths = self.key_widths.iter();
-        let tables = self.closed.iter_mut().zip(widths).map(|(netted, width)| netted.take(*width));
-        Taken::Transaction(Transaction { as_of: self.as_of, tables: tables.collect() })
+        let closed = self.closed.iter_mut().zip(&self.tables);
+        let changes: Vec<_> = closed.map(|(netted, table)| netted.take(table.key)).collect();
+        for (table, TableChanges { upserts, .. }) in self.tables.iter().zip(&changes) {
+            if let Some(row) = upserts.iter().find(|row| !can_hold(table, row)) {
+                return Taken::Impossible(tables::whole(table, row));
+            }
+        }
+        Taken::Transaction(Transaction { as_of: self.as_of, tables: changes })
     }
 
     /// The transaction that was taken last is committed: the capability moves to what is left.
@@ -275,6 +299,13 @@ impl Gatherer {
         self.closed_from = None;
         self.held = None;
     }
+}
+
+/// Whether no count of a row is less than none.
+fn can_hold(table: &Table, row: &Row) -> bool {
+    let is_negative = |value: &Value| matches!(value, Value::Int(..0));
+    let mut columns = table.columns.iter().zip(row);
+    !columns.any(|(column, value)| column.kind == Kind::Unsigned && is_negative(value))
 }
 
 /// Changes of one table.
@@ -377,7 +408,8 @@ mod tests {
     fn a_clock_that_is_set_back_holds_no_heartbeat() {
         let (closings, heartbeat) = (Closings::default(), Duration::from_secs(10));
         let pace = Pace { interval: Duration::ZERO, heartbeat };
-        let mut gatherer = Gatherer::new(vec![1], Rc::clone(&closings), pace);
+        let mut gatherer =
+            Gatherer::new(vec![dataflows::hashtags::TABLE], Rc::clone(&closings), pace);
         let began = Instant::now();
         let mut take = |epoch: u64, second: u64, as_of: i64| {
             let at = began + Duration::from_secs(second);

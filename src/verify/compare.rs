@@ -2,6 +2,7 @@
 
 use super::model::State;
 use super::runs::Entry;
+use crate::tables::shown;
 use dataflows::{Row, Table, Value};
 use itertools::{EitherOrBoth, Itertools};
 use std::cmp::Ordering;
@@ -145,17 +146,7 @@ fn push(
     before: &str,
 ) {
     line.push_str(before);
-    for column in columns {
-        let _ = write!(line, " {}=", table.columns[column].name);
-        let _ = match row.get(column) {
-            None | Some(Value::Null) => write!(line, "NULL"),
-            Some(Value::Int(number)) => write!(line, "{number}"),
-            Some(Value::UInt(number)) => write!(line, "{number}"),
-            Some(Value::Moment(ms)) => write!(line, "{ms} ms"),
-            Some(Value::Text(text)) => write!(line, "{text:?}"),
-            Some(Value::Bytes(bytes)) => write!(line, "{} bytes", bytes.len()),
-        };
-    }
+    line.push_str(&shown(table, row, columns));
 }
 
 #[cfg(test)]

@@ -5,10 +5,12 @@ use super::{NAP, Reader};
 use crate::pipeline::flow::Control;
 use crate::pipeline::ledger::{Keeper, Tiding};
 use crate::pipeline::{Lead, News, Plan};
+use crate::sink::SinkError;
 use crate::source::{SourceError, Topic};
-use dataflows::Epoch;
+use crate::tables;
 use dataflows::floors::Name;
 use dataflows::latest::Latest;
+use dataflows::{Epoch, Restored};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
@@ -55,6 +57,15 @@ impl<T: Topic> Reader<'_, T> {
         let keeper = floor.zip(span_ms).map(|(floor, span_ms)| Keeper::new(span_ms, floor));
         let (_, replaying) = self.place;
         self.lead = Some(Leading { plan, replaying, keeper });
+    }
+
+    /// On worker 0: an error where a stored row, or what follows from the stored rows, cannot be.
+    pub(super) fn check_rows(&self) -> Result<(), SinkError> {
+        if let Some(Restored { table, row }) = self.flow.unreadable.take() {
+            let table = &self.shared.config.tables.all()[usize::from(table)];
+            return Err(SinkError::Unreadable { row: tables::whole(table, &row) });
+        }
+        self.flow.fault.take().map_or(Ok(()), Err)
     }
 
     /// On worker 0: every worker learns what to read, at epoch 1.
