@@ -186,6 +186,7 @@ pub fn run_watched<T: Topic, S: Sink>(
     monitor: &Arc<Monitor>,
 ) -> Result<Summary, RunError> {
     topic.check()?;
+    config.ledger.span_ms().map_or(Ok(()), |span_ms| topic.keeps(span_ms))?;
     let tables = config.tables.clone();
     monitor.begin(&tables);
     if tables.freshness().is_some() {

@@ -149,6 +149,20 @@ pub enum SourceError {
         /// The lowest offset that is left.
         low: u64,
     },
+    /// Compaction may remove what the ledger must remember.
+    #[error(
+        "topic {topic:?} is compacted after {lag_ms} ms (min.compaction.lag.ms), but the ledger must \
+         read the last {span_ms} ms again at each start: set min.compaction.lag.ms to {span_ms} and the \
+         longest time for which the job may stand still, or do without: --ledger 0"
+    )]
+    Compacted {
+        /// The topic.
+        topic: String,
+        /// What the topic keeps for sure.
+        lag_ms: u64,
+        /// What the ledger needs.
+        span_ms: u64,
+    },
     /// Bad records are the rule, not the exception.
     #[error(
         "of topic {topic:?} one worker met {excess} records that cannot be counted beyond those that \
@@ -188,7 +202,7 @@ impl SourceError {
     /// Whether only the operator can help.
     pub fn is_operators(&self) -> bool {
         use SourceError::{
-            File, NoFiles, NoJson, NoRight, NoTopic, Protected, SameNumber, Setting,
+            Compacted, File, NoFiles, NoJson, NoRight, NoTopic, Protected, SameNumber, Setting,
         };
         matches!(
             self,
@@ -198,6 +212,7 @@ impl SourceError {
                 | NoRight { .. }
                 | File { .. }
                 | NoFiles { .. }
+                | Compacted { .. }
                 | NoJson { .. }
                 | SameNumber { .. }
         )
@@ -303,6 +318,12 @@ pub trait Topic: Send + Sync + 'static {
 
     /// Looks whether the topic can be read at all, before anything is written anywhere.
     fn check(&self) -> Result<(), SourceError>;
+
+    /// Whether a start can read again what was said of tweets in the last `span_ms`.
+    fn keeps(&self, span_ms: u64) -> Result<(), SourceError> {
+        let _ = span_ms;
+        Ok(())
+    }
 
     /// The partitions and where each is read on, given what is stored of them; checks that they
     /// are still the partitions that were read.

@@ -225,19 +225,23 @@ impl KafkaTopic {
     /// Whether the broker removes records of the middle of a partition. A broker that does not say
     /// (the right to ask may be missing) is taken at its default.
     pub(crate) fn is_compacted(&self) -> bool {
-        let ask = || -> Option<bool> {
-            let admin: AdminClient<Context> =
-                self.client().create_with_context(Context::default()).ok()?;
-            let runtime =
-                tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
-            let topic = [ResourceSpecifier::Topic(&self.config.topic)];
-            let options = AdminOptions::new().request_timeout(Some(ANSWER_TIME));
-            let answer = runtime.block_on(admin.describe_configs(&topic, &options)).ok()?;
-            let settings = answer.into_iter().next()?.ok()?;
-            let policy = settings.entry_map().get("cleanup.policy")?.value.clone()?;
-            Some(policy.contains("compact"))
-        };
-        ask().unwrap_or(false)
+        self.compaction().is_some_and(|lag_ms| lag_ms.is_some())
+    }
+
+    /// For how many milliseconds a record is safe from compaction: `Some(None)` where the topic is not
+    /// compacted, `None` where the broker does not say.
+    fn compaction(&self) -> Option<Option<u64>> {
+        let admin: AdminClient<Context> =
+            self.client().create_with_context(Context::default()).ok()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+        let topic = [ResourceSpecifier::Topic(&self.config.topic)];
+        let options = AdminOptions::new().request_timeout(Some(ANSWER_TIME));
+        let answer = runtime.block_on(admin.describe_configs(&topic, &options)).ok()?;
+        let settings = answer.into_iter().next()?.ok()?;
+        let settings = settings.entry_map();
+        let value = |name| settings.get(name)?.value.as_deref();
+        let lag_ms = value("min.compaction.lag.ms").and_then(|ms| ms.parse().ok()).unwrap_or(0);
+        Some(value("cleanup.policy")?.contains("compact").then_some(lag_ms))
     }
 
     /// Where a partition of which nothing is stored starts.
@@ -405,6 +409,23 @@ impl Topic for KafkaTopic {
     fn check(&self) -> Result<(), SourceError> {
         let consumer = self.consumer(true)?;
         self.partitions(&consumer).map(drop)
+    }
+
+    fn keeps(&self, span_ms: u64) -> Result<(), SourceError> {
+        match self.compaction() {
+            Some(Some(lag_ms)) if lag_ms < span_ms => {
+                let topic = self.config.topic.clone();
+                Err(SourceError::Compacted { topic, lag_ms, span_ms })
+            }
+            Some(_) => Ok(()),
+            None => {
+                tracing::warn!(
+                    "the broker does not say whether the topic is compacted (DESCRIBE_CONFIGS); if it \
+                     is, what compaction removes within --ledger makes counts wrong after a restart"
+                );
+                Ok(())
+            }
+        }
     }
 
     fn plan(&self, stored: &[Stored]) -> Result<Vec<Assignment>, SourceError> {

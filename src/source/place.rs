@@ -45,6 +45,13 @@ impl Topic for AnyTopic {
         }
     }
 
+    fn keeps(&self, span_ms: u64) -> Result<(), SourceError> {
+        match self {
+            AnyTopic::Kafka(topic) => topic.keeps(span_ms),
+            AnyTopic::Files(topic) => topic.keeps(span_ms),
+        }
+    }
+
     fn plan(&self, stored: &[Stored]) -> Result<Vec<Assignment>, SourceError> {
         match self {
             AnyTopic::Kafka(topic) => topic.plan(stored),
