@@ -41,8 +41,8 @@ pub struct RunConfig {
     pub credit: Credit,
     /// Records that are released to decoding in a second, by all workers; none = all that are there.
     pub replay_rate: Option<u32>,
-    /// How many more records than the others a worker may meet that cannot be counted; then it stops.
-    /// 0 = any number.
+    /// How many more records than the others a worker may meet that cannot be counted; then it stops,
+    /// if most of the last ones could not. 0 = any number.
     pub max_dead_letters: u64,
     /// How much of its dead letters is kept, for each partition.
     pub dead_letters: Room,
@@ -111,11 +111,12 @@ impl RunConfig {
     fn fingerprint(&self, tables: &[dataflows::Table]) -> String {
         use std::fmt::Write;
         let mut text = format!(
-            "decoder={}{}require_location={} names={} minutes_span={} trend_minutes={}",
+            "decoder={}{}require_location={} names={} retweets={} minutes_span={} trend_minutes={}",
             decode::VERSION,
             self.place(),
             self.decode.require_location,
             self.decode.names,
+            self.decode.retweets,
             self.flows.minutes_span,
             self.flows.trend_minutes
         );

@@ -1,22 +1,31 @@
 //! Payload bytes to events; the only place that knows JSON.
 //!
 //! A record becomes its events, or one [`Undecodable`] for the dead letters and no event at all.
-//! Which form it has is told by its shape, record by record: `v1` for the stream objects of the
-//! first API, `v2` for the envelopes and flattened tweets of the second. All text rules are applied
-//! here (shown names, hashtags that can be keys), so that tables are pure functions of what comes
-//! out. Nothing is copied before it is known to be needed, and what is not needed is passed by and
-//! not checked (see `lazy`): of a record that is broken there, what counts is read all the same.
+//! Which form it has is told by its shape, record by record: `v1` for the tweets of the first API,
+//! `v2` for the envelopes and flattened tweets of the second, `notice` for the other messages of both.
+//! All text rules are applied here (shown names, hashtags that can be keys), so that tables are pure
+//! functions of what comes out. Nothing is copied before it is known to be needed, and what is not
+//! needed is skipped and not checked (see `lazy`): of a record that is broken there, what counts is
+//! read all the same.
+//!
+//! Senders differ in how they write the same tweet. `json` takes a value in each form in which it is
+//! not ambiguous; `mend` mends bytes that are not quite JSON (half a surrogate, a byte order mark, a
+//! key that stands twice), on a second reading that only records need which the first one refused.
 //!
 //! Whoever changes what a record becomes raises [`VERSION`]: rows that exist were made by the old
 //! rule. The golden rows in the tests fail otherwise. To count what was refused before needs no new
 //! version: no row that exists changes, and `tweetflow dead-letters retry` brings it in.
 
+mod date;
 mod delete;
 mod edits;
 mod fold;
 mod json;
 pub(crate) mod lazy;
+pub(crate) mod look;
+mod mend;
 mod name;
+mod notice;
 pub(crate) mod skip;
 mod text;
 mod time;
@@ -29,9 +38,10 @@ pub use name::Names;
 use dataflows::latest::Version;
 use dataflows::tweet::Kind;
 use dataflows::{Event, Text};
+use std::fmt;
 
 /// Part of the fingerprint of the tables; raised by hand with every change of meaning.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// Characters that a hashtag's column holds.
 const HASHTAG_CHARACTERS: usize = 255;
@@ -43,23 +53,55 @@ pub struct Settings {
     pub require_location: bool,
     /// What a shown name becomes.
     pub names: Names,
+    /// What a retweet adds to the hashtags.
+    pub retweets: Retweets,
+}
+
+/// Whose hashtags a retweet's are. Its text and entities are a copy of the original's, which the
+/// service cuts to 140 characters; a quote has a text of its own and is not meant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Retweets {
+    /// Its own, as the API gives them: those of the original, as far as they lie before the cut
+    #[default]
+    AsSent,
+    /// None: hashtags count once for the original, however often it is retweeted
+    None,
+}
+
+impl fmt::Display for Retweets {
+    /// As the flag and the fingerprint say it.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Retweets::AsSent => "as-sent",
+            Retweets::None => "none",
+        })
+    }
 }
 
 /// A record that cannot be counted.
 #[derive(Debug, thiserror::Error)]
 pub enum Undecodable {
-    /// It is not JSON, or what is looked at is not valid UTF-8.
+    /// It is not JSON.
     #[error("not JSON: {0}")]
     Json(serde_json::Error),
+    /// It is not JSON, and it is known what it is instead.
+    #[error("not JSON: {0}")]
+    Foreign(&'static str),
     /// It is JSON of another shape than a tweet or a known message.
     #[error("{0}")]
-    Shape(serde_json::Error),
+    Shape(Box<str>),
     /// It is an object that is neither a tweet nor a known message.
-    #[error("neither a tweet nor a known message")]
+    #[error("neither a tweet (an id, a text, and in v1.1 a user) nor a known message")]
     Unknown,
-    /// It holds a tweet or user without a readable id.
-    #[error("the {0} is missing or not a number")]
-    Id(&'static str),
+    /// It is a tweet of the first API without its author.
+    #[error("a v1.1 tweet whose user is missing or not an object")]
+    Author,
+    /// It holds a tweet without a readable id.
+    #[error("the tweet's id is missing or not a number")]
+    Id,
+    /// It holds a tweet whose id is a number that has lost its last digits.
+    #[error("the tweet's id is a rounded number (a float above 2^53), and there is no id_str")]
+    Rounded,
     /// One of its hashtags cannot be a key.
     #[error(
         "hashtag {0:?} is empty, longer than 255 characters, or holds a space or control character"
@@ -71,11 +113,16 @@ impl Undecodable {
     /// The class of the fault, as `dead_letters.reason` names it.
     pub fn reason(&self) -> &'static str {
         match self {
-            Undecodable::Json(_) => "json",
-            Undecodable::Shape(_) | Undecodable::Unknown => "shape",
-            Undecodable::Id(_) => "id",
+            Undecodable::Json(_) | Undecodable::Foreign(_) => "json",
+            Undecodable::Shape(_) | Undecodable::Unknown | Undecodable::Author => "shape",
+            Undecodable::Id | Undecodable::Rounded => "id",
             Undecodable::Hashtag(_) => "hashtag",
         }
+    }
+
+    /// What is wrong with an id that is none.
+    fn id(id: &json::Leaf<'_>) -> Self {
+        if id.is_rounded() { Undecodable::Rounded } else { Undecodable::Id }
     }
 }
 
@@ -103,9 +150,37 @@ pub fn decode(
     result
 }
 
+/// Reads a record as it stands. Nearly all of them can be; the others are read once more, mended.
+fn value(
+    bytes: &[u8],
+    version: Version,
+    settings: Settings,
+    events: &mut Vec<Event>,
+) -> Result<(), Undecodable> {
+    let before = events.len();
+    let fault = match object(bytes, version, settings, events) {
+        Err(fault @ (Undecodable::Json(_) | Undecodable::Shape(_))) => fault,
+        result => return result,
+    };
+    events.truncate(before);
+    if mend::is_keep_alive(bytes) {
+        events.push(Event::Other(Kind::KeepAlive));
+        return Ok(());
+    }
+    let fault = match mend::mend(bytes) {
+        None => fault,
+        Some(mended) => match object(&mended, version, settings, events) {
+            Ok(()) => return Ok(()),
+            Err(fault) => fault,
+        },
+    };
+    let is_named = matches!(fault, Undecodable::Json(_) | Undecodable::Shape(_));
+    Err(Some(bytes).filter(|_| is_named).and_then(mend::name).unwrap_or(fault))
+}
+
 /// One pass tells the form and, for the first API, holds all that is needed; a record of the second
 /// is read once more, as what it is.
-fn value(
+fn object(
     bytes: &[u8],
     version: Version,
     settings: Settings,
@@ -113,19 +188,18 @@ fn value(
 ) -> Result<(), Undecodable> {
     let message: v1::Message<'_> = json::parse(bytes)?;
     match message.form() {
-        v1::Form::Tweet => events.push(v1::tweet(&message, bytes, version, settings)?),
-        v1::Form::Notice(Kind::Delete) => {
-            events.push(delete::event(Kind::Delete, version, delete::of_notice(bytes)));
-        }
-        v1::Form::Notice(kind) => events.push(Event::Other(kind)),
+        v1::Form::Tweet => message.tweet(version, settings, events)?,
+        v1::Form::Flat => v2::flat(&json::parse(bytes)?, version, settings, events)?,
         v1::Form::Page => {
-            v2::page(json::parse(bytes)?, version, settings, events)?;
-            if let Some(event @ Event::Other(Kind::Delete)) = events.last_mut() {
-                *event = delete::event(Kind::Delete, version, delete::of_notice(bytes));
+            let before = events.len();
+            v2::page(&json::parse(bytes)?, version, settings, events)?;
+            if events.len() == before {
+                events.push(notice::second(bytes, version)?);
             }
         }
-        v1::Form::Flat => v2::flat(json::parse(bytes)?, version, settings, events)?,
-        v1::Form::Unknown => return Err(Undecodable::Unknown),
+        v1::Form::Statuses(statuses) => v1::statuses(statuses, version, settings, events)?,
+        v1::Form::Letter => events.push(Event::Other(Kind::Other)),
+        v1::Form::Other => events.push(notice::first(bytes, version)?),
     }
     Ok(())
 }
@@ -147,10 +221,13 @@ fn hashtag(text: &str) -> Result<Text, Undecodable> {
     Ok(text.into())
 }
 
-/// The hashtags of a text as keys.
-fn hashtags_of_text(text: &str) -> Result<Vec<Text>, Undecodable> {
-    text::hashtags(text).iter().map(|tag| hashtag(tag)).collect()
+/// The hashtags of a text as keys; none, where there is no text.
+fn hashtags_of_text(text: Option<json::Raw<'_>>) -> Result<Vec<Text>, Undecodable> {
+    let Some(text) = text else { return Ok(Vec::new()) };
+    text::hashtags(&text.text()?).iter().map(|tag| hashtag(tag)).collect()
 }
 
+#[cfg(test)]
+mod odd_tests;
 #[cfg(test)]
 mod tests;

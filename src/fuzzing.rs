@@ -2,10 +2,12 @@
 //!
 //! Each function panics when a promise is broken and does nothing else.
 
-use crate::decode::{Names, Settings, decode as decode_record, lazy, skip};
+use crate::decode::look::look;
+use crate::decode::{Names, Retweets, Settings, decode as decode_record, lazy, skip};
 use crate::sink::Prefix;
 use dataflows::latest::Version;
 use dataflows::table::{Column, Kind, Panel, Restore, Table};
+use dataflows::tweet::Tweet;
 use dataflows::{Event, Value};
 
 /// What is read lazily is what `serde_json` reads, where all of it is looked at; and a value that is
@@ -36,7 +38,9 @@ pub fn json(bytes: &[u8]) {
 pub fn decode(bytes: &[u8]) {
     json(bytes);
     for names in [Names::Clean, Names::Legacy] {
-        let settings = Settings { require_location: bytes.len().is_multiple_of(2), names };
+        let require_location = bytes.len().is_multiple_of(2);
+        let retweets = if bytes.len() % 3 == 0 { Retweets::None } else { Retweets::AsSent };
+        let settings = Settings { require_location, names, retweets };
         let mut events = Vec::new();
         match decode_record(None, Some(bytes), Version::default(), settings, &mut events) {
             Ok(()) => assert!(!events.is_empty(), "a record that is neither counted nor refused"),
@@ -44,7 +48,12 @@ pub fn decode(bytes: &[u8]) {
                 assert!(events.is_empty() && !fault.reason().is_empty(), "{fault}");
             }
         }
+        let key = look(bytes).key;
         for event in events {
+            // `produce` must put a tweet and its deletes where they belong, or leave them without a key.
+            if let Event::Tweet(Tweet { version, .. }) | Event::Delete { version, .. } = &event {
+                assert!(key.is_none_or(|key| key == version.tweet_id), "another tweet's key");
+            }
             let Event::Tweet(tweet) = event else { continue };
             for tag in tweet.hashtags {
                 let is_key = !tag.is_empty()

@@ -16,7 +16,6 @@ mod client;
 mod file;
 pub mod folder;
 mod input;
-mod look;
 mod pace;
 mod progress;
 mod split;

@@ -165,9 +165,9 @@ pub enum SourceError {
     },
     /// Bad records are the rule, not the exception.
     #[error(
-        "of topic {topic:?} one worker met {excess} records that cannot be counted beyond those that \
-         can; the last one: {detail}; has the form of the records changed? They stand in \
-         dead_letters; --max-dead-letters sets the bound, 0 takes it away"
+        "{excess} more undecodable than decodable records in topic {topic:?} on one worker; last: \
+         {detail}. Has the record format changed? The records stand in dead_letters; \
+         --max-dead-letters sets the bound, 0 takes it away"
     )]
     Refused {
         /// The topic.

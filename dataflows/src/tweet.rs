@@ -75,8 +75,12 @@ pub enum Kind {
     TimeUnknown,
     /// A user that a page lists beside its tweets.
     User,
+    /// A user that a record shows, but whose id, name or counts cannot be read.
+    UserUnreadable,
     /// `{"delete":…}`: a tweet was deleted.
     Delete,
+    /// Such a notice that does not say which tweet.
+    DeleteWithoutId,
     /// `{"scrub_geo":…}`: locations up to a tweet must go.
     ScrubGeo,
     /// `{"limit":…}`: the stream left tweets out.
@@ -95,8 +99,12 @@ pub enum Kind {
     /// What was understood and changes nothing: `{"event":…}`, `{"friends":…}`, pages of lists or
     /// counts.
     Other,
-    /// A record without a value.
+    /// A record without a value, under the id of a tweet.
     Tombstone,
+    /// A record without a value, under another key or none.
+    TombstoneWithoutId,
+    /// A blank record, or one that only says that the connection lives.
+    KeepAlive,
 }
 
 impl Kind {
@@ -108,7 +116,9 @@ impl Kind {
             Kind::TimeFromRecord => "time_from_record",
             Kind::TimeUnknown => "time_unknown",
             Kind::User => "users",
+            Kind::UserUnreadable => "users_unreadable",
             Kind::Delete => "delete",
+            Kind::DeleteWithoutId => "delete_without_id",
             Kind::ScrubGeo => "scrub_geo",
             Kind::Limit => "limit",
             Kind::StatusWithheld => "status_withheld",
@@ -118,6 +128,8 @@ impl Kind {
             Kind::Compliance => "compliance",
             Kind::Other => "other",
             Kind::Tombstone => "tombstone",
+            Kind::TombstoneWithoutId => "tombstone_without_id",
+            Kind::KeepAlive => "keep_alive",
         }
     }
 }

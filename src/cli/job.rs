@@ -94,6 +94,9 @@ pub(super) struct JobArgs {
     /// What becomes of shown names
     #[arg(long, env = "TWEETFLOW_NAMES", value_enum, default_value_t)]
     names: decode::Names,
+    /// What a retweet adds to the hashtags
+    #[arg(long, env = "TWEETFLOW_RETWEETS", value_enum, default_value_t)]
+    retweets: decode::Retweets,
     /// Minutes before the newest that are kept minute by minute, by the time of the tweets
     #[arg(long, env = "TWEETFLOW_MINUTES_SPAN", value_name = "MINUTES", default_value_t = 1440,
         value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
@@ -238,8 +241,11 @@ impl JobArgs {
         if self.files.is_some() {
             "files".clone_into(&mut config.from);
         }
-        config.decode =
-            decode::Settings { require_location: self.require_location, names: self.names };
+        config.decode = decode::Settings {
+            require_location: self.require_location,
+            names: self.names,
+            retweets: self.retweets,
+        };
         config.flows = dataflows::Settings {
             minutes_span: self.minutes_span,
             trend_minutes: self.trend_minutes,

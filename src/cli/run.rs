@@ -64,8 +64,9 @@ pub(super) struct RunArgs {
     #[arg(long, env = "TWEETFLOW_REPLAY_RATE", value_name = "N",
         value_parser = clap::value_parser!(u32).range(1..))]
     replay_rate: Option<u32>,
-    /// Stop when a worker has met so many more records that cannot be counted than records that can:
-    /// the form of the records must have changed. 0 = never
+    /// Stop when a worker has met so many more records that cannot be counted than records that can,
+    /// and most of the last ten times as many could not: the form of the records must have changed.
+    /// Half of that is forgotten each hour. 0 = never
     #[arg(long, env = "TWEETFLOW_MAX_DEAD_LETTERS", value_name = "N", default_value_t = 1_000)]
     max_dead_letters: u64,
     /// Dead letters kept for each partition, the oldest; of further ones ranges are kept

@@ -10,9 +10,10 @@
 //! countries only; `scrub_geo` asks to forget coordinates, and no table holds any; a line of a batch
 //! compliance job does not say whether its id is a tweet's or a user's. They are counted by kind.
 //!
-//! A notice whose id cannot be read is counted as what it is and deletes nothing.
+//! A notice whose id cannot be read is counted apart (`delete_without_id`) and deletes nothing; so is
+//! a tombstone under another key (`tombstone_without_id`).
 
-use super::json::{self, Id, Object, Text};
+use super::json::{self, Leaf, Part};
 use super::v1;
 use dataflows::Event;
 use dataflows::latest::Version;
@@ -21,60 +22,61 @@ use dataflows::tweet::Kind;
 #[derive(serde::Deserialize)]
 struct Notice<'a> {
     #[serde(default, borrow)]
-    delete: Option<Object<First<'a>>>,
+    delete: Part<First<'a>>,
     #[serde(default, borrow)]
-    data: Option<Object<Second<'a>>>,
+    data: Part<Second<'a>>,
 }
 
 #[derive(serde::Deserialize)]
 struct First<'a> {
-    #[serde(borrow)]
-    status: Object<Status<'a>>,
-}
-
-#[derive(serde::Deserialize)]
-struct Status<'a> {
-    #[serde(default)]
-    id: Option<Id>,
     #[serde(default, borrow)]
-    id_str: Option<Text<'a>>,
+    status: Part<Status<'a>>,
 }
 
 #[derive(serde::Deserialize)]
 struct Second<'a> {
-    #[serde(borrow, alias = "tweet_delete")]
-    delete: Object<Deleted<'a>>,
+    #[serde(default, borrow)]
+    delete: Part<Deleted<'a>>,
+    #[serde(default, borrow)]
+    tweet_delete: Part<Deleted<'a>>,
 }
 
 #[derive(serde::Deserialize)]
 struct Deleted<'a> {
-    #[serde(borrow)]
-    tweet: Object<Tweet<'a>>,
+    #[serde(default, borrow)]
+    tweet: Part<Status<'a>>,
 }
 
 #[derive(serde::Deserialize)]
-struct Tweet<'a> {
-    #[serde(borrow)]
-    id: Text<'a>,
+struct Status<'a> {
+    #[serde(default, borrow)]
+    id: Leaf<'a>,
+    #[serde(default, borrow)]
+    id_str: Leaf<'a>,
 }
 
-/// A delete of this tweet; without one, only a message of that kind.
+/// A delete of this tweet; without one, only a message that says it is one.
 pub(super) fn event(kind: Kind, version: Version, tweet_id: Option<u64>) -> Event {
-    let delete = |tweet_id| Event::Delete { version: Version { tweet_id, ..version }, kind };
-    tweet_id.map_or(Event::Other(kind), delete)
+    match (tweet_id, kind) {
+        (Some(tweet_id), kind) => Event::Delete { version: Version { tweet_id, ..version }, kind },
+        (None, Kind::Tombstone) => Event::Other(Kind::TombstoneWithoutId),
+        (None, _) => Event::Other(Kind::DeleteWithoutId),
+    }
 }
 
 /// The tweet that a delete notice is about.
 pub(super) fn of_notice(bytes: &[u8]) -> Option<u64> {
     let notice: Notice<'_> = json::parse(bytes).ok()?;
-    if let Some(Object(First { status: Object(status) })) = notice.delete {
-        return v1::id(status.id_str.as_ref(), status.id);
-    }
-    let Object(Second { delete: Object(Deleted { tweet: Object(tweet) }) }) = notice.data?;
-    tweet.id.id()
+    let first = notice.delete.read().and_then(|delete| delete.status.read());
+    let second = notice.data.read();
+    let second = second.and_then(|data| data.delete.read().or(data.tweet_delete.read()));
+    let status = first.or(second.and_then(|delete| delete.tweet.read()))?;
+    v1::id(&status.id_str, &status.id)
 }
 
 /// The tweet that a tombstone under this key is about.
 pub(super) fn of_key(key: Option<&[u8]>) -> Option<u64> {
-    std::str::from_utf8(key?).ok()?.parse().ok()
+    let key = std::str::from_utf8(key?).ok()?;
+    // `parse` takes a plus sign as well.
+    key.parse().ok().filter(|_| key.bytes().all(|byte| byte.is_ascii_digit()))
 }

@@ -8,33 +8,27 @@
 //! Versions with greater ids say nothing here: they come themselves, or the tweet is the newest version
 //! that was read. A history that is no list of ids is none; it refuses no tweet.
 
-use super::json::{self, Object};
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use super::json::{Leaf, Raw, parse};
+use super::lazy;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use std::fmt;
 
 #[derive(serde::Deserialize)]
-struct Post {
-    #[serde(default)]
-    edit_history: Option<Object<History>>,
-}
-
-#[derive(serde::Deserialize)]
-struct History {
-    #[serde(default)]
-    initial_tweet_id: Versions,
+struct History<'a> {
+    #[serde(default, borrow)]
+    initial_tweet_id: Leaf<'a>,
     #[serde(default)]
     edit_tweet_ids: Versions,
 }
 
-/// The versions of a tweet of the first API that says that it has some.
-pub(super) fn of_first_api(bytes: &[u8]) -> Option<Versions> {
-    let post: Post = json::parse(bytes).ok()?;
-    let Object(History { initial_tweet_id, mut edit_tweet_ids }) = post.edit_history?;
-    edit_tweet_ids.more.extend(initial_tweet_id.first);
+/// The versions that the `edit_history` of a tweet of the first API names.
+pub(super) fn of_first_api(history: Raw<'_>) -> Option<Versions> {
+    let History { initial_tweet_id, mut edit_tweet_ids } = parse(history.0).ok()?;
+    edit_tweet_ids.more.extend(initial_tweet_id.id());
     Some(edit_tweet_ids)
 }
 
-/// Ids of versions: one, or a list. Nearly all tweets have one version, which needs no memory of its own.
+/// Ids of versions. Nearly all tweets have one version, which needs no memory of its own.
 #[derive(Default)]
 pub(super) struct Versions {
     first: Option<u64>,
@@ -51,16 +45,12 @@ impl Versions {
 
 impl<'de> Deserialize<'de> for Versions {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(VersionsVisitor)
+        deserializer.deserialize_newtype_struct(lazy::PART, VersionsVisitor)
     }
 }
 
 /// Takes whatever comes.
 struct VersionsVisitor;
-
-fn one(first: Option<u64>) -> Versions {
-    Versions { first, more: Vec::new() }
-}
 
 impl<'de> Visitor<'de> for VersionsVisitor {
     type Value = Versions;
@@ -69,51 +59,37 @@ impl<'de> Visitor<'de> for VersionsVisitor {
         formatter.write_str("ids")
     }
 
-    fn visit_u64<E>(self, id: u64) -> Result<Versions, E> {
-        Ok(one(Some(id)))
-    }
-
-    fn visit_str<E>(self, id: &str) -> Result<Versions, E> {
-        let is_plain = id.bytes().all(|byte| byte.is_ascii_digit());
-        Ok(one(id.parse().ok().filter(|_| is_plain)))
+    fn visit_some<D: Deserializer<'de>>(self, array: D) -> Result<Versions, D::Error> {
+        array.deserialize_any(self)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Versions, A::Error> {
         let mut versions = Versions::default();
-        while let Some(Versions { first, more: _ }) = list.next_element()? {
-            match (versions.first, first) {
-                (None, first) => versions.first = first,
+        while let Some(id) = list.next_element::<Leaf<'_>>()? {
+            match (versions.first, id.id()) {
+                (None, id) => versions.first = id,
                 (Some(_), id) => versions.more.extend(id),
             }
         }
         Ok(versions)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Versions, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Versions::default())
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, it: D) -> Result<Versions, D::Error> {
+        IgnoredAny::deserialize(it).map(|_| Versions::default())
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Versions, E> {
-        Ok(Versions::default())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Versions, E> {
+    fn visit_unit<E>(self) -> Result<Versions, E> {
         Ok(Versions::default())
     }
 
     fn visit_bool<E>(self, _: bool) -> Result<Versions, E> {
         Ok(Versions::default())
     }
-
-    fn visit_unit<E>(self) -> Result<Versions, E> {
-        Ok(Versions::default())
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Versions, of_first_api};
+    use super::{Raw, Versions, of_first_api};
 
     fn before(versions: Option<Versions>, id: u64) -> Vec<u64> {
         versions.map_or_else(Vec::new, |versions| versions.before(id).into_vec())
@@ -126,15 +102,12 @@ mod tests {
             (r#"[1,2,3,"4"]"#, &[1, 2]),
             (r#"["3"]"#, &[]),
             ("[]", &[]),
-            (r#"["3",null,{"a":[1]},["1"],true,-1,1.5,"+1","x","2"]"#, &[1, 2]),
+            (r#"["3",null,{"a":[1]},["1"],true,-1,1.5,"+1","x","2"]"#, &[2]),
             (r#"{"a":1}"#, &[]),
-            (r#""1""#, &[1]),
             ("null", &[]),
         ] {
             let lazily = super::super::lazy::from_slice::<Versions>(json.as_bytes());
             assert_eq!(before(lazily.ok(), 3), wanted, "{json}");
-            let whole = serde_json::from_str::<Versions>(json);
-            assert_eq!(before(whole.ok(), 3), wanted, "{json}");
         }
     }
 
@@ -147,8 +120,8 @@ mod tests {
             ("null", &[]),
             ("7", &[]),
         ] {
-            let json = format!(r#"{{"id":3,"edit_history":{history}}}"#);
-            assert_eq!(before(of_first_api(json.as_bytes()), 3), wanted, "{json}");
+            let found = of_first_api(Raw(history.as_bytes()));
+            assert_eq!(before(found, 3), wanted, "{history}");
         }
     }
 }

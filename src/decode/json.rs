@@ -1,174 +1,425 @@
-//! JSON as the decoders read it: objects only, text borrowed, faults told apart.
+//! JSON as the decoders read it: text borrowed, faults told apart, and nothing asked of a value but
+//! what is needed of it.
+//!
+//! One rule for every field. An empty object or array, null and a missing key all say nothing. A
+//! number may be written as a number, as digits in a text, as a float without fraction (up to 2⁵³,
+//! where floats begin to round), or as MongoDB's `{"$numberLong": "…"}`. What is none of that is
+//! told apart, so that whoever reads can decide what it costs.
 //!
 //! Invariant: nothing here recurses with the input's depth, because only fields that are looked at
 //! are entered; the rest is skipped by a loop. It does not know tweets.
 
 use super::{Undecodable, lazy};
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde::forward_to_deserialize_any;
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-/// The object that `bytes` are. Nearly all of them need not be read whole; where that fails, the whole
-/// reading decides, and says what is wrong.
+/// Above it a float may stand for several whole numbers.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
+/// The object that `bytes` are.
 pub(super) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Undecodable> {
-    if let Ok(Object(value)) = lazy::from_slice(bytes) {
-        return Ok(value);
-    }
-    match serde_json::from_slice(bytes) {
-        Ok(Object(value)) => Ok(value),
-        Err(error) if error.is_data() => Err(shape_or_json(bytes, error)),
-        Err(error) => Err(Undecodable::Json(error)),
+    match lazy::from_slice::<Part<T>>(bytes) {
+        Ok(Part::Read(value)) => Ok(value),
+        // Nothing is said in it: as with all fields missing.
+        Ok(Part::Absent | Part::Nothing) if bytes.trim_ascii_start().starts_with(b"{") => {
+            lazy::from_slice(bytes).map_err(|_| refusal::<Part<T>>(bytes))
+        }
+        _ => Err(refusal::<Part<T>>(bytes)),
     }
 }
 
-/// A wrong shape ends the reading where it is found; behind it there may be no JSON at all.
-fn shape_or_json(bytes: &[u8], shape: serde_json::Error) -> Undecodable {
+/// The objects of an array.
+pub(super) fn parse_list<'a, T: Deserialize<'a>>(list: Raw<'a>) -> Result<List<T>, Undecodable> {
+    lazy::from_slice(list.0).map_err(|_| refusal::<List<T>>(list.0))
+}
+
+/// Why `bytes` are no such value.
+#[cold]
+fn refusal<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Undecodable {
     match serde_json::from_slice::<IgnoredAny>(bytes) {
-        Ok(_) => Undecodable::Shape(shape),
         Err(error) => Undecodable::Json(error),
+        Ok(_) => {
+            let what = lazy::explain::<T>(bytes);
+            Undecodable::Shape(what.unwrap_or_else(|| "it is not an object".to_owned()).into())
+        }
     }
 }
 
-/// A JSON object. (serde's own structs would take an array as well, field by field.)
-pub(super) struct Object<T>(pub(super) T);
+/// What stands where an object may stand.
+#[derive(Debug, Default)]
+pub(super) enum Part<T> {
+    /// There is no such key.
+    #[default]
+    Absent,
+    /// Null, or an empty object or array.
+    Nothing,
+    /// An object.
+    Read(T),
+    /// Something else.
+    Odd,
+}
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+impl<T> Part<T> {
+    /// The object, if there is one.
+    pub(super) fn read(&self) -> Option<&T> {
+        match self {
+            Part::Read(value) => Some(value),
+            Part::Absent | Part::Nothing | Part::Odd => None,
+        }
+    }
+
+    /// The object, if something is said; a fault where that is none.
+    pub(super) fn object(&self, name: &str) -> Result<Option<&T>, Undecodable> {
+        match self {
+            Part::Read(value) => Ok(Some(value)),
+            Part::Absent | Part::Nothing => Ok(None),
+            Part::Odd => Err(Undecodable::Shape(format!("{name}: it is not an object").into())),
+        }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Part<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        T::deserialize(OnlyObjects(deserializer)).map(Object)
+        struct PartVisitor<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for PartVisitor<T> {
+            type Value = Part<T>;
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+            fn visit_newtype_struct<D: Deserializer<'de>>(
+                self,
+                object: D,
+            ) -> Result<Part<T>, D::Error> {
+                T::deserialize(object).map(Part::Read)
+            }
+            fn visit_some<D: Deserializer<'de>>(self, array: D) -> Result<Part<T>, D::Error> {
+                IgnoredAny::deserialize(array).map(|_| Part::Odd)
+            }
+            fn visit_unit<E>(self) -> Result<Part<T>, E> {
+                Ok(Part::Nothing)
+            }
+            fn visit_bool<E>(self, _: bool) -> Result<Part<T>, E> {
+                Ok(Part::Odd)
+            }
+        }
+        deserializer.deserialize_newtype_struct(lazy::PART, PartVisitor(PhantomData))
     }
 }
 
-/// A deserializer, or a visitor, that takes a struct from an object only. The fields' names are handed
-/// on, so that whoever reads need not stop at others.
-struct OnlyObjects<T>(T);
+/// The objects of an array, without those that say nothing; none where nothing is said.
+pub(super) struct List<T>(pub(super) Vec<Part<T>>);
 
-impl<'de, D: Deserializer<'de>> Deserializer<'de> for OnlyObjects<D> {
-    type Error = D::Error;
-
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, D::Error> {
-        self.0.deserialize_struct(name, fields, OnlyObjects(visitor))
-    }
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        self.0.deserialize_map(OnlyObjects(visitor))
-    }
-
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
-        unit_struct newtype_struct seq tuple tuple_struct map enum identifier option ignored_any
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        List(Vec::new())
     }
 }
 
-impl<'de, V: Visitor<'de>> Visitor<'de> for OnlyObjects<V> {
-    type Value = V::Value;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an object")
+impl<T> List<T> {
+    /// The objects; a fault where something is none.
+    pub(super) fn objects(&self, name: &str) -> Result<impl Iterator<Item = &T>, Undecodable> {
+        if self.0.iter().any(|part| matches!(part, Part::Odd)) {
+            return Err(Undecodable::Shape(format!("{name}: one is not an object").into()));
+        }
+        Ok(self.0.iter().filter_map(Part::read))
     }
+}
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<V::Value, A::Error> {
-        self.0.visit_map(map)
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let visitor = ListVisitor { takes_one: false, element: PhantomData };
+        deserializer.deserialize_newtype_struct(lazy::PART, visitor)
     }
 }
 
 /// One object, or an array of objects.
-pub(super) struct OneOrMany<T>(pub(super) Vec<T>);
+pub(super) struct OneOrMany<T>(pub(super) List<T>);
+
+impl<T> Default for OneOrMany<T> {
+    fn default() -> Self {
+        OneOrMany(List::default())
+    }
+}
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct AnyVisitor<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for AnyVisitor<T> {
-            type Value = OneOrMany<T>;
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("an object or an array of objects")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<OneOrMany<T>, A::Error> {
-                let one = T::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(OneOrMany(vec![one]))
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<OneOrMany<T>, A::Error> {
-                let mut many = Vec::new();
-                while let Some(Object(one)) = seq.next_element()? {
-                    many.push(one);
-                }
-                Ok(OneOrMany(many))
-            }
-        }
-        deserializer.deserialize_any(AnyVisitor(PhantomData))
+        let visitor = ListVisitor { takes_one: true, element: PhantomData };
+        deserializer.deserialize_newtype_struct(lazy::PART, visitor).map(OneOrMany)
     }
 }
 
-/// Text that is borrowed where it has no escapes. (serde's own `Option<Cow<str>>` always copies.)
-pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
+struct ListVisitor<T> {
+    takes_one: bool,
+    element: PhantomData<T>,
+}
 
-impl Text<'_> {
-    /// The id that the text spells.
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
+    type Value = List<T>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let one = if self.takes_one { "an object or " } else { "" };
+        write!(formatter, "{one}an array of objects")
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, object: D) -> Result<List<T>, D::Error> {
+        if self.takes_one {
+            return T::deserialize(object).map(|one| List(vec![Part::Read(one)]));
+        }
+        Err(D::Error::custom("an object where an array of objects belongs"))
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, array: D) -> Result<List<T>, D::Error> {
+        array.deserialize_any(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<List<T>, A::Error> {
+        let mut list = Vec::new();
+        while let Some(part) = array.next_element::<Part<T>>()? {
+            if !matches!(part, Part::Nothing) {
+                list.push(part);
+            }
+        }
+        Ok(List(list))
+    }
+
+    fn visit_unit<E>(self) -> Result<List<T>, E> {
+        Ok(List::default())
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<List<T>, E> {
+        Err(E::custom(format_args!("it is not {}", &self as &dyn serde::de::Expected)))
+    }
+}
+
+/// The bytes of a value that is not null.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Raw<'a>(pub(super) &'a [u8]);
+
+impl<'a> Raw<'a> {
+    pub(super) fn is_text(self) -> bool {
+        self.0.starts_with(b"\"")
+    }
+
+    /// The text that it is.
+    pub(super) fn text(self) -> Result<Cow<'a, str>, Undecodable> {
+        match lazy::from_slice(self.0) {
+            Ok(Leaf::Text(text)) => Ok(text),
+            _ => Err(Undecodable::Shape("a text is not valid".into())),
+        }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Raw<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct RawVisitor;
+        impl<'de> Visitor<'de> for RawVisitor {
+            type Value = Raw<'de>;
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("any value")
+            }
+            fn visit_borrowed_bytes<E>(self, bytes: &'de [u8]) -> Result<Raw<'de>, E> {
+                Ok(Raw(bytes))
+            }
+        }
+        deserializer.deserialize_newtype_struct(lazy::RAW, RawVisitor)
+    }
+}
+
+/// Whether a value says something: it is neither null nor an empty object or array.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Given(pub(super) bool);
+
+impl<'de> Deserialize<'de> for Given {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct GivenVisitor;
+        impl<'de> Visitor<'de> for GivenVisitor {
+            type Value = Given;
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("any value")
+            }
+            fn visit_newtype_struct<D: Deserializer<'de>>(self, it: D) -> Result<Given, D::Error> {
+                IgnoredAny::deserialize(it).map(|_| Given(true))
+            }
+            fn visit_some<D: Deserializer<'de>>(self, it: D) -> Result<Given, D::Error> {
+                IgnoredAny::deserialize(it).map(|_| Given(true))
+            }
+            fn visit_unit<E>(self) -> Result<Given, E> {
+                Ok(Given(false))
+            }
+            fn visit_bool<E>(self, _: bool) -> Result<Given, E> {
+                Ok(Given(true))
+            }
+        }
+        deserializer.deserialize_newtype_struct(lazy::PART, GivenVisitor)
+    }
+}
+
+/// What stands where a text, a number or a truth belongs; no other value is a fault.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Leaf<'a> {
+    /// Nothing is said.
+    #[default]
+    Absent,
+    Text(Cow<'a, str>),
+    Whole(u64),
+    Negative(i64),
+    Float(f64),
+    Truth(bool),
+    /// A container with something in it.
+    Odd,
+}
+
+impl Leaf<'_> {
+    pub(super) fn is_absent(&self) -> bool {
+        matches!(self, Leaf::Absent)
+    }
+
+    /// The id that it is.
     pub(super) fn id(&self) -> Option<u64> {
-        self.0.parse().ok()
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TextVisitor;
-        impl<'de> Visitor<'de> for TextVisitor {
-            type Value = Text<'de>;
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a string")
-            }
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Borrowed(text)))
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Owned(text.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(TextVisitor)
-    }
-}
-
-/// An `id`: a number in the first API, a string in the second.
-#[derive(Clone, Copy)]
-pub(super) enum Id {
-    /// A number.
-    Number(u64),
-    /// A string, whatever it holds.
-    String,
-}
-
-impl Id {
-    /// The number, where it is one.
-    pub(super) fn number(self) -> Option<u64> {
         match self {
-            Id::Number(number) => Some(number),
-            Id::String => None,
+            Leaf::Whole(number) => Some(*number),
+            Leaf::Float(float) => exact(*float).and_then(|number| u64::try_from(number).ok()),
+            Leaf::Text(text) => {
+                let digits = text.trim_ascii();
+                // `parse` takes a plus sign as well.
+                let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+                digits.parse().ok().filter(|_| is_plain)
+            }
+            Leaf::Absent | Leaf::Negative(_) | Leaf::Truth(_) | Leaf::Odd => None,
+        }
+    }
+
+    /// Whether it was an id before it became a float.
+    pub(super) fn is_rounded(&self) -> bool {
+        matches!(self, Leaf::Float(float) if *float > EXACT)
+    }
+
+    /// The count that it is, `Ok(None)` where nothing is said; an error where something else is.
+    pub(super) fn count(&self) -> Result<Option<i64>, ()> {
+        let count = match self {
+            Leaf::Absent => return Ok(None),
+            Leaf::Whole(number) => i64::try_from(*number).ok(),
+            Leaf::Negative(number) => Some(*number),
+            Leaf::Float(float) => exact(*float),
+            Leaf::Text(text) => {
+                let digits = text.trim_ascii();
+                let digits = digits.strip_suffix(".0").unwrap_or(digits);
+                digits.parse().ok().filter(|_| !digits.starts_with('+'))
+            }
+            Leaf::Truth(_) | Leaf::Odd => None,
+        };
+        count.map(Some).ok_or(())
+    }
+
+    /// The truth that it is.
+    pub(super) fn truth(&self) -> Option<bool> {
+        match self {
+            Leaf::Truth(truth) => Some(*truth),
+            Leaf::Whole(number @ (0 | 1)) => Some(*number == 1),
+            Leaf::Text(text) if text.eq_ignore_ascii_case("true") => Some(true),
+            Leaf::Text(text) if text.eq_ignore_ascii_case("false") => Some(false),
+            _ => None,
+        }
+    }
+
+    /// The text that it is.
+    pub(super) fn text(&self) -> Option<&str> {
+        match self {
+            Leaf::Text(text) => Some(text),
+            _ => None,
         }
     }
 }
 
-impl<'de> Deserialize<'de> for Id {
+/// The whole number that a float is, where no other one becomes the same float.
+#[expect(clippy::cast_possible_truncation, reason = "it has no fraction, and is small")]
+fn exact(float: f64) -> Option<i64> {
+    let is_exact = float.abs() <= EXACT && float.fract() == 0.0;
+    is_exact.then_some(float as i64)
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Leaf<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct IdVisitor;
-        impl Visitor<'_> for IdVisitor {
-            type Value = Id;
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("an id")
-            }
-            fn visit_u64<E>(self, number: u64) -> Result<Id, E> {
-                Ok(Id::Number(number))
-            }
-            fn visit_str<E>(self, _: &str) -> Result<Id, E> {
-                Ok(Id::String)
+        LeafSeed { depth: 2 }.deserialize(deserializer)
+    }
+}
+
+/// Reads a leaf, which may stand in so many objects of MongoDB's.
+struct LeafSeed {
+    depth: u8,
+}
+
+impl<'de> DeserializeSeed<'de> for LeafSeed {
+    type Value = Leaf<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Leaf<'de>, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for LeafSeed {
+    type Value = Leaf<'de>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("any value")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Leaf<'de>, E> {
+        Ok(Leaf::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Leaf<'de>, E> {
+        Ok(Leaf::Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Leaf<'de>, E> {
+        Ok(Leaf::Whole(number))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Leaf<'de>, E> {
+        Ok(u64::try_from(number).map_or(Leaf::Negative(number), Leaf::Whole))
+    }
+
+    fn visit_f64<E>(self, float: f64) -> Result<Leaf<'de>, E> {
+        Ok(Leaf::Float(float))
+    }
+
+    fn visit_bool<E>(self, truth: bool) -> Result<Leaf<'de>, E> {
+        Ok(Leaf::Truth(truth))
+    }
+
+    fn visit_unit<E>(self) -> Result<Leaf<'de>, E> {
+        Ok(Leaf::Absent)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Leaf<'de>, A::Error> {
+        let mut leaf = Leaf::Absent;
+        while array.next_element::<IgnoredAny>()?.is_some() {
+            leaf = Leaf::Odd;
+        }
+        Ok(leaf)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Leaf<'de>, A::Error> {
+        let mut leaf = Leaf::Absent;
+        while let Some(key) = object.next_key::<&[u8]>()? {
+            let is_wrapped = self.depth > 0 && matches!(leaf, Leaf::Absent) && is_type(key);
+            if is_wrapped {
+                leaf = object.next_value_seed(LeafSeed { depth: self.depth - 1 })?;
+            } else {
+                object.next_value::<IgnoredAny>()?;
+                leaf = Leaf::Odd;
             }
         }
-        deserializer.deserialize_any(IdVisitor)
+        Ok(leaf)
     }
+}
+
+/// Whether a key names a type of MongoDB's extended JSON that is a leaf here.
+fn is_type(key: &[u8]) -> bool {
+    matches!(key, b"$numberLong" | b"$numberInt" | b"$numberDouble" | b"$date")
 }

@@ -1,14 +1,33 @@
 //! JSON of which only what is looked at is read.
 //!
-//! A `serde` deserializer: values that a type has no field for are passed by ([`skip`]), whole numbers
-//! and texts without escapes are read, others are left to `serde_json`. It says only that it has failed,
-//! not why.
+//! A `serde` deserializer: values that a type has no field for are skipped ([`skip`]), whole numbers
+//! and texts without escapes are read, others are left to `serde_json`. The types of the decoders ask
+//! for two things more, by the name of a newtype: [`RAW`], the bytes of a value, and [`PART`], whether
+//! a value is an object, an array, nothing or something else.
+//!
+//! The hot path says only that it has failed ([`Failed`] has no size); [`explain`] reads again and says
+//! where and why.
 
 use super::skip;
 use serde::de::value::BorrowedBytesDeserializer;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 use std::fmt;
+use std::marker::PhantomData;
+
+/// A newtype of this name gets the bytes of the value, which are skipped.
+pub(super) const RAW: &str = "$raw";
+/// A newtype of this name is visited by what the value is: a non-empty object as a newtype, a
+/// non-empty array as `Some`, null and an empty object or array as a unit, anything else (which is
+/// skipped) as `false`.
+pub(super) const PART: &str = "$part";
+
+/// An error of a reading.
+pub(crate) trait Fault: de::Error {
+    /// The error, in the value of this key.
+    #[must_use]
+    fn within(self, key: &[u8]) -> Self;
+}
 
 /// Something is not as it should be.
 #[derive(Debug)]
@@ -28,24 +47,71 @@ impl de::Error for Failed {
     }
 }
 
+impl Fault for Failed {
+    fn within(self, _: &[u8]) -> Self {
+        self
+    }
+}
+
+/// What is not as it should be, and under which keys.
+#[derive(Debug)]
+struct Explained {
+    path: String,
+    what: String,
+}
+
+impl fmt::Display for Explained {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Explained { path, what } = self;
+        if path.is_empty() { formatter.write_str(what) } else { write!(formatter, "{path}: {what}") }
+    }
+}
+
+impl std::error::Error for Explained {}
+
+impl de::Error for Explained {
+    fn custom<T: fmt::Display>(what: T) -> Self {
+        Explained { path: String::new(), what: what.to_string() }
+    }
+}
+
+impl Fault for Explained {
+    fn within(self, key: &[u8]) -> Self {
+        let key = String::from_utf8_lossy(key);
+        let path = if self.path.is_empty() { key.into() } else { format!("{key}.{}", self.path) };
+        Explained { path, ..self }
+    }
+}
+
 /// The value that `bytes` are, and nothing beside it.
 pub(crate) fn from_slice<'a, T: de::Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Failed> {
-    let mut reader = Reader { rest: bytes };
+    read(bytes)
+}
+
+/// Why `bytes` are not such a value; `None` if they are.
+pub(super) fn explain<'a, T: de::Deserialize<'a>>(bytes: &'a [u8]) -> Option<String> {
+    read::<T, Explained>(bytes).err().map(|fault| fault.to_string())
+}
+
+#[inline]
+fn read<'a, T: de::Deserialize<'a>, E: Fault>(bytes: &'a [u8]) -> Result<T, E> {
+    let mut reader = Reader { rest: bytes, fault: PhantomData };
     let value = T::deserialize(&mut reader)?;
     let is_at_end = reader.peek().is_err() && reader.rest.is_empty();
-    if is_at_end { Ok(value) } else { Err(Failed) }
+    if is_at_end { Ok(value) } else { Err(E::custom("something follows the value")) }
 }
 
 /// A place in the text.
-struct Reader<'de> {
+struct Reader<'de, E> {
     /// From there on.
     rest: &'de [u8],
+    fault: PhantomData<E>,
 }
 
-impl<'de> Reader<'de> {
+impl<'de, E: Fault> Reader<'de, E> {
     /// The first byte that is no white space.
     #[inline]
-    fn peek(&mut self) -> Result<u8, Failed> {
+    fn peek(&mut self) -> Result<u8, E> {
         match self.rest.first() {
             // Nearly always.
             Some(byte) if *byte > b' ' => Ok(*byte),
@@ -54,11 +120,11 @@ impl<'de> Reader<'de> {
     }
 
     #[cold]
-    fn peek_behind_space(&mut self) -> Result<u8, Failed> {
+    fn peek_behind_space(&mut self) -> Result<u8, E> {
         while let [b' ' | b'\n' | b'\r' | b'\t', rest @ ..] = self.rest {
             self.rest = rest;
         }
-        self.rest.first().copied().filter(|byte| *byte > b' ').ok_or(Failed)
+        self.rest.first().copied().filter(|byte| *byte > b' ').ok_or_else(|| E::custom("the end of the record"))
     }
 
     /// Passes so many bytes, which are there.
@@ -71,9 +137,9 @@ impl<'de> Reader<'de> {
 
     /// Passes this byte.
     #[inline]
-    fn expect(&mut self, byte: u8) -> Result<(), Failed> {
+    fn expect(&mut self, byte: u8) -> Result<(), E> {
         if self.peek()? != byte {
-            return Err(Failed);
+            return Err(E::custom(format_args!("{:?} is missing", char::from(byte))));
         }
         self.advance(1);
         Ok(())
@@ -81,9 +147,9 @@ impl<'de> Reader<'de> {
 
     /// Passes the text that comes next; what stands between its quotes, and whether it has no escapes.
     #[inline]
-    fn text(&mut self) -> Result<(&'de [u8], bool), Failed> {
+    fn text(&mut self) -> Result<(&'de [u8], bool), E> {
         self.expect(b'"')?;
-        let (length, is_plain) = skip::text(self.rest).ok_or(Failed)?;
+        let (length, is_plain) = skip::text(self.rest).ok_or_else(|| E::custom("a value is cut off or no JSON"))?;
         let text = self.advance(length);
         self.advance(1);
         Ok((text, is_plain))
@@ -92,16 +158,39 @@ impl<'de> Reader<'de> {
     /// Passes the value that comes next.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "a twentieth of all that decoding takes")]
-    fn pass(&mut self) -> Result<(), Failed> {
+    fn pass(&mut self) -> Result<&'de [u8], E> {
         let length = match self.peek()? {
             // What comes next shows whether the word ends here.
             b'n' if self.rest.starts_with(b"null") => 4,
             b'f' if self.rest.starts_with(b"false") => 5,
             b't' if self.rest.starts_with(b"true") => 4,
-            _ => skip::value(self.rest).ok_or(Failed)?,
+            _ => skip::value(self.rest).ok_or_else(|| E::custom("a value is cut off or no JSON"))?,
         };
-        self.advance(length);
-        Ok(())
+        Ok(self.advance(length))
+    }
+
+    /// Whether the object or array that begins here has nothing in it; passes it if so.
+    fn pass_empty(&mut self, close: u8) -> bool {
+        let rest = self.rest[1..].trim_ascii_start();
+        let is_empty = rest.first() == Some(&close);
+        if is_empty {
+            self.rest = &rest[1..];
+        }
+        is_empty
+    }
+
+    /// Visits a value by what it is; see [`PART`].
+    fn part<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, E> {
+        match self.peek()? {
+            b'{' if !self.pass_empty(b'}') => visitor.visit_newtype_struct(self),
+            b'[' if !self.pass_empty(b']') => visitor.visit_some(self),
+            b'{' | b'[' => visitor.visit_unit(),
+            b'n' => self.deserialize_any(visitor),
+            _ => {
+                self.pass()?;
+                visitor.visit_bool(false)
+            }
+        }
     }
 
     /// Passes pairs up to the value of the first key that may be wanted; `None`: there is none, and the
@@ -110,7 +199,7 @@ impl<'de> Reader<'de> {
         &mut self,
         is_first: &mut bool,
         wanted: &Wanted,
-    ) -> Result<Option<&'de [u8]>, Failed> {
+    ) -> Result<Option<&'de [u8]>, E> {
         loop {
             let is_first = std::mem::take(is_first);
             let key = match self.compact_key(is_first) {
@@ -142,25 +231,25 @@ impl<'de> Reader<'de> {
 
     /// Passes the key that comes next; `None`: the object is at its end.
     #[inline(never)]
-    fn key(&mut self, is_first: bool) -> Result<Option<&'de [u8]>, Failed> {
+    fn key(&mut self, is_first: bool) -> Result<Option<&'de [u8]>, E> {
         if !self.has_next(is_first, b'}')? {
             return Ok(None);
         }
         let (key, is_plain) = self.text()?;
         self.expect(b':')?;
-        if is_plain { Ok(Some(key)) } else { Err(Failed) }
+        if is_plain { Ok(Some(key)) } else { Err(E::custom("a key with escapes")) }
     }
 
     /// Whether another element comes before `close`.
     #[inline]
-    fn has_next(&mut self, is_first: bool, close: u8) -> Result<bool, Failed> {
+    fn has_next(&mut self, is_first: bool, close: u8) -> Result<bool, E> {
         let byte = self.peek()?;
         let is_more = byte != close;
         if is_more && is_first {
             return Ok(true);
         }
         if is_more && byte != b',' {
-            return Err(Failed);
+            return Err(E::custom("a comma is missing"));
         }
         self.advance(1);
         Ok(is_more)
@@ -168,25 +257,25 @@ impl<'de> Reader<'de> {
 }
 
 /// Reads what holds no other values.
-fn leaf<'de, V: Visitor<'de>>(bytes: &'de [u8], visitor: V) -> Result<V::Value, Failed> {
+fn leaf<'de, V: Visitor<'de>, E: Fault>(bytes: &'de [u8], visitor: V) -> Result<V::Value, E> {
     let mut leaf = serde_json::Deserializer::from_slice(bytes);
-    let value = leaf.deserialize_any(visitor).map_err(|_| Failed)?;
-    leaf.end().map_err(|_| Failed)?;
+    let value = leaf.deserialize_any(visitor).map_err(E::custom)?;
+    leaf.end().map_err(E::custom)?;
     Ok(value)
 }
 
-impl<'de> Deserializer<'de> for &mut Reader<'de> {
-    type Error = Failed;
+impl<'de, E: Fault> Deserializer<'de> for &mut Reader<'de, E> {
+    type Error = E;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
         match self.peek()? {
             b'{' => {
                 self.advance(1);
-                visitor.visit_map(Elements { reader: self, is_first: true, wanted: Wanted::ALL })
+                visitor.visit_map(Elements::all(self))
             }
             b'[' => {
                 self.advance(1);
-                visitor.visit_seq(Elements { reader: self, is_first: true, wanted: Wanted::ALL })
+                visitor.visit_seq(Elements::all(self))
             }
             b'"' => {
                 let whole = self.rest;
@@ -194,7 +283,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
                 if !is_plain || text.iter().any(u8::is_ascii_control) {
                     return leaf(&whole[..text.len() + 2], visitor);
                 }
-                visitor.visit_borrowed_str(str::from_utf8(text).map_err(|_| Failed)?)
+                visitor.visit_borrowed_str(str::from_utf8(text).map_err(E::custom)?)
             }
             _ => {
                 let scalar = self.advance(skip::scalar(self.rest));
@@ -211,29 +300,46 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         _: &'static str,
         fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Failed> {
+    ) -> Result<V::Value, E> {
         if self.peek()? != b'{' {
             return self.deserialize_any(visitor);
         }
         self.advance(1);
-        visitor.visit_map(Elements { reader: self, is_first: true, wanted: Wanted::new(fields) })
+        let wanted = Wanted::new(fields);
+        visitor.visit_map(Elements { wanted, ..Elements::all(self) })
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
         if self.peek()? != b'n' {
             return visitor.visit_some(self);
         }
         self.deserialize_any(visitor)
     }
 
-    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
+    #[inline]
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, E> {
+        match name {
+            RAW => {
+                self.peek()?;
+                visitor.visit_borrowed_bytes(self.pass()?)
+            }
+            PART => self.part(visitor),
+            _ => self.deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
         self.pass()?;
         visitor.visit_unit()
     }
 
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
-        unit_struct newtype_struct seq tuple tuple_struct map enum identifier
+        unit_struct seq tuple tuple_struct map enum identifier
     }
 }
 
@@ -278,38 +384,52 @@ impl Wanted {
 }
 
 /// The elements of an object or array.
-struct Elements<'a, 'de> {
-    reader: &'a mut Reader<'de>,
+struct Elements<'a, 'de, E> {
+    reader: &'a mut Reader<'de, E>,
     is_first: bool,
-    /// Other keys are passed by with their values.
+    /// Other keys are skipped with their values.
     wanted: Wanted,
+    /// Of the last pair.
+    key: &'de [u8],
 }
 
-impl<'de> MapAccess<'de> for Elements<'_, 'de> {
-    type Error = Failed;
+impl<'a, 'de, E> Elements<'a, 'de, E> {
+    /// All of them.
+    #[inline]
+    fn all(reader: &'a mut Reader<'de, E>) -> Self {
+        Elements { reader, is_first: true, wanted: Wanted::ALL, key: &[] }
+    }
+}
+
+impl<'de, E: Fault> MapAccess<'de> for Elements<'_, 'de, E> {
+    type Error = E;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(
         &mut self,
         seed: K,
-    ) -> Result<Option<K::Value>, Failed> {
+    ) -> Result<Option<K::Value>, E> {
         match self.reader.next_key(&mut self.is_first, &self.wanted)? {
-            Some(key) => seed.deserialize(BorrowedBytesDeserializer::new(key)).map(Some),
+            Some(key) => {
+                self.key = key;
+                seed.deserialize(BorrowedBytesDeserializer::new(key)).map(Some)
+            }
             None => Ok(None),
         }
     }
 
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Failed> {
-        seed.deserialize(&mut *self.reader)
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, E> {
+        let key = self.key;
+        seed.deserialize(&mut *self.reader).map_err(|fault: E| fault.within(key))
     }
 }
 
-impl<'de> SeqAccess<'de> for Elements<'_, 'de> {
-    type Error = Failed;
+impl<'de, E: Fault> SeqAccess<'de> for Elements<'_, 'de, E> {
+    type Error = E;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(
         &mut self,
         seed: T,
-    ) -> Result<Option<T::Value>, Failed> {
+    ) -> Result<Option<T::Value>, E> {
         if !self.reader.has_next(std::mem::take(&mut self.is_first), b']')? {
             return Ok(None);
         }

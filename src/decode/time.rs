@@ -11,17 +11,14 @@
 //! the tables by time for ever. It takes a wrong reference beside the wrong date to do so; Kafka
 //! bounds timestamps by `message.timestamp.after.max.ms`.
 //!
-//! Forms: `Wed Oct 10 20:19:24 +0000 2018` ("Tweet object" of v1.1), RFC 3339 (v2). Either is read
-//! wherever it stands.
+//! The forms in which it may be written are [`super::date`]'s; each is read wherever it stands.
 
+use super::date;
+use super::json::Leaf;
 use dataflows::latest::Version;
 use dataflows::snowflake;
 use dataflows::tweet::Time;
-use jiff::civil::DateTime;
-use jiff::tz::Offset;
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use std::borrow::Cow;
-use std::fmt;
+use serde::de::{Deserialize, Deserializer};
 
 /// How far ahead of the reference a tweet's own time may be.
 const AHEAD_MS: u64 = 5 * 60_000;
@@ -29,14 +26,14 @@ const AHEAD_MS: u64 = 5 * 60_000;
 const END_MS: u64 = 4_102_444_800_000;
 const MINUTE_MS: u64 = 60_000;
 
-/// A `created_at`, whatever it holds: only text may be a time.
+/// A `created_at`, whatever it holds.
 #[derive(Default)]
-pub(super) struct CreatedAt<'a>(Option<Cow<'a, str>>);
+pub(super) struct CreatedAt<'a>(Leaf<'a>);
 
 impl CreatedAt<'_> {
     /// The time of the tweet whose id and record `version` names.
     pub(super) fn time(&self, version: Version) -> Time {
-        let own = self.0.as_deref().and_then(read).filter(|own| *own < END_MS);
+        let own = read(&self.0).filter(|own| *own < END_MS);
         let minute = |ms: u64| u32::try_from(ms / MINUTE_MS).unwrap_or(u32::MAX);
         match (own, reference(version)) {
             (Some(own), Some(reference)) if own <= reference + AHEAD_MS => Time::Own(minute(own)),
@@ -57,123 +54,29 @@ fn reference(version: Version) -> Option<u64> {
     ms.filter(|ms| *ms < END_MS)
 }
 
-/// Milliseconds since 1970.
-fn read(text: &str) -> Option<u64> {
-    let ms = match fixed(text.as_bytes()) {
-        Some(ms) => ms,
-        None => text.parse::<jiff::Timestamp>().ok()?.as_millisecond(),
-    };
-    u64::try_from(ms).ok()
-}
-
-/// The form of v1.1, by its columns: `Wed Oct 10 20:19:24 +0000 2018`.
-fn fixed(text: &[u8]) -> Option<i64> {
-    const MONTHS: &[u8; 36] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
-    let text: &[u8; 30] = text.try_into().ok()?;
-    let is_parted = [(3, b' '), (7, b' '), (10, b' '), (13, b':'), (16, b':'), (19, b' ')]
-        .iter()
-        .all(|(at, byte)| text[*at] == *byte);
-    if !is_parted || &text[20..26] != b"+0000 " {
-        return None;
+/// The time that a value tells, milliseconds since 1970.
+pub(super) fn read(leaf: &Leaf<'_>) -> Option<u64> {
+    match leaf {
+        Leaf::Text(text) => date::read(text),
+        Leaf::Whole(number) => date::epoch(*number),
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
+        Leaf::Float(number) => date::epoch(*number as u64),
+        Leaf::Absent | Leaf::Negative(_) | Leaf::Truth(_) | Leaf::Odd => None,
     }
-    let number = |from: usize, to: usize| {
-        text[from..to].iter().try_fold(0_i16, |number, digit| {
-            digit.is_ascii_digit().then(|| number * 10 + i16::from(digit - b'0'))
-        })
-    };
-    let small = |from: usize| i8::try_from(number(from, from + 2)?).ok();
-    let month = (1_i8..).zip(MONTHS.chunks(3)).find(|(_, name)| **name == text[4..7])?.0;
-    // A leap second counts as the one before it.
-    let second = small(17)?;
-    let second = if second == 60 { 59 } else { second };
-    let at = DateTime::new(number(26, 30)?, month, small(8)?, small(11)?, small(14)?, second, 0);
-    Some(Offset::UTC.to_timestamp(at.ok()?).ok()?.as_millisecond())
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for CreatedAt<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(AnyVisitor)
-    }
-}
-
-/// Takes text; everything else is no time.
-struct AnyVisitor;
-
-impl<'de> Visitor<'de> for AnyVisitor {
-    type Value = CreatedAt<'de>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("anything")
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(CreatedAt(Some(Cow::Borrowed(text))))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(CreatedAt(Some(Cow::Owned(text.to_owned()))))
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(CreatedAt(None))
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(CreatedAt(None))
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-        Ok(CreatedAt(None))
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-        Ok(CreatedAt(None))
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-        Ok(CreatedAt(None))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(CreatedAt(None))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(CreatedAt(None))
+        Leaf::deserialize(deserializer).map(CreatedAt)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{CreatedAt, Time, Version, read};
+    use super::super::lazy;
+    use super::{CreatedAt, Leaf, Time, Version};
     use dataflows::snowflake::FIRST as FIRST_SNOWFLAKE;
     use std::borrow::Cow;
-
-    #[test]
-    fn both_forms_are_read_and_nothing_else() {
-        let at = Some(1_539_202_764_000);
-        for (text, ms) in [
-            ("Wed Oct 10 20:19:24 +0000 2018", at),
-            ("2018-10-10T20:19:24.000Z", at),
-            ("2018-10-10T22:19:24+02:00", at),
-            ("Thu Feb 29 23:59:60 +0000 2024", Some(1_709_251_199_000)),
-            ("Thu Jan 01 00:00:00 +0000 1970", Some(0)),
-            ("Wed Dec 31 23:59:59 +0000 1969", None),
-            ("Wed Feb 29 00:00:00 +0000 2023", None),
-            ("Wed Oct 10 24:19:24 +0000 2018", None),
-            ("Wed Oct 10 20:19:24 +0100 2018", None),
-            ("Wed Okt 10 20:19:24 +0000 2018", None),
-            ("Wed Oct 1é 20:19:24 +0000 201", None),
-            ("Wed Oct -1 20:19:24 +0000 2018", None),
-            ("2018-10-10T20:19:24", None),
-            ("1539202764000", None),
-            ("", None),
-        ] {
-            assert_eq!(read(text), ms, "{text}");
-        }
-    }
 
     /// 2026-11-23 09:00:00 is minute 29,923,740.
     #[test]
@@ -200,19 +103,31 @@ mod tests {
             ("Mon Nov 23 09:00:00 +0000 2026", u64::MAX, 1, Time::Own(29_923_740)),
         ] {
             let version = Version { tweet_id, record_ms, partition: 0, offset: 0 };
-            let found = CreatedAt(Some(Cow::Borrowed(created_at))).time(version);
+            let found = CreatedAt(Leaf::Text(Cow::Borrowed(created_at))).time(version);
             assert_eq!(found, expected, "{created_at:?} {record_ms} {tweet_id}");
         }
-        assert_eq!(CreatedAt(None).time(Version::default()), Time::Unknown);
+        assert_eq!(CreatedAt(Leaf::Absent).time(Version::default()), Time::Unknown);
     }
 
     #[test]
     fn a_date_of_any_shape_is_no_fault() {
-        for json in ["null", "7", "-7", "1.5", "true", "[1,[2]]", r#"{"a":{"b":1}}"#] {
-            let found: CreatedAt<'_> = serde_json::from_str(json).unwrap();
-            assert!(found.0.is_none(), "{json}");
+        let read = |json: &str| {
+            let found: CreatedAt<'_> = lazy::from_slice(json.as_bytes()).unwrap();
+            super::read(&found.0)
+        };
+        for json in ["null", "7", "-7", "1.5", "true", "[1,[2]]", "{}", r#"{"a":{"b":1}}"#] {
+            assert_eq!(read(json), None, "{json}");
         }
-        let found: CreatedAt<'_> = serde_json::from_str(r#""\u0032018-10-10T20:19:24Z""#).unwrap();
-        assert_eq!(found.0.as_deref(), Some("2018-10-10T20:19:24Z"));
+        for json in [
+            r#""\u0032018-10-10T20:19:24Z""#,
+            r#"{"$date":"2018-10-10T20:19:24Z"}"#,
+            r#"{"$date":{"$numberLong":"1539202764000"}}"#,
+            r#"{"$date":1539202764000}"#,
+            "1539202764",
+            "1539202764.0",
+            "1539202764000",
+        ] {
+            assert_eq!(read(json), Some(1_539_202_764_000), "{json}");
+        }
     }
 }

@@ -8,16 +8,18 @@
 //! Rules. Tweets are the objects of `data` that have a text, and nothing else: those under
 //! `includes` are referenced by them. Users are all of `includes.users`, and the `author` inside a
 //! tweet, that say how many accounts they follow, whether they wrote one of the tweets or not; they
-//! are as new as the record's greatest tweet id. `data` that holds users, lists or counts, and
-//! pages without data, change nothing; compliance messages are counted by kind. Ids are strings.
+//! are as new as the record's greatest tweet id. One that cannot be read costs itself, not the page.
+//! `data` that holds users, lists or counts, and pages without data, change nothing; compliance
+//! messages are counted by kind (see `notice`).
 //!
 //! The location filter leaves out tweets, not users: who has written a tweet is looked up in the
 //! record, and an author who is not there has no location.
 
 use super::edits::Versions;
-use super::json::{Object, OneOrMany, Text};
+use super::json::{self, Given, Leaf, List, OneOrMany, Part, Raw};
 use super::time::CreatedAt;
-use super::{Settings, Undecodable, hashtag, hashtags_of_text};
+use super::v1::Stated;
+use super::{Retweets, Settings, Undecodable, hashtag, hashtags_of_text};
 use dataflows::Event;
 use dataflows::latest::Version;
 use dataflows::tweet::{Kind, Tweet, User};
@@ -28,214 +30,225 @@ use std::collections::HashSet;
 #[derive(serde::Deserialize)]
 pub(super) struct Page<'a> {
     #[serde(default, borrow)]
-    data: Option<OneOrMany<Item<'a>>>,
+    data: OneOrMany<Item<'a>>,
     #[serde(default, borrow)]
-    includes: Option<Object<Includes<'a>>>,
+    includes: Part<Includes<'a>>,
 }
 
 #[derive(serde::Deserialize)]
 struct Includes<'a> {
     #[serde(default, borrow)]
-    users: Option<Vec<Object<Account<'a>>>>,
+    users: List<Account<'a>>,
 }
 
 /// One object of `data`: a tweet if it has a text, else something else.
 #[derive(serde::Deserialize)]
 pub(super) struct Item<'a> {
     #[serde(default, borrow)]
-    id: Option<Text<'a>>,
+    id: Leaf<'a>,
     #[serde(default, borrow)]
     created_at: CreatedAt<'a>,
     #[serde(default, borrow)]
-    text: Option<Text<'a>>,
+    text: Option<Raw<'a>>,
     #[serde(default, borrow)]
-    entities: Option<Object<Entities<'a>>>,
+    entities: Part<Entities<'a>>,
+    /// The whole of a post of more than 280 characters, whose own text and entities are cut.
+    #[serde(default, borrow)]
+    note_tweet: Part<Note<'a>>,
     #[serde(default)]
     edit_history_tweet_ids: Versions,
     #[serde(default, borrow)]
-    author_id: Option<Text<'a>>,
+    author_id: Leaf<'a>,
     #[serde(default, borrow)]
-    author: Option<Object<Account<'a>>>,
+    author: Part<Account<'a>>,
+    /// Which tweets it retweets, quotes or answers.
+    #[serde(default, borrow)]
+    referenced_tweets: Option<Raw<'a>>,
     /// Direct messages have a text and this.
     #[serde(default)]
     event_type: Option<IgnoredAny>,
-    // Messages of the compliance streams.
-    #[serde(default, alias = "tweet_delete")]
-    delete: Option<IgnoredAny>,
-    #[serde(default, alias = "tweet_withheld")]
-    withheld: Option<IgnoredAny>,
-    #[serde(default)]
-    user_withheld: Option<IgnoredAny>,
-    #[serde(default)]
-    scrub_geo: Option<IgnoredAny>,
-    #[serde(
-        default,
-        rename = "user_delete",
-        alias = "user_undelete",
-        alias = "user_protect",
-        alias = "user_unprotect",
-        alias = "user_suspend",
-        alias = "user_unsuspend",
-        alias = "user_profile_modification",
-        alias = "tweet_edit",
-        alias = "tweet_drop",
-        alias = "tweet_undrop",
-        alias = "drop",
-        alias = "undrop"
-    )]
-    compliance: Option<IgnoredAny>,
+}
+
+#[derive(serde::Deserialize)]
+struct Reference<'a> {
+    #[serde(default, borrow, rename = "type")]
+    kind: Leaf<'a>,
+}
+
+#[derive(serde::Deserialize)]
+struct Note<'a> {
+    #[serde(default, borrow)]
+    text: Option<Raw<'a>>,
+    #[serde(default, borrow)]
+    entities: Part<Entities<'a>>,
 }
 
 #[derive(serde::Deserialize)]
 struct Entities<'a> {
     #[serde(default, borrow)]
-    hashtags: Option<Vec<Object<Hashtag<'a>>>>,
+    hashtags: List<Hashtag<'a>>,
 }
 
 #[derive(serde::Deserialize)]
 struct Hashtag<'a> {
-    #[serde(borrow)]
-    tag: Text<'a>,
+    #[serde(default, borrow)]
+    tag: Leaf<'a>,
 }
 
 #[derive(serde::Deserialize)]
 struct Account<'a> {
     #[serde(default, borrow)]
-    id: Option<Text<'a>>,
+    id: Leaf<'a>,
     #[serde(default, borrow)]
-    name: Option<Text<'a>>,
-    /// Only whether it is null.
+    name: Leaf<'a>,
     #[serde(default)]
-    location: Option<IgnoredAny>,
-    #[serde(default)]
-    public_metrics: Option<Object<Metrics>>,
+    location: Given,
+    #[serde(default, borrow)]
+    public_metrics: Part<Metrics<'a>>,
 }
 
 #[derive(serde::Deserialize)]
-struct Metrics {
-    #[serde(default)]
-    following_count: Option<i64>,
-    #[serde(default)]
-    followers_count: Option<i64>,
+struct Metrics<'a> {
+    #[serde(default, borrow)]
+    following_count: Leaf<'a>,
+    #[serde(default, borrow)]
+    followers_count: Leaf<'a>,
 }
 
-/// The events of an envelope.
+/// The events of an envelope; none where it holds neither tweets nor users.
 pub(super) fn page(
-    page: Page<'_>,
+    page: &Page<'_>,
     version: Version,
     settings: Settings,
     events: &mut Vec<Event>,
 ) -> Result<(), Undecodable> {
-    let items = page.data.map_or_else(Vec::new, |OneOrMany(items)| items);
-    let included = page.includes.and_then(|Object(includes)| includes.users).unwrap_or_default();
-    record(&items, &included, version, settings, events)
+    let items: Vec<_> = page.data.0.objects("data")?.filter(|item| item.is_tweet()).collect();
+    let included = page.includes.object("includes")?.map_or(&[][..], |it| &it.users.0);
+    record(&items, included, version, settings, events)
 }
 
 /// The events of a tweet without an envelope.
 pub(super) fn flat(
-    item: Item<'_>,
+    item: &Item<'_>,
     version: Version,
     settings: Settings,
     events: &mut Vec<Event>,
 ) -> Result<(), Undecodable> {
-    if !item.is_tweet() {
-        return Err(Undecodable::Unknown);
-    }
     record(&[item], &[], version, settings, events)
 }
 
-/// Tweets, then users; where there are neither, what the record is instead.
+/// Tweets, then users.
 fn record(
-    items: &[Item<'_>],
-    included: &[Object<Account<'_>>],
+    tweets: &[&Item<'_>],
+    included: &[Part<Account<'_>>],
     version: Version,
     settings: Settings,
     events: &mut Vec<Event>,
 ) -> Result<(), Undecodable> {
-    let before = events.len();
     let located = located(included, settings);
     let mut greatest = 0;
-    for item in items.iter().filter(|item| item.is_tweet()) {
-        let tweet_id = item.id.as_ref().and_then(Text::id).ok_or(Undecodable::Id("tweet's id"))?;
+    for item in tweets {
+        let tweet_id = item.id.id().ok_or_else(|| Undecodable::id(&item.id))?;
         greatest = greatest.max(tweet_id);
         if settings.require_location && !item.is_located(&located) {
             events.push(Event::Other(Kind::Filtered));
             continue;
         }
-        let (version, hashtags) = (Version { tweet_id, ..version }, item.hashtags()?);
+        let is_silent = settings.retweets == Retweets::None && item.is_retweet();
+        let hashtags = if is_silent { Vec::new() } else { item.hashtags()? };
+        let version = Version { tweet_id, ..version };
         let time = item.created_at.time(version);
         let replaces = item.edit_history_tweet_ids.before(tweet_id);
         events.push(Event::Tweet(Tweet { version, time, hashtags, user: None, replaces }));
     }
     let version = Version { tweet_id: greatest, ..version };
-    let authors =
-        items.iter().filter(|item| item.is_tweet()).filter_map(|item| item.author.as_ref());
-    for Object(account) in included.iter().chain(authors) {
-        events.extend(account.user(settings)?.map(|user| Event::User(version, user)));
-    }
-    if events.len() == before {
-        events.push(Event::Other(items.iter().find_map(Item::notice).unwrap_or(Kind::Other)));
+    for account in included.iter().chain(tweets.iter().map(|item| &item.author)) {
+        let stated = match account {
+            Part::Read(account) => account.user(settings),
+            Part::Odd => Stated::Unreadable,
+            Part::Absent | Part::Nothing => Stated::Nothing,
+        };
+        events.extend(match stated {
+            Stated::User(user) => Some(Event::User(version, user)),
+            Stated::Unreadable => Some(Event::Other(Kind::UserUnreadable)),
+            Stated::Nothing => None,
+        });
     }
     Ok(())
 }
 
 /// The ids of the included users with a location, where the filter asks for them.
-fn located<'a>(included: &'a [Object<Account<'_>>], settings: Settings) -> HashSet<&'a str> {
+fn located(included: &[Part<Account<'_>>], settings: Settings) -> HashSet<u64> {
     if !settings.require_location {
         return HashSet::new();
     }
-    let located = included.iter().filter(|Object(account)| account.location.is_some());
-    located.filter_map(|Object(account)| account.id.as_ref()).map(|id| &*id.0).collect()
+    let located = included.iter().filter_map(Part::read).filter(|account| account.location.0);
+    located.filter_map(|account| account.id.id()).collect()
 }
 
 impl Item<'_> {
     fn is_tweet(&self) -> bool {
-        self.text.is_some() && self.event_type.is_none()
+        self.text.is_some_and(Raw::is_text) && self.event_type.is_none()
+    }
+
+    fn is_retweet(&self) -> bool {
+        let references = self.referenced_tweets.and_then(|it| json::parse_list(it).ok());
+        let references = references.map_or_else(Vec::new, |List(references)| references);
+        let kinds = references.iter().filter_map(Part::read);
+        kinds.map(|it: &Reference<'_>| it.kind.text()).any(|kind| kind == Some("retweeted"))
     }
 
     /// Whether its author gives a location.
-    fn is_located(&self, located: &HashSet<&str>) -> bool {
+    fn is_located(&self, located: &HashSet<u64>) -> bool {
         match &self.author {
-            Some(Object(author)) => author.location.is_some(),
-            None => self.author_id.as_ref().is_some_and(|id| located.contains(&*id.0)),
+            Part::Read(author) => author.location.0,
+            _ => self.author_id.id().is_some_and(|id| located.contains(&id)),
         }
     }
 
-    /// Its own hashtags. A tweet without entities has no hashtags, or they were not asked for: the
-    /// text is right in both cases.
+    /// Its own hashtags: those of the whole text, where that is there. A text without entities has no
+    /// hashtags, or they were not asked for: the text is right in both cases.
     fn hashtags(&self) -> Result<Vec<dataflows::Text>, Undecodable> {
-        let Some(Object(entities)) = &self.entities else {
-            return hashtags_of_text(self.text.as_ref().map_or("", |text| &text.0));
-        };
-        let tags = entities.hashtags.iter().flatten();
-        tags.map(|Object(tag)| hashtag(&tag.tag.0)).collect()
-    }
-
-    /// Which compliance message it is, where it is one. (A tweet or user that is withheld somewhere
-    /// has a field of that name too, but also an id.)
-    fn notice(&self) -> Option<Kind> {
-        if self.id.is_some() {
-            return None;
+        let own = self.entities.object("entities")?;
+        if let Some(note) = self.note_tweet.object("note_tweet")? {
+            if let Some(entities) = note.entities.object("entities")? {
+                return entities.hashtags();
+            }
+            if note.text.is_some_and(Raw::is_text) {
+                return hashtags_of_text(note.text);
+            }
         }
-        [
-            (self.delete.is_some(), Kind::Delete),
-            (self.scrub_geo.is_some(), Kind::ScrubGeo),
-            (self.withheld.is_some(), Kind::StatusWithheld),
-            (self.user_withheld.is_some(), Kind::UserWithheld),
-            (self.compliance.is_some(), Kind::Compliance),
-        ]
-        .into_iter()
-        .find_map(|(is, kind)| is.then_some(kind))
+        own.map_or_else(|| hashtags_of_text(self.text), Entities::hashtags)
+    }
+}
+
+impl Entities<'_> {
+    fn hashtags(&self) -> Result<Vec<dataflows::Text>, Undecodable> {
+        let tags = self.hashtags.objects("hashtags")?;
+        tags.map(|tag| hashtag(tag.tag.text().unwrap_or_default())).collect()
     }
 }
 
 impl Account<'_> {
     /// What it states, if it says how many accounts it follows.
-    fn user(&self, settings: Settings) -> Result<Option<User>, Undecodable> {
-        let Some(Object(metrics)) = &self.public_metrics else { return Ok(None) };
-        let Some(friends) = metrics.following_count else { return Ok(None) };
-        let id = self.id.as_ref().and_then(Text::id).ok_or(Undecodable::Id("user's id"))?;
-        let name = settings.names.shown(self.name.as_ref().map_or("", |name| &name.0));
-        Ok(Some(User { id, name, friends: Some(friends), followers: metrics.followers_count }))
+    fn user(&self, settings: Settings) -> Stated {
+        let metrics = match &self.public_metrics {
+            Part::Read(metrics) => metrics,
+            Part::Odd => return Stated::Unreadable,
+            Part::Absent | Part::Nothing => return Stated::Nothing,
+        };
+        let friends = match metrics.following_count.count() {
+            Ok(Some(friends)) => friends,
+            Ok(None) => return Stated::Nothing,
+            Err(()) => return Stated::Unreadable,
+        };
+        let name = if self.name.is_absent() { Some("") } else { self.name.text() };
+        let (Some(id), Some(name), Ok(followers)) =
+            (self.id.id(), name, metrics.followers_count.count())
+        else {
+            return Stated::Unreadable;
+        };
+        let name = settings.names.shown(name);
+        Stated::User(User { id, name, friends: Some(friends), followers })
     }
 }

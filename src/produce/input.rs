@@ -19,10 +19,10 @@ use std::time::Duration;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::file::{Plain, Raw};
-use super::look::{Facts, look};
 use super::split::{Broken, Splitter, Step};
 use super::synthetic::Synthetic;
 use super::{ProduceArgs, ProduceError};
+use crate::decode::look::{Facts, look};
 
 /// A batch is handed on when it holds so many bytes, or earlier when nothing more is at hand.
 const BATCH_BYTES: usize = 64 << 10;
