@@ -19,6 +19,7 @@
 mod date;
 mod delete;
 mod edits;
+mod fault;
 mod fold;
 mod json;
 pub(crate) mod lazy;

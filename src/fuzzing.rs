@@ -39,7 +39,8 @@ pub fn decode(bytes: &[u8]) {
     json(bytes);
     for names in [Names::Clean, Names::Legacy] {
         let require_location = bytes.len().is_multiple_of(2);
-        let retweets = if bytes.len() % 3 == 0 { Retweets::None } else { Retweets::AsSent };
+        let retweets =
+            if bytes.len().is_multiple_of(3) { Retweets::None } else { Retweets::AsSent };
         let settings = Settings { require_location, names, retweets };
         let mut events = Vec::new();
         match decode_record(None, Some(bytes), Version::default(), settings, &mut events) {

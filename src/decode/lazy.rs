@@ -8,11 +8,11 @@
 //! The hot path says only that it has failed ([`Failed`] has no size); [`explain`] reads again and says
 //! where and why.
 
+use super::fault::{Explained, Failed, Fault};
 use super::skip;
 use serde::de::value::BorrowedBytesDeserializer;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
-use std::fmt;
 use std::marker::PhantomData;
 
 /// A newtype of this name gets the bytes of the value, which are skipped.
@@ -21,67 +21,6 @@ pub(super) const RAW: &str = "$raw";
 /// non-empty array as `Some`, null and an empty object or array as a unit, anything else (which is
 /// skipped) as `false`.
 pub(super) const PART: &str = "$part";
-
-/// An error of a reading.
-pub(crate) trait Fault: de::Error {
-    /// The error, in the value of this key.
-    #[must_use]
-    fn within(self, key: &[u8]) -> Self;
-}
-
-/// Something is not as it should be.
-#[derive(Debug)]
-pub(crate) struct Failed;
-
-impl fmt::Display for Failed {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("not as expected")
-    }
-}
-
-impl std::error::Error for Failed {}
-
-impl de::Error for Failed {
-    fn custom<T: fmt::Display>(_: T) -> Self {
-        Failed
-    }
-}
-
-impl Fault for Failed {
-    fn within(self, _: &[u8]) -> Self {
-        self
-    }
-}
-
-/// What is not as it should be, and under which keys.
-#[derive(Debug)]
-struct Explained {
-    path: String,
-    what: String,
-}
-
-impl fmt::Display for Explained {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Explained { path, what } = self;
-        if path.is_empty() { formatter.write_str(what) } else { write!(formatter, "{path}: {what}") }
-    }
-}
-
-impl std::error::Error for Explained {}
-
-impl de::Error for Explained {
-    fn custom<T: fmt::Display>(what: T) -> Self {
-        Explained { path: String::new(), what: what.to_string() }
-    }
-}
-
-impl Fault for Explained {
-    fn within(self, key: &[u8]) -> Self {
-        let key = String::from_utf8_lossy(key);
-        let path = if self.path.is_empty() { key.into() } else { format!("{key}.{}", self.path) };
-        Explained { path, ..self }
-    }
-}
 
 /// The value that `bytes` are, and nothing beside it.
 pub(crate) fn from_slice<'a, T: de::Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Failed> {
@@ -124,7 +63,11 @@ impl<'de, E: Fault> Reader<'de, E> {
         while let [b' ' | b'\n' | b'\r' | b'\t', rest @ ..] = self.rest {
             self.rest = rest;
         }
-        self.rest.first().copied().filter(|byte| *byte > b' ').ok_or_else(|| E::custom("the end of the record"))
+        self.rest
+            .first()
+            .copied()
+            .filter(|byte| *byte > b' ')
+            .ok_or_else(|| E::custom("the end of the record"))
     }
 
     /// Passes so many bytes, which are there.
@@ -149,7 +92,8 @@ impl<'de, E: Fault> Reader<'de, E> {
     #[inline]
     fn text(&mut self) -> Result<(&'de [u8], bool), E> {
         self.expect(b'"')?;
-        let (length, is_plain) = skip::text(self.rest).ok_or_else(|| E::custom("a value is cut off or no JSON"))?;
+        let (length, is_plain) =
+            skip::text(self.rest).ok_or_else(|| E::custom("a value is cut off or no JSON"))?;
         let text = self.advance(length);
         self.advance(1);
         Ok((text, is_plain))
@@ -164,7 +108,9 @@ impl<'de, E: Fault> Reader<'de, E> {
             b'n' if self.rest.starts_with(b"null") => 4,
             b'f' if self.rest.starts_with(b"false") => 5,
             b't' if self.rest.starts_with(b"true") => 4,
-            _ => skip::value(self.rest).ok_or_else(|| E::custom("a value is cut off or no JSON"))?,
+            _ => {
+                skip::value(self.rest).ok_or_else(|| E::custom("a value is cut off or no JSON"))?
+            }
         };
         Ok(self.advance(length))
     }
@@ -195,11 +141,7 @@ impl<'de, E: Fault> Reader<'de, E> {
 
     /// Passes pairs up to the value of the first key that may be wanted; `None`: there is none, and the
     /// object is at its end.
-    fn next_key(
-        &mut self,
-        is_first: &mut bool,
-        wanted: &Wanted,
-    ) -> Result<Option<&'de [u8]>, E> {
+    fn next_key(&mut self, is_first: &mut bool, wanted: &Wanted) -> Result<Option<&'de [u8]>, E> {
         loop {
             let is_first = std::mem::take(is_first);
             let key = match self.compact_key(is_first) {
@@ -404,10 +346,7 @@ impl<'a, 'de, E> Elements<'a, 'de, E> {
 impl<'de, E: Fault> MapAccess<'de> for Elements<'_, 'de, E> {
     type Error = E;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(
-        &mut self,
-        seed: K,
-    ) -> Result<Option<K::Value>, E> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, E> {
         match self.reader.next_key(&mut self.is_first, &self.wanted)? {
             Some(key) => {
                 self.key = key;

@@ -25,7 +25,12 @@ const UNREADABLE: char = '\u{fffd}';
 pub(super) fn is_keep_alive(bytes: &[u8]) -> bool {
     matches!(
         bare(bytes),
-        b"" | b"null" | b"keep-alive" | b"\"keep-alive\"" | b"keepalive" | b"\"keepalive\"" | b"\"\""
+        b"" | b"null"
+            | b"keep-alive"
+            | b"\"keep-alive\""
+            | b"keepalive"
+            | b"\"keepalive\""
+            | b"\"\""
     )
 }
 

@@ -6,8 +6,10 @@ use super::{Retweets, Settings};
 /// As the decoder reads it, however it is written: a whole one, of the first API.
 #[test]
 fn a_tweet_is_the_same_however_it_is_written() {
-    const USER: &str = r#""user":{"id":7,"name":"Ada","location":"x","friends_count":5,"followers_count":6}"#;
-    let whole = format!(r#"{{"id":1,"text":"x","entities":{{"hashtags":[{{"text":"a"}}]}},{USER}}}"#);
+    const USER: &str =
+        r#""user":{"id":7,"name":"Ada","location":"x","friends_count":5,"followers_count":6}"#;
+    let whole =
+        format!(r#"{{"id":1,"text":"x","entities":{{"hashtags":[{{"text":"a"}}]}},{USER}}}"#);
     let expected = "tweet 1 Record(29923741) [\"a\"] by 7 \"Ada\" Some(5) Some(6)\n";
     assert_eq!(golden(&whole), expected);
     for (from, to) in [
@@ -25,7 +27,10 @@ fn a_tweet_is_the_same_however_it_is_written() {
         (r#""text":"x""#, r#""text":"\ud83d""#),
         (r#""text":"x""#, r#""text":"y","text":"x","lang":"en","lang":"en""#),
         (r#""text":"x""#, r#""text":"x","event":{"original":"{}"},"limit":{"track":1},"meta":{}"#),
-        (r#""text":"x""#, r#""text":"x","delete":{"status":{"id":9}},"data":{"id":"9","text":"y"}"#),
+        (
+            r#""text":"x""#,
+            r#""text":"x","delete":{"status":{"id":9}},"data":{"id":"9","text":"y"}"#,
+        ),
         (r#""text":"x""#, r#""text":"x","warning":{"code":"x"},"friends":[1],"statuses":[]"#),
         (r#""text":"x""#, r#""text":"x","extended_tweet":[],"truncated":[],"retweeted_status":[]"#),
         (r#""text":"x""#, r#""text":"x","extended_tweet":{},"truncated":{},"place":NaN"#),

@@ -113,13 +113,15 @@ fn a_tweet_of_the_first_api() {
 
 #[test]
 fn a_truncated_tweet_has_its_hashtags_in_the_extended_form() {
-    let tweet =
-        |truncated: &str, own: &str, extended: &str| {
-            golden(&format!(
-            r#"{{"id":1,"user":{{"id":2}},{truncated}"text":"\#t","entities":{own},
+    let tweet = |truncated: &str, own: &str, extended: &str| {
+        golden(
+            &format!(
+                r#"{{"id":1,"user":{{"id":2}},{truncated}"text":"\#t","entities":{own},
             "extended_tweet":{{"full_text":"\#f \#g","entities":{extended}}}}}"#
-        ).replace("\\#", "#"))
-        };
+            )
+            .replace("\\#", "#"),
+        )
+    };
     let (own, extended) =
         (r#"{"hashtags":[{"text":"a"}]}"#, r#"{"hashtags":[{"text":"a"},{"text":"b"}]}"#);
     for (truncated, own, extended, expected) in [
@@ -350,10 +352,16 @@ fn what_is_no_tweet_has_a_reason() {
         (r#"{"id":1.05e18,"user":{"id":2},"text":"x"}"#, "id"),
         (r#"{"data":{"text":"x"}}"#, "id"),
         (r#"{"data":{"id":"x","text":"x"}}"#, "id"),
-        (r#"{"id":1,"user":{"id":2},"text":"x","entities":{"hashtags":[{"text":"a b"}]}}"#, "hashtag"),
+        (
+            r#"{"id":1,"user":{"id":2},"text":"x","entities":{"hashtags":[{"text":"a b"}]}}"#,
+            "hashtag",
+        ),
         (r#"{"id":1,"user":{"id":2},"text":"x","entities":{"hashtags":[{"text":""}]}}"#, "hashtag"),
         (r#"{"id":1,"user":{"id":2},"text":"x","entities":{"hashtags":[{"tag":"a"}]}}"#, "hashtag"),
-        (r#"{"id":1,"user":{"id":2},"text":"x","entities":{"hashtags":[{"text":"a\u0000"}]}}"#, "hashtag"),
+        (
+            r#"{"id":1,"user":{"id":2},"text":"x","entities":{"hashtags":[{"text":"a\u0000"}]}}"#,
+            "hashtag",
+        ),
     ] {
         match decoded(json) {
             Err(error) => assert_eq!(error.reason(), reason, "{json}: {error}"),

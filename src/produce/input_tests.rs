@@ -97,8 +97,7 @@ fn what_was_read_before_a_failure_leaves() {
 
 #[test]
 fn tweets_without_location_are_left_out_and_counted() {
-    let text =
-        b"{\"id\":1,\"text\":\"t\",\"user\":{\"id\":5}}\n\
+    let text = b"{\"id\":1,\"text\":\"t\",\"user\":{\"id\":5}}\n\
         {\"id\":2,\"text\":\"t\",\"user\":{\"location\":\"x\"}}\n{\"delete\":{}}\nx\n";
     let mut reading = reading(Box::new(Cursor::new(text.to_vec())));
     reading.require_location = true;
