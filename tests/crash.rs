@@ -28,7 +28,7 @@ fn topic(random: &mut Random, records: u64) -> Partitions {
                 let tags = (0..random.below(3)).map(|_| random.below(12)).collect::<Vec<_>>();
                 let tags = tags.iter().map(|tag| format!(r#"{{"text":"t{tag}"}}"#));
                 format!(
-                    r#"{{"id":{tweet},"entities":{{"hashtags":[{}]}},
+                    r#"{{"id":{tweet},"text":"","entities":{{"hashtags":[{}]}},
                     "user":{{"id":{},"name":"n","friends_count":{}}}}}"#,
                     tags.collect::<Vec<_>>().join(","),
                     random.below(9),

@@ -65,7 +65,8 @@ fn tweets(path: &Path, count: u64) {
     let tags: Vec<_> = hostile().iter().map(|tag| json!({ "text": tag })).collect();
     let tweet = |n: u64| {
         let user = json!({ "id": n % 50, "name": "<b>&amp;\u{202e}", "friends_count": n });
-        json!({ "id": n, "entities": { "hashtags": tags }, "user": user }).to_string() + "\n"
+        json!({ "id": n, "text": "", "entities": { "hashtags": tags }, "user": user }).to_string()
+            + "\n"
     };
     std::fs::write(path, (0..count).map(tweet).collect::<Vec<_>>().concat()).unwrap();
 }

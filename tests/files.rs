@@ -29,7 +29,7 @@ fn record(random: &mut Random, tweet: u64) -> String {
             let minute = (tweet / 100).saturating_sub(random.below(4) * random.below(40));
             let at = format!("{:02}:{:02}:59", minute / 60, minute % 60);
             format!(
-                r#"{{"id":{tweet},"created_at":"Mon Nov 23 {at} +0000 2026","entities":{{"hashtags":[{tags}]}},"user":{{"id":{user},"name":"n","friends_count":{friends}}}}}"#
+                r#"{{"id":{tweet},"text":"","created_at":"Mon Nov 23 {at} +0000 2026","entities":{{"hashtags":[{tags}]}},"user":{{"id":{user},"name":"n","friends_count":{friends}}}}}"#
             )
         }
     }

@@ -46,7 +46,7 @@ fn topic(records: u64) -> MemoryTopic {
     let mut partitions = vec![Vec::new(); 2];
     for tweet in 1..=records {
         let payload = format!(
-            r#"{{"id":{tweet},"entities":{{"hashtags":[{{"text":"t{}"}},{{"text":"once{tweet}"}}]}},
+            r#"{{"id":{tweet},"text":"","entities":{{"hashtags":[{{"text":"t{}"}},{{"text":"once{tweet}"}}]}},
             "user":{{"id":{},"name":"it's \\ \u65e5\u672c\u8a9e","friends_count":{tweet}}}}}"#,
             tweet % 50,
             tweet % 70,

@@ -186,7 +186,7 @@ fn probe(probes: usize, brokers: &str, topic: &str, tables: &mut Database) -> Re
         std::thread::sleep(Duration::from_micros(20_000 + (number as u64 * 7919) % 20_000));
         let id = 9_000_000_000_000_000_000 + number as u64;
         let payload = json!({
-            "id": id, "id_str": id.to_string(), "truncated": false,
+            "id": id, "id_str": id.to_string(), "text": "", "truncated": false,
             "entities": {"hashtags": [{"text": format!("probe{number}")}]},
             "user": {"id": id, "id_str": id.to_string(), "name": "probe", "location": "here"},
         });

@@ -47,7 +47,7 @@ def probe(number, producer, topic, cursor, child):
     user = 9_000_000_000_000_000_000 + number
     tweet = {
         "id": user, "id_str": str(user), "truncated": False, "text": "a probe",
-        "entities": {"hashtags": [{"text": f"probe{number}"}]},
+        "text": "", "entities": {"hashtags": [{"text": f"probe{number}"}]},
         "user": {"id": user, "id_str": str(user), "name": "probe", "location": "here", "friends_count": 1},
     }  # fmt: skip
     sql, sent = f"SELECT uses FROM hashtags WHERE hashtag = 'probe{number}'", time.monotonic()

@@ -176,7 +176,9 @@ impl Topic for FilesTopic {
             let mut lines = Lines::open(found, 0).map_err(|source| file(&found.path, source))?;
             let first = lines.next(true).map_err(|source| file(&found.path, source))?;
             let Next::Line { bytes, .. } = first else { continue };
-            if !matches!(lines.bytes(bytes).trim_ascii_start().first(), Some(b'{')) {
+            let line = lines.bytes(bytes);
+            let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+            if !matches!(line.trim_ascii_start().first(), Some(b'{')) {
                 return Err(SourceError::NoJson { path: found.path.clone() });
             }
         }
