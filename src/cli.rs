@@ -18,7 +18,7 @@ mod verify;
 
 pub(crate) use job::TablesArgs;
 
-use crate::error::one_line;
+use crate::error::{is_caught, one_line};
 use crate::produce::{self, ProduceArgs};
 use crate::schema::{self, SchemaArgs};
 use clap::parser::ValueSource;
@@ -131,7 +131,12 @@ pub fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     log_to_stderr(&cli.common);
-    let stop = match stop_on_signal() {
+    // A signal ends the other commands at once: none of them leaves anything half done.
+    let heeds_stop = matches!(
+        cli.command,
+        Command::Demo(_) | Command::Run(_) | Command::Produce(_) | Command::Verify(_)
+    );
+    let stop = match if heeds_stop { stop_on_signal() } else { Ok(Arc::default()) } {
         Ok(stop) => stop,
         Err(error) => return fail(&error, 1),
     };
@@ -291,6 +296,9 @@ fn fail(error: &dyn std::error::Error, code: u8) -> ExitCode {
 /// One line and the end. Installed before anything else.
 fn end_on_panic() {
     std::panic::set_hook(Box::new(|panic| {
+        if is_caught() {
+            return;
+        }
         let thread = std::thread::current();
         let text = panic.payload_as_str().unwrap_or("a panic").replace('\n', " ");
         // Held until the end: of several threads one says why.

@@ -6,6 +6,29 @@
 use crate::mesh::MeshError;
 use crate::sink::SinkError;
 use crate::source::SourceError;
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+thread_local! {
+    static IS_CAUGHT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs code of others on what comes from outside; its panic is an error with the panic's text.
+/// What `call` has changed must not be used afterwards.
+pub fn catch<T>(call: impl FnOnce() -> T) -> Result<T, String> {
+    let before = IS_CAUGHT.replace(true);
+    let result = catch_unwind(AssertUnwindSafe(call));
+    IS_CAUGHT.set(before);
+    result.map_err(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        text.or_else(|| panic.downcast_ref().copied()).unwrap_or("a panic").to_owned()
+    })
+}
+
+/// Whether a panic of this thread is caught by [`catch`]: no other panic is survived.
+pub fn is_caught() -> bool {
+    IS_CAUGHT.get()
+}
 
 /// A run ended before its time.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +43,9 @@ pub enum RunError {
     #[error("the dataflow engine did not start: {0}; is --workers a number this machine can run?")]
     Engine(String),
     /// A signal came before the tables were rebuilt.
-    #[error("stopped before the end; the tables are as they were, and the same command goes on")]
+    #[error(
+        "stopped before the end; one set of tables, old or new, is whole, and the same command goes on"
+    )]
     RebuildStopped,
     /// The processes of the cluster did not come together.
     #[error(transparent)]

@@ -175,7 +175,7 @@ mod tests {
         monitor.begin(&tables);
         let number = tables.freshness().expect("it is on by default");
         let mut freshness = Freshness::default();
-        let mut position = Position { generation: 1, commit_no: 0 };
+        let mut position = Position { generation: 1, commit_no: 0, writer: 0 };
         let mut commit = |freshness: &mut Freshness, is_empty| {
             let mut transaction = transaction(&tables, is_empty);
             freshness.add(&mut transaction, number, position, &monitor);

@@ -13,7 +13,7 @@ pub use ledger::Remembered;
 
 use crate::mesh::Traffic;
 use crate::progress::Stored;
-use crate::sink::{Position, Transaction};
+use crate::sink::{Answers, Position, Transaction};
 use crate::tables::Tables;
 use crate::{dead_letters, freshness};
 use dataflows::ledger::Figures;
@@ -33,6 +33,8 @@ const SPEED_WINDOW: Duration = Duration::from_secs(5);
 const SAMPLES: usize = 4096;
 /// A commit that takes longer than this has the pipeline wait.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// A database that owes an answer for longer than this does not answer.
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// Where the job is in its life.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,6 +86,8 @@ struct State {
     /// Records read so far, and records or bytes that are left, at some moments.
     speed: VecDeque<(Instant, u64, Option<u64>)>,
     trouble: Option<(Instant, Trouble)>,
+    /// What the database owes.
+    answers: Option<Arc<Answers>>,
     /// The partitions that this process reads.
     assigned: Vec<u32>,
     processes: Option<Processes>,
@@ -334,6 +338,11 @@ impl Monitor {
         }
     }
 
+    /// The database that is asked.
+    pub fn asks(&self, answers: Arc<Answers>) {
+        self.lock().answers = Some(answers);
+    }
+
     /// A transaction is committed.
     pub fn committed(&self, transaction: &Transaction, at: Position, took: Duration) {
         self.commit_seconds.observe(took.as_secs_f64());
@@ -491,7 +500,10 @@ impl State {
 
     fn trouble(&self, now: Instant) -> Option<(Trouble, Duration)> {
         let lasting = self.trouble.map(|(since, trouble)| (trouble, now - since));
-        lasting.filter(|(_, since)| *since >= PATIENCE)
+        let silence = self.answers.as_ref().and_then(|answers| answers.silence());
+        let silent = silence.filter(|since| *since >= SILENCE);
+        let silent = silent.map(|since| (Trouble::Database, since));
+        lasting.filter(|(_, since)| *since >= PATIENCE).or(silent)
     }
 
     fn places(&self) -> Vec<Place> {
@@ -585,7 +597,7 @@ mod tests {
             let mut changes = vec![TableChanges::default(); tables.len()];
             changes[index].upserts = vec![row(n)];
             let transaction = Transaction { as_of: 1_000_000, tables: changes };
-            let at = Position { generation: 1, commit_no: n };
+            let at = Position { generation: 1, commit_no: n, writer: 0 };
             monitor.committed(&transaction, at, Duration::from_millis(3));
         }
         let look = monitor.look();

@@ -205,7 +205,12 @@ pub fn run_watched<T: Topic, S: Sink>(
         monitor.join(cluster.process, &cluster.hosts, mesh.traffic());
     }
     let run = Run { config, topic, stop, monitor: monitor.clone(), mesh };
-    if run.config.is_lead() { lead(run, sink) } else { follow(run) }
+    let result = if run.config.is_lead() { lead(run, sink) } else { follow(run) };
+    match result {
+        // Asked to stop before it had anything to do.
+        Err(RunError::Sink(SinkError::StoppedAtStart)) => Ok(Summary::default()),
+        result => result,
+    }
 }
 
 /// A run that may begin.
@@ -267,6 +272,7 @@ fn lead<T: Topic, S: Sink>(run: Run<T>, sink: S) -> Result<Summary, RunError> {
             letter.map(|letter| requests_in.send(letter));
         }),
         monitor: run.monitor.clone(),
+        stop: run.stop.clone(),
         ended: is_closed.clone(),
     };
     let (committer, counters) =

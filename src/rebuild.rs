@@ -12,6 +12,7 @@ use crate::config::RunConfig;
 use crate::error::RunError;
 use crate::pipeline::{self, Summary};
 use crate::sink::mysql::MySqlSink;
+use crate::sink::unless_stopped;
 use crate::source::kafka::{KafkaConfig, KafkaTopic};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,7 +35,8 @@ pub fn run(
     let doing = "starting the rebuild";
     let runtime = runtime.map_err(|source| RunError::System { doing, source })?;
     let sink = MySqlSink::new(url)?;
-    if let Some(counted) = runtime.block_on(sink.begin_rebuild(&identity))?
+    let begun = runtime.block_on(unless_stopped(stop, sink.begin_rebuild(&identity)));
+    if let Some(counted) = begun.ok_or(RunError::RebuildStopped)??
         && counted.fingerprint.contains(&config.place())
     {
         kafka.starts = counted.starts;
@@ -57,7 +59,8 @@ pub fn run(
             break;
         }
     }
-    runtime.block_on(sink.finish_rebuild(&identity, config.retry_for))?;
+    let finishing = sink.finish_rebuild(&identity, config.retry_for);
+    runtime.block_on(unless_stopped(stop, finishing)).ok_or(RunError::RebuildStopped)??;
     tracing::info!("the rebuilt tables have taken the place of the old ones");
     Ok(sum)
 }

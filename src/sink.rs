@@ -8,11 +8,13 @@
 //!
 //! Exactly-once rests on three rules that every sink keeps:
 //! 1. A transaction is applied whole or not at all, and only onto the position it was made for
-//!    (compare-and-set of `generation` and `commit_no`).
+//!    (compare-and-set of `generation`, `commit_no` and `writer`).
 //! 2. [`Sink::claim`] raises the generation in a committed transaction of its own *before*
-//!    anything is read, so that no predecessor can change what [`Sink::snapshot`] reads.
+//!    anything is read, so that no predecessor can change what [`Sink::snapshot`] reads. All of
+//!    it is read in one transaction that begins with that position.
 //! 3. [`Sink::position`] waits for every transaction that is still being committed.
 
+mod answers;
 pub mod committer;
 mod database;
 pub(crate) mod ddl;
@@ -25,12 +27,17 @@ mod prefix;
 mod settings;
 pub(crate) mod sql;
 pub mod sqlite;
+mod stop;
 
+pub use self::answers::{Answers, Question};
 pub use self::database::Database;
 pub use self::error::SinkError;
 pub use self::prefix::{NoPrefix, Prefix};
+pub use self::stop::unless_stopped;
 use crate::dead_letters::DeadLetter;
 use dataflows::{Restored, Row, Table};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
 
 /// Who may write, and after which commit. Stored in `tweetflow_commit`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +46,9 @@ pub struct Position {
     pub generation: u64,
     /// Number of the last commit.
     pub commit_no: u64,
+    /// A random number of the process that may write. Databases that were copied or put back have
+    /// the same generations and numbers, but not the same writers.
+    pub writer: u64,
 }
 
 impl Position {
@@ -47,6 +57,15 @@ impl Position {
     pub fn next(self) -> Self {
         Position { commit_no: self.commit_no + 1, ..self }
     }
+}
+
+/// A number that no other process has.
+fn random_writer() -> u64 {
+    // The keys of its hash function are random.
+    let mut hasher = RandomState::new().build_hasher();
+    hasher.write_u32(std::process::id());
+    hasher.write_i64(jiff::Timestamp::now().as_microsecond());
+    hasher.finish()
 }
 
 /// What a look at all tables found, beside their rows.
@@ -126,13 +145,23 @@ pub trait Sink: Send + 'static {
     /// Waits for a predecessor's transaction, a bounded time.
     async fn claim(&mut self, identity: &Identity) -> Result<Position, SinkError>;
 
-    /// Hands every stored row of table number `table` to `visit`, in batches. Only after
-    /// [`Sink::claim`].
+    /// When the database last answered. The same for as long as the sink lives.
+    fn answers(&self) -> Arc<Answers>;
+
+    /// Begins the one transaction in which everything is restored. It finds the position at `at`,
+    /// and no other process can change it until [`Sink::end_restore`].
+    async fn begin_restore(&mut self, at: Position) -> Result<(), SinkError>;
+
+    /// Hands every stored row of table number `table` to `visit`, in batches. Only between
+    /// [`Sink::begin_restore`] and [`Sink::end_restore`].
     async fn snapshot(
         &mut self,
         table: u8,
         visit: &mut dyn FnMut(Vec<Restored>),
     ) -> Result<(), SinkError>;
+
+    /// Ends that transaction.
+    async fn end_restore(&mut self) -> Result<(), SinkError>;
 
     /// Tries to apply `transaction` on top of `at`, once. An error says nothing about whether it
     /// was applied: ask [`Sink::position`].

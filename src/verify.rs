@@ -30,7 +30,7 @@ use crate::bar::{Bar, per_second};
 use crate::config::RunConfig;
 use crate::dead_letters::overflow::{self, Dropped};
 use crate::progress::Stored;
-use crate::sink::{Database, Identity, Sink, SinkError};
+use crate::sink::{Database, Identity, Sink, SinkError, unless_stopped};
 use crate::source::{AnyTopic, SourceError, Topic};
 use crate::tables::Tables;
 use crate::{dead_letters, freshness, progress};
@@ -258,7 +258,7 @@ impl Check<'_> {
         let Check { config, topic, settings, stop, .. } = *self;
         let identity = config.identity();
         let plan = Plan::new(&config.topic, config.tables.clone(), settings);
-        let snapshot = Snapshot::read(&plan, self.sink, &identity)?;
+        let snapshot = Snapshot::read(&plan, self.sink, &identity, stop)?;
         topic::recognize(topic, &snapshot.offsets)?;
         let unread = topic::unread(topic, &snapshot.offsets)?;
         let base = Base::read(&plan, settings, &identity)?;
@@ -401,7 +401,12 @@ struct Snapshot {
 }
 
 impl Snapshot {
-    fn read(plan: &Plan, sink: &Database, identity: &Identity) -> Result<Self, VerifyError> {
+    fn read(
+        plan: &Plan,
+        sink: &Database,
+        identity: &Identity,
+        stop: &AtomicBool,
+    ) -> Result<Self, VerifyError> {
         let (mut rows, mut offsets) = (Runs::new(plan.memory), Vec::new());
         let (mut letters, mut dropped) = (Places::new(), Vec::new());
         let (mut marks, mut result) = (Marks::default(), Ok(()));
@@ -424,7 +429,8 @@ impl Snapshot {
         let doing = "starting the connection";
         let runtime = runtime.map_err(|source| VerifyError::System { doing, source })?;
         let mut visit = |batch: Vec<Restored>| batch.into_iter().for_each(&mut take);
-        let inspected = runtime.block_on(sink.inspect(identity, &mut visit))?;
+        let inspecting = unless_stopped(stop, sink.inspect(identity, &mut visit));
+        let inspected = runtime.block_on(inspecting).ok_or(VerifyError::Stopped)??;
         result.map_err(VerifyError::Temporary)?;
         let commit_no = inspected.position.commit_no;
         Ok(Snapshot { commit_no, rows, offsets, letters, dropped, marks })

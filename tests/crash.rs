@@ -14,7 +14,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tweetflow::config::RunConfig;
+use tweetflow::error::RunError;
 use tweetflow::pipeline::{self, Credit, Summary};
+use tweetflow::sink::SinkError;
 use tweetflow::sink::memory::{Fault, Faults, MemorySink, Step, Store, Stored};
 use tweetflow::tables::Tables;
 
@@ -192,6 +194,49 @@ fn a_predecessor_cannot_commit_behind_what_its_successor_has_read() {
         });
         run(&MemoryTopic::new(Arc::clone(&all)), &store, config(3, 20), faults).unwrap();
         assert_exact(&store, &all, &format!("predecessor's commit at step {step}"));
+    }
+}
+
+/// Somebody else moves the position by one: at each commit, before it or behind one whose answer was
+/// lost, as the same process or as another one. What is stored is never taken for what this run has
+/// sent: it ends, and nothing of it comes on top.
+#[test]
+fn a_position_that_moved_is_mine_only_if_i_may_have_moved_it() {
+    let mut random = Random(17);
+    let all = topic(&mut random, 300);
+    for commit in 0..6 {
+        for (is_lost, is_other) in [(false, false), (false, true), (true, true)] {
+            let store = Store::default();
+            let (server, mut commits, mut written) = (store.clone(), 0, None);
+            let moved = Arc::new(Mutex::new(None));
+            let told = Arc::clone(&moved);
+            let faults = Box::new(move |step: Step| {
+                let mut stored = server.lock();
+                if written.is_some() {
+                    return Fault::None;
+                }
+                if step != Step::Commit {
+                    return Fault::None;
+                }
+                commits += 1;
+                if commits <= commit {
+                    return Fault::None;
+                }
+                stored.position.commit_no += 1;
+                stored.position.writer ^= u64::from(is_other);
+                written = Some(stored.rows_written);
+                *told.lock().unwrap() = written;
+                if is_lost { Fault::Lost } else { Fault::None }
+            });
+            let memory = MemoryTopic::new(Arc::clone(&all));
+            let result = run(&memory, &store, config(2, 20), faults);
+            let about = format!("commit {commit}, lost {is_lost}, other {is_other}");
+            let Some(before) = *moved.lock().unwrap() else { panic!("{about}: too few commits") };
+            let Err(RunError::Sink(SinkError::Fenced { .. })) = result else {
+                panic!("{about}: {result:?}")
+            };
+            assert_eq!(store.lock().rows_written, before, "{about}");
+        }
     }
 }
 

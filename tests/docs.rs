@@ -29,6 +29,7 @@ One row, the job's: the fence against a second writer, and as of when the tables
 | `commit_no` | unsigned 64-bit number | raised by each commit |
 | `as_of` | moment in UTC, to the microsecond, or NULL | all records read before it are counted |
 | `fingerprint` | text | the settings that decide what the rows are |
+| `writer` | unsigned 64-bit number | a random number of the process that writes, new at each start |
 
 On a quiet topic a commit every 10 s moves `as_of`. An old `as_of` therefore means that the program
 does not run or cannot commit. While the machine's clock is set back, `as_of` goes on at half speed until

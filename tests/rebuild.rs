@@ -20,6 +20,7 @@ on_both_servers! {
     killed_anywhere_one_set_is_whole,
     the_same_records_are_counted_again,
     a_table_of_somebody_else_is_left_alone,
+    what_others_have_attached_is_carried_over_or_named,
 }
 
 const SOON: Duration = Duration::from_mins(1);
@@ -189,7 +190,43 @@ fn a_table_of_somebody_else_is_left_alone(server: Server) {
     job.sql().run("DROP TABLE users");
     job.done("run", REBUILD);
     assert_eq!(job.verify(&["--require-location"]).0, Some(0));
-    job.sql().run("INSERT INTO tweetflow_commit VALUES ('another', 1, 0, NULL, '')");
+    job.sql().run("INSERT INTO tweetflow_commit VALUES ('another', 1, 0, NULL, '', 7)");
     let (code, said) = job.call("run", REBUILD);
     assert!(code == Some(2) && said.contains("another"), "{said}");
+}
+
+/// Indexes stay; what cannot stay is named before anything is renamed, also if it came meanwhile.
+fn what_others_have_attached_is_carried_over_or_named(server: Server) {
+    let job = Job::new(server, "rebuild_attached");
+    job.produce(200, "1");
+    job.run();
+    let mut sql = job.sql();
+    sql.run("ALTER TABLE hashtags ADD INDEX by_uses (uses), ADD INDEX by_both (hashtag(20), uses)");
+    sql.run("CREATE VIEW mine AS SELECT hashtag FROM hashtags");
+    sql.run(
+        "CREATE TABLE notes (tag VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin, \
+        CONSTRAINT to_tag FOREIGN KEY (tag) REFERENCES hashtags (hashtag)) ENGINE=InnoDB",
+    );
+    sql.run("ALTER TABLE totals ADD COLUMN note VARCHAR(9) NULL");
+    sql.run("CREATE TRIGGER seen AFTER INSERT ON users FOR EACH ROW SET @seen = 1");
+    let (code, said) = job.call("run", REBUILD);
+    assert_eq!(code, Some(2), "{said}");
+    for thing in
+        ["foreign key to_tag of table notes", "column note of totals", "trigger seen of users"]
+    {
+        assert!(said.contains(thing), "{thing}: {said}");
+    }
+    assert!(!said.contains("by_uses") && !said.contains("mine"), "{said}");
+    assert_eq!(tables_named(&mut sql, "rb%"), [""; 0]);
+    sql.run("DROP TABLE notes");
+    sql.run("ALTER TABLE totals DROP COLUMN note");
+    sql.run("DROP TRIGGER seen");
+    job.done("run", REBUILD);
+    let indexes = sql.rows::<String>(
+        "SELECT DISTINCT index_name FROM information_schema.statistics \
+         WHERE table_schema = DATABASE() AND table_name = 'hashtags' ORDER BY index_name",
+    );
+    assert_eq!(indexes, ["PRIMARY", "by_both", "by_uses"]);
+    assert!(sql.rows::<u64>("SELECT COUNT(*) FROM mine")[0] > 0);
+    assert_eq!(job.verify(&["--require-location"]).0, Some(0));
 }

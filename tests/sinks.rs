@@ -113,6 +113,8 @@ on_every_sink! {
     a_process_that_was_succeeded_changes_nothing,
     the_position_decides_a_commit_in_doubt,
     other_settings_and_no_job_are_told_apart,
+    tables_belong_to_one_job,
+    what_is_restored_begins_with_the_position,
     marked_rows_are_found,
     a_look_sees_one_commit,
     a_restart_shows_what_the_tables_hold,
@@ -172,7 +174,10 @@ fn uses(n: u64) -> Transaction {
 async fn rows(sink: &mut impl Sink, table: &str) -> Vec<Row> {
     let mut rows = Vec::new();
     let take = &mut |batch: Vec<Restored>| rows.extend(batch.into_iter().map(|row| row.row));
+    let at = sink.position().await.unwrap();
+    sink.begin_restore(at).await.unwrap();
     sink.snapshot(index(table), take).await.unwrap();
+    sink.end_restore().await.unwrap();
     rows.sort();
     rows
 }
@@ -218,7 +223,7 @@ fn what_is_committed_comes_back(bed: &impl Bed) {
         bed.silence();
         let mut sink = bed.connect();
         let found = sink.claim(&identity()).await.unwrap();
-        assert_eq!(found, Position { generation: at.generation + 1, commit_no: 2 });
+        assert_eq!((found.generation, found.commit_no), (at.generation + 1, 2));
         assert_eq!(rows(&mut sink, "hashtags").await, left);
         let mut users = users;
         users.sort();
@@ -234,7 +239,10 @@ fn a_transaction_applies_once_and_in_its_place(bed: &impl Bed) {
         let at = sink.claim(&identity()).await.unwrap();
         sink.commit(at, &uses(1)).await.unwrap();
         let ahead = at.next().next();
-        for wrong in [at, ahead, Position { generation: at.generation + 1, ..at.next() }] {
+        let later = Position { generation: at.generation + 1, ..at.next() };
+        // A database that was copied, or put back: the numbers are the same.
+        let copied = Position { writer: at.writer ^ 1, ..at.next() };
+        for wrong in [at, ahead, later, copied] {
             let refused = sink.commit(wrong, &uses(9)).await;
             assert!(matches!(refused, Err(SinkError::Outdated(at)) if at == wrong), "{refused:?}");
         }
@@ -251,7 +259,8 @@ fn a_process_that_was_succeeded_changes_nothing(bed: &impl Bed) {
         old.commit(before, &uses(1)).await.unwrap();
         bed.silence();
         let at = new.claim(&identity()).await.unwrap();
-        assert_eq!(at, Position { generation: before.generation + 1, commit_no: 1 });
+        assert_eq!((at.generation, at.commit_no), (before.generation + 1, 1));
+        assert_ne!(at.writer, before.writer);
         assert!(old.commit(before.next(), &uses(9)).await.is_err());
         assert_eq!(old.position().await.unwrap(), at);
         assert!(old.commit(before.next(), &uses(9)).await.is_err());
@@ -291,6 +300,33 @@ fn other_settings_and_no_job_are_told_apart(bed: &impl Bed) {
         assert!(matches!(looked, Err(SinkError::Fingerprint { .. })), "{looked:?}");
         let looked = bed.connect().inspect(&identity(), &mut nothing).await.unwrap();
         assert_eq!(looked.position, at);
+    });
+}
+
+/// Also while they are empty: the first job has committed nothing.
+fn tables_belong_to_one_job(bed: &impl Bed) {
+    block_on(async {
+        bed.connect().claim(&identity()).await.unwrap();
+        bed.silence();
+        let another = Identity { job: "another".to_owned(), ..identity() };
+        let refused = bed.connect().claim(&another).await;
+        let Err(SinkError::OtherJob { other, .. }) = refused else { panic!("{refused:?}") };
+        assert_eq!(other, identity().job);
+        bed.silence();
+        assert_eq!(bed.connect().claim(&identity()).await.unwrap().generation, 2);
+    });
+}
+
+fn what_is_restored_begins_with_the_position(bed: &impl Bed) {
+    block_on(async {
+        let (mut old, mut new) = (bed.connect(), bed.connect());
+        let before = old.claim(&identity()).await.unwrap();
+        bed.silence();
+        let at = new.claim(&identity()).await.unwrap();
+        let refused = old.begin_restore(before).await;
+        assert!(refused.is_err(), "the successor's rows are no state of its predecessor");
+        new.begin_restore(at).await.unwrap();
+        new.end_restore().await.unwrap();
     });
 }
 

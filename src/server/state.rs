@@ -255,7 +255,7 @@ mod tests {
             row[column] = Value::UInt(number);
         }
         changes[usize::from(tables.progress())].upserts = vec![row];
-        let at = Position { generation: 1, commit_no: 1 };
+        let at = Position { generation: 1, commit_no: 1, writer: 0 };
         let transaction = Transaction { as_of: 1, tables: changes };
         monitor.committed(&transaction, at, Duration::from_millis(1));
         monitor

@@ -4,15 +4,19 @@
 //! makes a restart exact: raise the generation (committed), *then* read the rows and offsets, then
 //! commit on top of that position only.
 //!
-//! After any error in a commit the only thing known is that nothing is known: the stored position
-//! is read on a new connection, by a read that waits, and decides whether the transaction was
-//! applied, must be sent again, or belongs to the past of somebody else.
+//! After an error in a commit its outcome is unknown: the stored position is read on a new
+//! connection, by a read that waits, and decides whether the transaction was applied, must be sent
+//! again, or another process has taken over. A commit that finds another position than its own,
+//! with no unknown outcome before it, was never applied.
+//!
+//! A stop does not wait for a database that is silent.
 //!
 //! This is the one asynchronous place of the program. It knows nothing of timely but how to wake
 //! the gatherer.
 
 use super::gather::Order;
 use super::outage::Outage;
+use super::stop::{Stop, unless_stopped};
 use super::{Identity, Position, Sink, SinkError, TableChanges, Transaction};
 use crate::dead_letters;
 use crate::error::one_line;
@@ -59,6 +63,8 @@ pub struct Channels {
     pub marked: Box<dyn Fn(Row) + Send>,
     /// Told what happens.
     pub monitor: Arc<Monitor>,
+    /// Set when the process is to stop.
+    pub stop: Arc<AtomicBool>,
     /// Set when the committer has ended, for whatever reason.
     pub ended: Arc<AtomicBool>,
 }
@@ -80,10 +86,15 @@ pub fn spawn<S: Sink>(
     let (shared, monitor) = (Arc::clone(&counters), Arc::clone(&channels.monitor));
     let (progress, freshness) = (tables.progress(), tables.freshness());
     let freshness = freshness.map(|table| (table, Freshness::default()));
-    let committer = Committer { sink, counters: shared, monitor, progress, freshness, retry_for };
+    monitor.asks(sink.answers());
+    let stop = Stop::new(&channels.stop);
+    let committer =
+        Committer { sink, counters: shared, monitor, progress, freshness, retry_for, stop };
     let thread = std::thread::Builder::new().name("committer".to_owned()).spawn(move || {
         let ended = Arc::clone(&channels.ended);
         let result = runtime.block_on(committer.run(&identity, channels));
+        // A name that is being looked up is not waited for.
+        runtime.shutdown_background();
         ended.store(true, Ordering::Relaxed);
         result
     })?;
@@ -92,6 +103,8 @@ pub fn spawn<S: Sink>(
 
 /// How often it is looked for dead letters that are to be tried again.
 const MARKS: Duration = Duration::from_secs(1);
+/// How long that may take: a commit must not wait for it.
+const MARKS_TIME: Duration = Duration::from_secs(5);
 
 /// The dead letters that are on their way through the dataflow.
 struct Asked {
@@ -136,13 +149,14 @@ struct Committer<S> {
     freshness: Option<(u8, Freshness)>,
     /// How long a transaction is tried again before the process gives up.
     retry_for: Duration,
+    stop: Stop,
 }
 
 impl<S: Sink> Committer<S> {
     async fn run(mut self, identity: &Identity, mut channels: Channels) -> Result<S, SinkError> {
-        let mut position = self.sink.claim(identity).await?;
-        tracing::info!(position.generation, position.commit_no, "the tables are claimed");
-        self.restore(identity, &channels).await?;
+        let stop = Arc::clone(&channels.stop);
+        let starting = unless_stopped(&stop, self.start(identity, &channels)).await;
+        let mut position = starting.unwrap_or(Err(SinkError::StoppedAtStart))?;
         let mut asked = Asked::default();
         loop {
             let mut order = match tokio::time::timeout(MARKS, channels.orders.recv()).await {
@@ -194,12 +208,33 @@ impl<S: Sink> Committer<S> {
     async fn look_for_marks(&mut self, channels: &Channels, asked: &mut Asked) {
         asked.looked = Instant::now();
         let (table, column) = channels.letters;
-        match self.sink.marked(table, column).await {
-            Ok(rows) => {
+        let looking = tokio::time::timeout(MARKS_TIME, self.sink.marked(table, column));
+        match unless_stopped(&channels.stop, looking).await {
+            Some(Ok(Ok(rows))) => {
                 rows.into_iter().filter(|row| asked.add(row)).for_each(&channels.marked);
             }
-            Err(error) => tracing::debug!(error = one_line(&error), "looking for marks failed"),
+            Some(Ok(Err(error))) => {
+                tracing::debug!(error = one_line(&error), "looking for marks failed");
+            }
+            Some(Err(_late)) => tracing::debug!("looking for marks took too long"),
+            None => {}
         }
+    }
+
+    /// Claims the tables and reads what is stored.
+    async fn start(
+        &mut self,
+        identity: &Identity,
+        channels: &Channels,
+    ) -> Result<Position, SinkError> {
+        let position = self.sink.claim(identity).await?;
+        tracing::info!(position.generation, position.commit_no, "the tables are claimed");
+        self.sink.begin_restore(position).await?;
+        self.restore(identity, channels).await?;
+        self.sink.end_restore().await?;
+        // Only now: nobody goes on from rows of a transaction that did not end.
+        let _ = channels.rows.send(None);
+        Ok(position)
     }
 
     /// Reads what is stored, after the claim. A receiver that is gone means that the run has
@@ -229,13 +264,39 @@ impl<S: Sink> Committer<S> {
                 self.sink.snapshot(index, send).await?;
             }
         }
-        let _ = channels.rows.send(None);
         Ok(())
     }
 
-    /// Applies `transaction` on top of `at` exactly once and returns the new position.
+    /// Applies `transaction` on top of `at` exactly once and returns the new position. Once the
+    /// process is to stop, only for as long as the database answers.
     async fn settle(
         &mut self,
+        at: Position,
+        transaction: &Transaction,
+    ) -> Result<Position, SinkError> {
+        let Committer { sink, counters, monitor, retry_for, stop, .. } = self;
+        let answers = sink.answers();
+        let attempts = Attempts { counters, monitor, stop, retry_for: *retry_for };
+        tokio::select! {
+            biased;
+            settled = attempts.settle(sink, at, transaction) => settled,
+            () = stop.given_up(&answers) => Err(SinkError::Stopped),
+        }
+    }
+}
+
+/// The attempts at one transaction.
+struct Attempts<'a> {
+    counters: &'a Counters,
+    monitor: &'a Monitor,
+    stop: &'a Stop,
+    retry_for: Duration,
+}
+
+impl Attempts<'_> {
+    async fn settle<S: Sink>(
+        &self,
+        sink: &mut S,
         at: Position,
         transaction: &Transaction,
     ) -> Result<Position, SinkError> {
@@ -243,23 +304,29 @@ impl<S: Sink> Committer<S> {
         let mut delays = back_off();
         let give_up = Instant::now() + self.retry_for;
         let mut outage = Outage::default();
+        // Whether an attempt may have been applied although it failed.
+        let mut is_in_doubt = false;
         loop {
-            let mut fault = match self.sink.commit(at, transaction).await {
+            let mut fault = match sink.commit(at, transaction).await {
                 Ok(()) => {
                     outage.over(false);
                     return Ok(next);
                 }
                 Err(fault) => fault,
             };
+            is_in_doubt |= fault.leaves_doubt();
             loop {
                 if !fault.is_transient() || Instant::now() > give_up {
                     return Err(fault);
                 }
+                if self.stop.is_overdue() {
+                    return Err(SinkError::Stopped);
+                }
                 self.monitor.in_doubt();
                 outage.failed(&fault);
                 tokio::time::sleep(delays.next().unwrap_or_default()).await;
-                match self.sink.position().await {
-                    Ok(found) if found == next => {
+                match sink.position().await {
+                    Ok(found) if found == next && is_in_doubt => {
                         self.counters.resolved.fetch_add(1, Ordering::Relaxed);
                         outage.over(true);
                         return Ok(next);

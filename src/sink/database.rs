@@ -4,9 +4,10 @@
 
 use super::mysql::MySqlSink;
 use super::sqlite::SqliteSink;
-use super::{Chosen, Identity, Inspected, Position, Prefix, Sink, SinkError, Transaction};
+use super::{Answers, Chosen, Identity, Inspected, Position, Prefix, Sink, SinkError, Transaction};
 use crate::dead_letters::DeadLetter;
 use dataflows::{Restored, Row};
+use std::sync::Arc;
 
 /// What begins the name of a file of tables.
 const SQLITE: &str = "sqlite:";
@@ -68,6 +69,27 @@ impl Sink for Database {
         match self {
             Database::MySql(sink) => sink.claim(identity).await,
             Database::Sqlite(sink) => sink.claim(identity).await,
+        }
+    }
+
+    fn answers(&self) -> Arc<Answers> {
+        match self {
+            Database::MySql(sink) => sink.answers(),
+            Database::Sqlite(sink) => sink.answers(),
+        }
+    }
+
+    async fn begin_restore(&mut self, at: Position) -> Result<(), SinkError> {
+        match self {
+            Database::MySql(sink) => sink.begin_restore(at).await,
+            Database::Sqlite(sink) => sink.begin_restore(at).await,
+        }
+    }
+
+    async fn end_restore(&mut self) -> Result<(), SinkError> {
+        match self {
+            Database::MySql(sink) => sink.end_restore().await,
+            Database::Sqlite(sink) => sink.end_restore().await,
         }
     }
 

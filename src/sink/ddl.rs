@@ -12,6 +12,9 @@ use std::fmt::Write;
 /// The table that holds one row per job: the fence, and "as of when".
 pub(crate) const COMMIT_TABLE: &str = "tweetflow_commit";
 
+/// Its column that tells one process from another with the same numbers.
+pub(crate) const WRITER: &str = "writer";
+
 /// A table as it must be in the server.
 #[derive(Clone, Debug)]
 pub(crate) struct Shape {
@@ -87,6 +90,7 @@ fn commit_table(prefix: &Prefix) -> Shape {
             column("commit_no", "BIGINT UNSIGNED", "raised by each commit"),
             ColumnShape { is_optional: true, ..column("as_of", "DATETIME(6)", as_of) },
             column("fingerprint", "TEXT", "what the rows mean"),
+            column(WRITER, "BIGINT UNSIGNED", "random number of the process that writes"),
         ],
         key: 1,
         comment: "one row a job: the fence, and as of when its tables are",

@@ -61,6 +61,15 @@ pub enum SinkError {
         /// The driver's words.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The account wants to sign in in a way that this program does not know.
+    #[error(
+        "the database asks for a way to sign in that this program does not know: {reason}; use an \
+         account with a password by caching_sha2_password, mysql_native_password or ed25519"
+    )]
+    SignIn {
+        /// The driver's words.
+        reason: String,
+    },
     /// The connection was lost, or an answer did not come in time.
     #[error("the connection to the database was lost while {doing}")]
     Lost {
@@ -81,9 +90,11 @@ pub enum SinkError {
     },
     /// Another process has taken over, or the server went back to an older state.
     #[error(
-        "the tables are at generation {} commit {}, this process is at generation {} commit {}: \
+        "the tables are at generation {} commit {}{}, this process is at generation {} commit {}: \
          another process has taken over, or the server lost commits; start again to go on from \
-         what is stored", .found.generation, .found.commit_no, .ours.generation, .ours.commit_no
+         what is stored", .found.generation, .found.commit_no,
+        if .found.writer == .ours.writer { "" } else { " by another process" },
+        .ours.generation, .ours.commit_no
     )]
     Fenced {
         /// What this process had committed.
@@ -123,6 +134,32 @@ pub enum SinkError {
     NoJob {
         /// The job's name.
         job: String,
+    },
+    /// The tables are those of another job.
+    #[error(
+        "the tables belong to job {other:?}, its row is in {table}; start it with --job {other}, or \
+         choose another --table-prefix or database for job {job:?}"
+    )]
+    OtherJob {
+        /// The table that says so.
+        table: String,
+        /// The job of this start.
+        job: String,
+        /// The job that is stored.
+        other: String,
+    },
+    /// The server gave back fewer rows of a table than it counts, or more.
+    #[error(
+        "the database gave {rows} rows of table {table} and counts {stored}; connect to the server \
+         itself: a proxy between may cut answers short"
+    )]
+    Incomplete {
+        /// The table's name.
+        table: String,
+        /// Rows that came.
+        rows: u64,
+        /// Rows that it counts at the same moment.
+        stored: u64,
     },
     /// A table of that name exists and is not ours.
     #[error("table {table} is not as this program makes it: {difference}; {fix}")]
@@ -173,6 +210,24 @@ pub enum SinkError {
         /// The table and the row.
         row: String,
     },
+    /// A rebuild would drop what is not this program's.
+    #[error(
+        "--rebuild replaces the tables and would drop with them: {list}; nothing was changed: drop \
+         these yourself, and make them again afterwards"
+    )]
+    Attached {
+        /// What and of which table.
+        list: String,
+    },
+    /// The process was to stop, and the database did not answer.
+    #[error(
+        "stopped while the database did not answer; what was read and not committed is read again \
+         at the next start"
+    )]
+    Stopped,
+    /// The process was to stop before anything was read.
+    #[error("stopped before the tables were read")]
+    StoppedAtStart,
     /// A test or a bug ended the sink.
     #[error("the sink is gone: {0}")]
     Gone(&'static str),
@@ -193,6 +248,11 @@ impl SinkError {
         }
     }
 
+    /// Whether a commit that failed so may have been applied nevertheless.
+    pub fn leaves_doubt(&self) -> bool {
+        !matches!(self, SinkError::Outdated(_) | SinkError::Unreachable { .. })
+    }
+
     /// Whether only the operator can help: other arguments, other rights.
     pub fn is_operators(&self) -> bool {
         match self {
@@ -201,6 +261,10 @@ impl SinkError {
             | SinkError::Foreign { .. }
             | SinkError::NoJob { .. }
             | SinkError::NoFile { .. }
+            | SinkError::OtherJob { .. }
+            | SinkError::Attached { .. }
+            | SinkError::Incomplete { .. }
+            | SinkError::SignIn { .. }
             | SinkError::SmallPackets { .. }
             | SinkError::File { .. }
             | SinkError::Session { .. } => true,

@@ -3,7 +3,10 @@
 //! A [`Store`] is the server; each [`MemorySink`] is one process connected to it. At every step
 //! the sink asks a function what goes wrong there. Nothing is written to disk.
 
-use super::{Identity, Inspected, MARKED_ROWS, Position, Sink, SinkError, Transaction};
+use super::{
+    Answers, Identity, Inspected, MARKED_ROWS, Position, Sink, SinkError, Transaction,
+    random_writer,
+};
 use dataflows::{Restored, Row, Value};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,8 +19,8 @@ pub type Rows = BTreeMap<Box<[Value]>, Row>;
 pub struct Stored {
     /// The stored position.
     pub position: Position,
-    /// The stored fingerprint, once a job has claimed the tables.
-    pub fingerprint: Option<String>,
+    /// The job that has claimed the tables, and the fingerprint.
+    pub job: Option<(String, String)>,
     /// `as_of` of the last commit.
     pub as_of: i64,
     /// The tables.
@@ -29,7 +32,7 @@ pub struct Stored {
 impl Default for Position {
     /// Before the first start.
     fn default() -> Self {
-        Position { generation: 0, commit_no: 0 }
+        Position { generation: 0, commit_no: 0, writer: 0 }
     }
 }
 
@@ -79,12 +82,15 @@ pub struct MemorySink {
     store: Store,
     faults: Faults,
     widths: Vec<usize>,
+    writer: u64,
+    answers: Arc<Answers>,
 }
 
 impl MemorySink {
     /// A connection at which `faults` go wrong.
     pub fn new(store: &Store, faults: Faults) -> Self {
-        MemorySink { store: store.clone(), faults, widths: Vec::new() }
+        let (store, writer) = (store.clone(), random_writer());
+        MemorySink { store, faults, widths: Vec::new(), writer, answers: Arc::default() }
     }
 
     fn step(&mut self, step: Step) -> Result<(), SinkError> {
@@ -105,13 +111,33 @@ impl Sink for MemorySink {
         self.widths = identity.tables.iter().map(|table| table.key).collect();
         let mut stored = self.store.lock();
         stored.tables.resize_with(identity.tables.len(), Rows::new);
-        let fingerprint = stored.fingerprint.get_or_insert_with(|| identity.fingerprint.clone());
+        let own = || (identity.job.clone(), identity.fingerprint.clone());
+        let (job, fingerprint) = stored.job.get_or_insert_with(own);
+        if *job != identity.job {
+            let (table, job, other) = ("memory".to_owned(), identity.job.clone(), job.clone());
+            return Err(SinkError::OtherJob { table, job, other });
+        }
         if *fingerprint != identity.fingerprint {
             let now = identity.fingerprint.clone();
             return Err(SinkError::Fingerprint { stored: fingerprint.clone(), now });
         }
         stored.position.generation += 1;
+        stored.position.writer = self.writer;
         Ok(stored.position)
+    }
+
+    fn answers(&self) -> Arc<Answers> {
+        Arc::clone(&self.answers)
+    }
+
+    async fn begin_restore(&mut self, at: Position) -> Result<(), SinkError> {
+        self.step(Step::Snapshot)?;
+        let found = self.store.lock().position;
+        if found == at { Ok(()) } else { Err(SinkError::Fenced { ours: at, found }) }
+    }
+
+    async fn end_restore(&mut self) -> Result<(), SinkError> {
+        Ok(())
     }
 
     async fn snapshot(
@@ -168,7 +194,8 @@ impl Sink for MemorySink {
         visit: &mut dyn FnMut(Vec<Restored>),
     ) -> Result<Inspected, SinkError> {
         let stored = self.store.lock();
-        let Some(fingerprint) = &stored.fingerprint else {
+        let Some((_, fingerprint)) = stored.job.as_ref().filter(|(job, _)| *job == identity.job)
+        else {
             return Err(SinkError::NoJob { job: identity.job.clone() });
         };
         if *fingerprint != identity.fingerprint {

@@ -10,6 +10,11 @@ use std::str::FromStr;
 /// Longest prefix: with the longest name of a table it stays below 64, the servers' bound.
 const LONGEST: usize = 32;
 
+/// What the names of twins and of replaced tables begin with. No prefix may: a job's tables would be
+/// the twins of another one's.
+const TWIN: &str = "rb_";
+const REPLACED: &str = "rbold_";
+
 /// What stands before the name of each table; empty unless asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Prefix(String);
@@ -18,13 +23,13 @@ impl Prefix {
     /// Of the twins of the tables under this prefix, while they are filled.
     #[must_use]
     pub fn twin(&self) -> Self {
-        Prefix(format!("rb_{}", self.0))
+        Prefix(format!("{TWIN}{}", self.0))
     }
 
     /// Of the tables that were replaced by their twins, until they are dropped.
     #[must_use]
     pub fn replaced(&self) -> Self {
-        Prefix(format!("rb_old_{}", self.0))
+        Prefix(format!("{REPLACED}{}", self.0))
     }
 
     /// The name in the database of the table that is declared as `name`.
@@ -43,7 +48,8 @@ impl Display for Prefix {
 #[derive(Debug, thiserror::Error)]
 #[error(
     "a table prefix is at most 32 small letters, digits and underscores (servers differ in how they \
-     treat capitals in names)"
+     treat capitals in names), and begins neither with rb_ nor with rbold_, which are the names of \
+     --rebuild"
 )]
 pub struct NoPrefix;
 
@@ -52,7 +58,8 @@ impl FromStr for Prefix {
 
     fn from_str(text: &str) -> Result<Self, NoPrefix> {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-        if text.len() > LONGEST || !text.chars().all(plain) {
+        let is_taken = [TWIN, REPLACED].iter().any(|taken| text.starts_with(taken));
+        if text.len() > LONGEST || is_taken || !text.chars().all(plain) {
             return Err(NoPrefix);
         }
         Ok(Prefix(text.to_owned()))
@@ -69,8 +76,18 @@ mod tests {
             let prefix: Prefix = good.parse().expect("it is a prefix");
             assert_eq!(prefix.table("users"), format!("{good}users"));
         }
-        for bad in ["A", "a-b", "a b", "a`", "a.b", "é", "a'", &"x".repeat(33)] {
+        for bad in
+            ["A", "a-b", "a b", "a`", "a.b", "é", "a'", &"x".repeat(33), "rb_", "rb_a", "rbold_"]
+        {
             assert!(bad.parse::<Prefix>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_names_of_a_rebuild_are_nobody_elses() {
+        let parse = |text: &str| text.parse::<Prefix>().expect("it is a prefix");
+        for (one, other) in [("", "old_"), ("old_", ""), ("a", "old_a")] {
+            assert_ne!(parse(one).replaced(), parse(other).twin());
         }
     }
 }

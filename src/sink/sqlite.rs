@@ -16,18 +16,24 @@ mod schema;
 
 use super::ddl::{self, COMMIT_TABLE};
 use super::{
-    Identity, Inspected, MARKED_ROWS, Position, Sink, SinkError, TableChanges, Transaction, sql,
+    Answers, Identity, Inspected, MARKED_ROWS, Position, Sink, SinkError, TableChanges,
+    Transaction, random_writer, sql,
 };
 use dataflows::table::Kind;
 use dataflows::{Restored, Row, Table, Value};
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, OpenFlags, ToSql, params, params_from_iter};
+use rusqlite::{
+    Connection, ErrorCode, OpenFlags, OptionalExtension, ToSql, params, params_from_iter,
+};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long another process's transaction is waited for.
 const BUSY_TIME: Duration = Duration::from_secs(10);
+/// The same within one call, which nothing can end.
+const CALL_TIME: Duration = Duration::from_millis(250);
 /// How long a start waits for another process to end; a dead one's lock is gone at once.
 const PREDECESSOR_TIME: Duration = Duration::from_secs(10);
 /// Rows handed on at a time while restoring.
@@ -42,12 +48,22 @@ pub struct SqliteSink {
     connection: Option<Connection>,
     /// Held while this process works on the job.
     lock: Option<File>,
+    /// This process, in the row of the commit table.
+    writer: u64,
+    answers: Arc<Answers>,
 }
 
 impl SqliteSink {
     /// The tables in the file at `path`. Does not open it.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        SqliteSink { path: path.into(), identity: None, connection: None, lock: None }
+        SqliteSink {
+            path: path.into(),
+            identity: None,
+            connection: None,
+            lock: None,
+            writer: random_writer(),
+            answers: Arc::default(),
+        }
     }
 
     /// The file.
@@ -71,7 +87,7 @@ impl SqliteSink {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | more;
         let open = || {
             let connection = Connection::open_with_flags(&self.path, flags)?;
-            connection.busy_timeout(BUSY_TIME)?;
+            connection.busy_timeout(CALL_TIME)?;
             // The first access to the file, so what is wrong with it shows here.
             connection.pragma_update(None, "journal_mode", "WAL")?;
             connection.pragma_update(None, "synchronous", "NORMAL")?;
@@ -89,6 +105,26 @@ impl SqliteSink {
     /// The connection, or a new one. Whoever takes it puts it back after success only.
     fn take(&mut self) -> Result<Connection, SinkError> {
         self.connection.take().map_or_else(|| self.open(), Ok)
+    }
+
+    /// Begins a transaction that writes, once no other process is in one.
+    async fn begin(&self, connection: &Connection, doing: &'static str) -> Result<(), SinkError> {
+        let question = self.answers.ask();
+        let deadline = Instant::now() + BUSY_TIME;
+        loop {
+            match execute(connection, doing, "BEGIN IMMEDIATE") {
+                Err(SinkError::Sqlite { code: Some(ErrorCode::DatabaseBusy), .. })
+                    if Instant::now() < deadline =>
+                {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                Err(error) => return Err(error),
+                Ok(()) => {
+                    question.answered();
+                    return Ok(());
+                }
+            }
+        }
     }
 
     /// Waits a bounded time until no other living process works on the job.
@@ -123,14 +159,37 @@ impl Sink for SqliteSink {
         let connection = self.open()?;
         self.take_lock(identity).await?;
         // Declarations are part of a transaction here: a crash leaves all tables or none.
-        execute(&connection, "claiming the tables", "BEGIN IMMEDIATE")?;
+        self.begin(&connection, "claiming the tables").await?;
         let shapes = ddl::shapes(&identity.prefix, &identity.tables);
         schema::prepare(&connection, &shapes)?;
-        let position = raise(&connection, identity)?;
+        let position = raise(&connection, identity, self.writer)?;
         execute(&connection, "claiming the tables", "COMMIT")?;
         self.identity = Some(identity.clone());
         self.connection = Some(connection);
         Ok(position)
+    }
+
+    fn answers(&self) -> Arc<Answers> {
+        Arc::clone(&self.answers)
+    }
+
+    async fn begin_restore(&mut self, at: Position) -> Result<(), SinkError> {
+        let connection = self.take()?;
+        execute(&connection, DOING_READ, "BEGIN")?;
+        let found = stored(&connection, DOING_READ, self.identity()?)?;
+        let found = found.map(|(position, _)| position).unwrap_or_default();
+        if found != at {
+            return Err(SinkError::Fenced { ours: at, found });
+        }
+        self.connection = Some(connection);
+        Ok(())
+    }
+
+    async fn end_restore(&mut self) -> Result<(), SinkError> {
+        let connection = self.take()?;
+        execute(&connection, DOING_READ, "COMMIT")?;
+        self.connection = Some(connection);
+        Ok(())
     }
 
     async fn snapshot(
@@ -149,6 +208,7 @@ impl Sink for SqliteSink {
 
     async fn commit(&mut self, at: Position, transaction: &Transaction) -> Result<(), SinkError> {
         let connection = self.take()?;
+        self.begin(&connection, "committing").await?;
         apply(&connection, self.identity()?, at, transaction)?;
         // Only a connection on which everything went well is kept.
         self.connection = Some(connection);
@@ -173,13 +233,12 @@ impl Sink for SqliteSink {
         let connection = self.open()?;
         let doing = "reading the position";
         // Waits for a transaction that is still being committed.
-        execute(&connection, doing, "BEGIN IMMEDIATE")?;
+        self.begin(&connection, doing).await?;
         let stored = stored(&connection, doing, self.identity()?)?;
         execute(&connection, doing, "COMMIT")?;
         self.connection = Some(connection);
         // No row: somebody emptied the file, which is no position of ours.
-        let none = Position { generation: 0, commit_no: 0 };
-        Ok(stored.map_or(none, |(position, _)| position))
+        Ok(stored.map(|(position, _)| position).unwrap_or_default())
     }
 
     async fn inspect(
@@ -215,11 +274,12 @@ fn stored(
     identity: &Identity,
 ) -> Result<Option<(Position, String)>, SinkError> {
     let table = identity.prefix.table(COMMIT_TABLE);
-    let sql = format!("SELECT generation, commit_no, fingerprint FROM `{table}` WHERE job = ?");
+    let sql =
+        format!("SELECT generation, commit_no, writer, fingerprint FROM `{table}` WHERE job = ?");
     let row = connection.query_row(&sql, [&identity.job], |row| {
-        let (generation, commit_no): (i64, i64) = (row.get(0)?, row.get(1)?);
-        let (generation, commit_no) = (generation.cast_unsigned(), commit_no.cast_unsigned());
-        Ok((Position { generation, commit_no }, row.get(2)?))
+        let number = |column| row.get(column).map(i64::cast_unsigned);
+        let (generation, commit_no, writer) = (number(0)?, number(1)?, number(2)?);
+        Ok((Position { generation, commit_no, writer }, row.get(3)?))
     });
     match row {
         Ok(row) => Ok(Some(row)),
@@ -228,31 +288,40 @@ fn stored(
     }
 }
 
-/// Raises the generation in the open transaction.
-fn raise(connection: &Connection, identity: &Identity) -> Result<Position, SinkError> {
+/// Raises the generation in the open transaction, and makes `writer` the writer.
+fn raise(connection: &Connection, identity: &Identity, writer: u64) -> Result<Position, SinkError> {
     let doing = "claiming the tables";
     let table = identity.prefix.table(COMMIT_TABLE);
-    let position = if let Some((position, fingerprint)) = stored(connection, doing, identity)? {
+    let failed = |error| refused(doing, &error);
+    let other = connection.query_row(
+        &format!("SELECT job FROM `{table}` WHERE job <> ? LIMIT 1"),
+        [&identity.job],
+        |row| row.get::<_, String>(0),
+    );
+    if let Some(other) = other.optional().map_err(failed)? {
+        return Err(SinkError::OtherJob { table, job: identity.job.clone(), other });
+    }
+    if let Some((position, fingerprint)) = stored(connection, doing, identity)? {
         if fingerprint != identity.fingerprint {
             let now = identity.fingerprint.clone();
             return Err(SinkError::Fingerprint { stored: fingerprint, now });
         }
-        let sql = format!("UPDATE `{table}` SET generation = generation + 1 WHERE job = ?");
-        connection.execute(&sql, [&identity.job]).map_err(|error| refused(doing, &error))?;
-        Position { generation: position.generation + 1, ..position }
-    } else {
-        for table in &identity.tables {
-            schema::check_empty(connection, &identity.prefix.table(table.name))?;
-        }
-        let sql = format!(
-            "INSERT INTO `{table}` (job, generation, commit_no, fingerprint) VALUES (?, 1, 0, ?)"
-        );
-        connection
-            .execute(&sql, [&identity.job, &identity.fingerprint])
-            .map_err(|error| refused(doing, &error))?;
-        Position { generation: 1, commit_no: 0 }
-    };
-    Ok(position)
+        let sql =
+            format!("UPDATE `{table}` SET generation = generation + 1, writer = ? WHERE job = ?");
+        let row = params![writer.cast_signed(), identity.job];
+        connection.execute(&sql, row).map_err(failed)?;
+        return Ok(Position { generation: position.generation + 1, writer, ..position });
+    }
+    for table in &identity.tables {
+        schema::check_empty(connection, &identity.prefix.table(table.name))?;
+    }
+    let sql = format!(
+        "INSERT INTO `{table}` (job, generation, commit_no, fingerprint, writer) \
+         VALUES (?, 1, 0, ?, ?)"
+    );
+    let row = params![identity.job, identity.fingerprint, writer.cast_signed()];
+    connection.execute(&sql, row).map_err(failed)?;
+    Ok(Position { generation: 1, commit_no: 0, writer })
 }
 
 /// One attempt at a whole transaction. Whatever goes wrong, `connection` must not be used again.
@@ -263,17 +332,19 @@ fn apply(
     transaction: &Transaction,
 ) -> Result<(), SinkError> {
     let doing = "committing";
-    execute(connection, doing, "BEGIN IMMEDIATE")?;
     let compare_and_set = format!(
         "UPDATE `{}` SET commit_no = commit_no + 1, as_of = ? \
-         WHERE job = ? AND generation = ? AND commit_no = ?",
+         WHERE job = ? AND generation = ? AND commit_no = ? AND writer = ?",
         identity.prefix.table(COMMIT_TABLE)
     );
     let as_of = sql::moment(transaction.as_of, 6);
-    let (generation, commit_no) = (at.generation.cast_signed(), at.commit_no.cast_signed());
+    let [generation, commit_no, writer] =
+        [at.generation, at.commit_no, at.writer].map(u64::cast_signed);
     let affected = connection
         .prepare_cached(&compare_and_set)
-        .and_then(|mut sql| sql.execute(params![as_of, identity.job, generation, commit_no]))
+        .and_then(|mut sql| {
+            sql.execute(params![as_of, identity.job, generation, commit_no, writer])
+        })
         .map_err(|error| refused(doing, &error))?;
     if affected != 1 {
         return Err(SinkError::Outdated(at));

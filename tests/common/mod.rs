@@ -6,6 +6,7 @@ pub mod answers;
 pub mod broker;
 pub mod browser;
 pub mod job;
+pub mod own;
 pub mod proxy;
 
 use serde_json::Value;

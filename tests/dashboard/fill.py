@@ -77,8 +77,8 @@ def fill(connection, more=0):
             for start in range(0, len(values), 10_000):
                 cursor.executemany(f"INSERT INTO {target} VALUES ({marks})", values[start : start + 10_000])
         cursor.execute(
-            "INSERT INTO tweetflow_commit (job, generation, commit_no, as_of, fingerprint) "
-            "VALUES ('tweetflow', 1, 4711, UTC_TIMESTAMP(6), '')"
+            "INSERT INTO tweetflow_commit (job, generation, commit_no, as_of, fingerprint, writer) "
+            "VALUES ('tweetflow', 1, 4711, UTC_TIMESTAMP(6), '', 1)"
         )
 
 

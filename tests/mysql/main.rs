@@ -1,5 +1,5 @@
 //! The sink on real servers, MariaDB and MySQL: the fence, the read that waits, the snapshot; a
-//! [`session`] that is not as it was set; [`strings`] as they went in; [`tables`] that exist; many rows as
+//! [`session`] that is not as it was set; ways to [`sign_in`]; [`strings`] as they went in; [`tables`] that exist; many rows as
 //! [`loads`].
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -8,9 +8,11 @@
 mod common;
 mod loads;
 mod session;
+mod sign_in;
 mod strings;
 mod tables;
 
+use common::proxy::proxied;
 use common::{Server, Sql};
 use dataflows::{Restored, Row, Value};
 use mysql_async::prelude::Queryable;
@@ -24,6 +26,7 @@ on_both_servers! {
     every_commit_is_one_snapshot_of_rows_and_offsets,
     a_zombie_never_changes_a_row,
     the_position_waits_for_a_commit_in_progress,
+    a_copy_that_waits_leaves_the_tables_to_one_that_comes_back,
     other_settings_and_foreign_tables_are_refused,
 }
 
@@ -69,7 +72,10 @@ fn transaction(mut hashtags: Vec<Row>, next_offset: u64) -> Transaction {
 
 async fn snapshot(sink: &mut MySqlSink, table: u8) -> Vec<Restored> {
     let mut rows = Vec::new();
+    let at = sink.position().await.unwrap();
+    sink.begin_restore(at).await.unwrap();
     sink.snapshot(table, &mut |mut batch| rows.append(&mut batch)).await.unwrap();
+    sink.end_restore().await.unwrap();
     rows
 }
 
@@ -125,7 +131,8 @@ fn a_zombie_never_changes_a_row(server: Server) {
             sql.query_drop(format!("KILL {id}")).await.unwrap();
         }
         let successor = new.claim(&identity()).await.unwrap();
-        assert_eq!(successor, Position { generation: 2, commit_no: 1 });
+        let Position { generation, commit_no, writer } = successor;
+        assert!((generation, commit_no) == (2, 1) && writer != at.writer);
         let late = transaction(vec![hashtag("x", 99)], 99);
         for _ in 0..3 {
             let result = old.commit(at.next(), &late).await;
@@ -153,6 +160,39 @@ fn the_position_waits_for_a_commit_in_progress(server: Server) {
         assert!(!asking.is_finished(), "the position was told while a commit was in progress");
         slow.run("COMMIT");
         assert_eq!(asking.join().unwrap(), at.next());
+    });
+}
+
+/// A second copy waits for the job's lock. The connection of the first breaks, and with it the lock
+/// goes: the first takes it again, the second goes on waiting; until the first has ended.
+fn a_copy_that_waits_leaves_the_tables_to_one_that_comes_back(server: Server) {
+    let database = server.fresh_database("comes_back");
+    let (proxy, url) = proxied(&database);
+    let letters = Tables::every().letters();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut first = MySqlSink::new(&url).unwrap();
+    let mut at = runtime.block_on(first.claim(&identity())).unwrap();
+    std::thread::scope(|scope| {
+        let second =
+            scope.spawn(|| block_on(MySqlSink::new(&database).unwrap().claim(&identity())));
+        for n in 1..4 {
+            std::thread::sleep(Duration::from_millis(1500));
+            proxy.break_once();
+            // As the committer does: it looks for marks each second, and a commit fails or not.
+            let _ = runtime.block_on(first.marked(letters, tweetflow::dead_letters::RETRY));
+            let found = runtime.block_on(first.marked(letters, tweetflow::dead_letters::RETRY));
+            found.unwrap();
+            std::thread::sleep(Duration::from_millis(1500));
+            runtime.block_on(first.commit(at, &transaction(vec![hashtag("x", n)], n))).unwrap();
+            at = at.next();
+            assert!(!second.is_finished(), "the second copy has taken the tables");
+        }
+        std::thread::sleep(Duration::from_secs(7));
+        assert!(!second.is_finished(), "the lock was not taken again");
+        runtime.block_on(async { drop(first) });
+        proxy.cut();
+        let Position { generation, commit_no, .. } = second.join().unwrap().unwrap();
+        assert_eq!((generation, commit_no), (2, 3));
     });
 }
 

@@ -11,6 +11,8 @@ on_both_servers! {
     harmless_differences_are_accepted,
     a_refused_start_makes_no_table,
     two_prefixes_are_two_jobs,
+    of_two_jobs_that_begin_at_once_one_is_refused,
+    a_commit_table_of_an_earlier_version_is_told,
 }
 
 fn claim(url: &str) -> Result<Position, SinkError> {
@@ -18,6 +20,10 @@ fn claim(url: &str) -> Result<Position, SinkError> {
         // Dropped with the runtime: its connection and the named lock end here.
         MySqlSink::new(url).unwrap().claim(&identity()).await
     })
+}
+
+fn numbers(position: Position) -> (u64, u64) {
+    (position.generation, position.commit_no)
 }
 
 /// A change, what the refusal says, and the way back where one ALTER TABLE cannot be told.
@@ -141,7 +147,7 @@ fn two_prefixes_are_two_jobs(server: Server) {
     block_on(async {
         let first = a.claim(&prefixed("a_")).await.unwrap();
         let second = b.claim(&prefixed("b_")).await.unwrap();
-        assert_eq!((first, second), (second, Position { generation: 1, commit_no: 0 }));
+        assert_eq!([first, second].map(numbers), [(1, 0), (1, 0)]);
         a.commit(first, &transaction(vec![hashtag("x", 1)], 1)).await.unwrap();
         b.commit(second, &transaction(vec![hashtag("y", 2)], 2)).await.unwrap();
         assert_eq!(snapshot(&mut a, 0).await[0].row, hashtag("x", 1));
@@ -162,5 +168,42 @@ fn two_prefixes_are_two_jobs(server: Server) {
         assert_eq!(snapshot(&mut c, 0).await[0].row, hashtag("x", 1));
         at
     });
-    assert_eq!(claimed, Position { generation: 2, commit_no: 1 });
+    assert_eq!(numbers(claimed), (2, 1));
+}
+
+/// On the same tables, empty as they are.
+fn of_two_jobs_that_begin_at_once_one_is_refused(server: Server) {
+    let url = server.fresh_database("two_jobs");
+    for round in 0..6 {
+        let mut sql = Sql::connect(&url);
+        sql.attempt("DELETE FROM tweetflow_commit");
+        let begin = std::sync::Barrier::new(2);
+        let claimed = std::thread::scope(|scope| {
+            let claims = ["one", "two"].map(|job| {
+                let (begin, url) = (&begin, &url);
+                scope.spawn(move || {
+                    let identity = Identity { job: job.to_owned(), ..identity() };
+                    let mut sink = MySqlSink::new(url).unwrap();
+                    begin.wait();
+                    block_on(sink.claim(&identity))
+                })
+            });
+            claims.map(|claim| claim.join().unwrap())
+        });
+        let refused = claimed.iter().filter(|claimed| claimed.is_err()).count();
+        assert_eq!(refused, 1, "round {round}: {claimed:?}");
+        let refusal = claimed.into_iter().find_map(Result::err).unwrap();
+        assert!(matches!(refusal, SinkError::OtherJob { .. }), "{refusal}");
+        assert_eq!(sql.rows::<u64>("SELECT COUNT(*) FROM tweetflow_commit"), [1]);
+    }
+}
+
+fn a_commit_table_of_an_earlier_version_is_told(server: Server) {
+    let url = server.fresh_database("no_writer");
+    claim(&url).unwrap();
+    Sql::connect(&url).run("ALTER TABLE tweetflow_commit DROP COLUMN writer");
+    let error = claim(&url).unwrap_err();
+    assert!(error.to_string().contains("run once with --rebuild"), "{error}");
+    let looked = block_on(MySqlSink::new(&url).unwrap().inspect(&identity(), &mut |_| {}));
+    assert!(matches!(looked, Err(SinkError::Foreign { .. })), "{looked:?}");
 }

@@ -4,8 +4,9 @@
 //! locked: the job goes on meanwhile. The server keeps old versions of rows for as long as that
 //! takes, so whoever looks should store what comes and think later.
 
-use super::sql;
-use super::{COMMIT_TABLE, DOING_READ, MySqlSink, first, hexadecimal, run};
+use super::rows::read_all_rows;
+use super::schema::without_writer;
+use super::{COMMIT_TABLE, DOING_READ, MySqlSink, hexadecimal};
 use crate::sink::{Identity, Inspected, Position, SinkError};
 use dataflows::Restored;
 
@@ -16,17 +17,18 @@ impl MySqlSink {
         visit: &mut dyn FnMut(Vec<Restored>),
     ) -> Result<Inspected, SinkError> {
         let mut connection = self.connect().await?;
-        run(&mut connection, DOING_READ, "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
-            .await?;
+        let begin = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
+        connection.run(DOING_READ, begin).await?;
         let (job, table) = (hexadecimal(&identity.job), identity.prefix.table(COMMIT_TABLE));
-        let sql =
-            format!("SELECT generation, commit_no, fingerprint FROM `{table}` WHERE job = {job}");
-        let stored = match first::<(u64, u64, String)>(&mut connection, DOING_READ, sql).await {
+        let columns = "generation, commit_no, writer, fingerprint";
+        let sql = format!("SELECT {columns} FROM `{table}` WHERE job = {job}");
+        let stored = match connection.first::<(u64, u64, u64, String)>(DOING_READ, sql).await {
             // No such table.
             Err(SinkError::Server { code: 1146, .. }) => None,
+            Err(SinkError::Server { code: 1054, .. }) => return Err(without_writer(&table)),
             stored => stored?,
         };
-        let Some((generation, commit_no, fingerprint)) = stored else {
+        let Some((generation, commit_no, writer, fingerprint)) = stored else {
             return Err(SinkError::NoJob { job: identity.job.clone() });
         };
         if fingerprint != identity.fingerprint {
@@ -34,11 +36,11 @@ impl MySqlSink {
             return Err(SinkError::Fingerprint { stored: fingerprint, now });
         }
         for (index, declared) in (0..).zip(&identity.tables) {
-            let query = sql::select(&identity.prefix, declared);
-            super::read_rows(&mut connection, query, (index, declared), visit).await?;
+            let prefix = &identity.prefix;
+            read_all_rows(&mut connection, prefix, (index, declared), visit).await?;
         }
-        run(&mut connection, DOING_READ, "COMMIT").await?;
-        let _ = connection.disconnect().await;
-        Ok(Inspected { position: Position { generation, commit_no } })
+        connection.run(DOING_READ, "COMMIT").await?;
+        connection.close().await;
+        Ok(Inspected { position: Position { generation, commit_no, writer } })
     }
 }

@@ -4,9 +4,8 @@
 //! They are known by their columns, exactly; a table with any other column is somebody else's, or the
 //! job's, and is left alone. One statement renames what is renamed. No row is read or changed.
 
-use super::{MySqlSink, lost_or_refused, run, schema};
+use super::{MySqlSink, hexadecimal, schema};
 use crate::sink::SinkError;
-use mysql_async::prelude::Queryable;
 
 const DOING: &str = "renaming the old tables";
 /// The old tables with all of their columns, by name.
@@ -25,10 +24,12 @@ impl MySqlSink {
         let mut connection = self.connect().await?;
         let mut old = Vec::new();
         for (table, columns) in OLD {
-            let sql = "SELECT column_name FROM information_schema.columns \
-                 WHERE table_schema = DATABASE() AND BINARY table_name = ? ORDER BY column_name";
-            let found = connection.exec::<String, _, _>(sql, (table,)).await;
-            if found.map_err(|error| lost_or_refused(DOING, error))? == columns {
+            let sql = format!(
+                "SELECT column_name FROM information_schema.columns \
+                 WHERE table_schema = DATABASE() AND BINARY table_name = {} ORDER BY column_name",
+                hexadecimal(table)
+            );
+            if connection.all::<String>(DOING, sql).await? == columns {
                 old.push(table);
             }
         }
@@ -42,9 +43,9 @@ impl MySqlSink {
         if !old.is_empty() {
             let renames = old.iter().map(|table| format!("`{table}` TO `legacy_{table}`"));
             let renames = renames.collect::<Vec<_>>().join(", ");
-            run(&mut connection, DOING, format!("RENAME TABLE {renames}")).await?;
+            connection.run(DOING, format!("RENAME TABLE {renames}")).await?;
         }
-        let _ = connection.disconnect().await;
+        connection.close().await;
         Ok(old)
     }
 }

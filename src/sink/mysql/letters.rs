@@ -3,7 +3,8 @@
 //! A mark is all that is written here, so that nothing races with the job: it alone deletes and
 //! rewrites the rows, in its own transactions.
 
-use super::{DOING_READ, MySqlSink, first, hexadecimal, read_rows, run, sql};
+use super::rows::read_rows;
+use super::{DOING_READ, MySqlSink, hexadecimal, sql};
 use crate::dead_letters::{DeadLetter, TABLE};
 use crate::sink::{Chosen, Prefix, SinkError};
 
@@ -29,7 +30,7 @@ impl MySqlSink {
         let mut connection = self.connect().await?;
         let (table, condition) = (prefix.table(TABLE.name), condition(chosen));
         let count = format!("SELECT COUNT(*) FROM `{table}` WHERE {condition}");
-        let count = first::<u64>(&mut connection, DOING_READ, count).await?.unwrap_or_default();
+        let count = connection.first::<u64>(DOING_READ, count).await?.unwrap_or_default();
         let rows = sql::select(prefix, &TABLE);
         let query = format!(
             "{rows} WHERE {condition} ORDER BY topic, partition_id, `offset` LIMIT {limit}"
@@ -39,7 +40,7 @@ impl MySqlSink {
             letters.extend(rows.iter().filter_map(|restored| DeadLetter::of(&restored.row)));
         })
         .await?;
-        let _ = connection.disconnect().await;
+        connection.close().await;
         Ok((count, letters))
     }
 
@@ -52,9 +53,9 @@ impl MySqlSink {
         let mut connection = self.connect().await?;
         let (table, condition) = (prefix.table(TABLE.name), condition(chosen));
         let sql = format!("UPDATE `{table}` SET retry = 1 WHERE {condition} AND retry = 0");
-        run(&mut connection, "marking dead letters", sql).await?;
+        connection.run("marking dead letters", sql).await?;
         let marked = connection.affected_rows();
-        let _ = connection.disconnect().await;
+        connection.close().await;
         Ok(marked)
     }
 }

@@ -7,11 +7,10 @@
 //!
 //! The rows go as text with a tab between columns. It opens no connection and decides nothing but the text.
 
-use super::{SinkError, first, run, sql};
+use super::connection::Connection;
+use super::{SinkError, sql};
 use crate::sink::Prefix;
 use dataflows::{Row, Table, Value};
-use futures_util::stream::{self, StreamExt};
-use mysql_async::Conn;
 
 const DOING: &str = "committing";
 /// A table's rows from which on they are loaded. Of fewer, statements go together in one round trip.
@@ -28,9 +27,9 @@ pub(super) struct Load {
 }
 
 /// Whether the server says that it takes them.
-pub(super) async fn is_taken(connection: &mut Conn) -> Result<bool, SinkError> {
+pub(super) async fn is_taken(connection: &mut Connection) -> Result<bool, SinkError> {
     let sql = "SHOW GLOBAL VARIABLES LIKE 'local_infile'".to_owned();
-    let found: Option<(String, String)> = first(connection, "asking for local_infile", sql).await?;
+    let found: Option<(String, String)> = connection.first("asking for local_infile", sql).await?;
     Ok(found.is_some_and(|(_, value)| value == "ON"))
 }
 
@@ -70,22 +69,22 @@ pub(super) fn loads<'a>(
 impl Load {
     /// Sends it, in packets of `bytes`. With `REPLACE` and a strict session what does not fit is an error; whatever the
     /// server warns of beside, or counts otherwise, is one here.
-    pub(super) async fn run(self, connection: &mut Conn, bytes: usize) -> Result<(), SinkError> {
+    pub(super) async fn run(
+        self,
+        connection: &mut Connection,
+        bytes: usize,
+    ) -> Result<(), SinkError> {
         let Load { sql, rows, text } = self;
-        connection.set_infile_handler(async move {
-            let packets: Vec<_> =
-                text.chunks(bytes).map(|packet| Ok(packet.to_vec().into())).collect();
-            Ok(stream::iter(packets).boxed())
-        });
-        run(connection, DOING, sql).await?;
+        connection.set_infile(text, bytes);
+        connection.run(DOING, sql).await?;
         let taken = connection.info().starts_with(&format!("Records: {rows} "));
-        if taken && connection.get_warnings() == 0 {
+        if taken && connection.warnings() == 0 {
             return Ok(());
         }
-        let said = connection.info().into_owned();
+        let said = connection.info();
         let warning = "SHOW WARNINGS LIMIT 1".to_owned();
         let (code, message) =
-            match first::<(String, u16, String)>(connection, DOING, warning).await? {
+            match connection.first::<(String, u16, String)>(DOING, warning).await? {
                 Some((_level, code, message)) => (code, message),
                 None => (0, format!("of {rows} rows: {said}")),
             };

@@ -6,10 +6,9 @@
 //! each is an error that names the statement that mends it. Triggers are no error: an account with the least
 //! rights does not see them.
 
-use super::{SinkError, first, hexadecimal, legacy, lost_or_refused, run};
-use crate::sink::ddl::{ColumnShape, Shape};
-use mysql_async::Conn;
-use mysql_async::prelude::{FromRow, Queryable};
+use super::connection::Connection;
+use super::{SinkError, hexadecimal, legacy};
+use crate::sink::ddl::{ColumnShape, Shape, WRITER};
 use std::collections::BTreeMap;
 
 const DOING: &str = "preparing the tables";
@@ -19,7 +18,7 @@ const BYTEWISE: [&str; 3] = ["utf8mb4_bin", "utf8mb4_0900_bin", "utf8mb4_nopad_b
 /// Checks the tables that exist, then makes those that are missing. The answer is what somebody has added to one
 /// of them, if it is seen: something of it would go where a row is replaced by another one of its key.
 pub(super) async fn prepare(
-    mut connection: Conn,
+    mut connection: Connection,
     shapes: &[Shape],
 ) -> Result<Option<String>, SinkError> {
     let mut missing = Vec::new();
@@ -34,27 +33,32 @@ pub(super) async fn prepare(
         }
     }
     for shape in missing {
-        run(&mut connection, DOING, shape.create()).await?;
+        connection.run(DOING, shape.create()).await?;
     }
-    // A courtesy to the server; the connection is closed either way.
-    let _ = connection.disconnect().await;
+    connection.close().await;
     Ok(addition)
 }
 
 /// Whether there is a table of exactly that name.
-pub(super) async fn exists(connection: &mut Conn, table: &str) -> Result<bool, SinkError> {
+pub(super) async fn exists(connection: &mut Connection, table: &str) -> Result<bool, SinkError> {
     let place = place(table);
     let sql = format!("SELECT 1 FROM information_schema.tables WHERE {place} LIMIT 1");
-    Ok(first::<u8>(connection, DOING, sql).await?.is_some())
+    Ok(connection.first::<u8>(DOING, sql).await?.is_some())
 }
 
 /// A fresh job must find its tables empty: rows that it did not write would never be counted right.
-pub(super) async fn check_empty(connection: &mut Conn, table: &str) -> Result<(), SinkError> {
-    if first::<u8>(connection, DOING, format!("SELECT 1 FROM `{table}` LIMIT 1")).await?.is_some() {
+pub(super) async fn check_empty(connection: &mut Connection, table: &str) -> Result<(), SinkError> {
+    if connection.first::<u8>(DOING, format!("SELECT 1 FROM `{table}` LIMIT 1")).await?.is_some() {
         let difference = "it holds rows that no job of this name has written";
         return Err(foreign(table, difference, "use another --table-prefix or database"));
     }
     Ok(())
+}
+
+/// A commit table of an earlier version of this program.
+pub(super) fn without_writer(table: &str) -> SinkError {
+    let fix = "run once with --rebuild, which makes all tables again";
+    foreign(table, "it has no column writer, an earlier version made it", fix)
 }
 
 pub(super) fn foreign(table: &str, difference: &str, fix: &str) -> SinkError {
@@ -101,16 +105,9 @@ struct FoundColumn {
     is_omissible: bool,
 }
 
-async fn query<T>(connection: &mut Conn, sql: String) -> Result<Vec<T>, SinkError>
-where
-    T: FromRow + Send + 'static,
-{
-    connection.query(sql).await.map_err(|error| lost_or_refused(DOING, error))
-}
-
 /// The condition that finds a table. The first comparison finds it quickly; the second compares byte
 /// by byte, because `Users` is another table than `users`.
-fn place(table: &str) -> String {
+pub(super) fn place(table: &str) -> String {
     format!(
         "table_schema = DATABASE() AND table_name = '{table}' AND table_name = {}",
         hexadecimal(table)
@@ -118,11 +115,11 @@ fn place(table: &str) -> String {
 }
 
 /// What the server says of a table; `None` where there is none of that name.
-async fn find(connection: &mut Conn, table: &str) -> Result<Option<Found>, SinkError> {
+async fn find(connection: &mut Connection, table: &str) -> Result<Option<Found>, SinkError> {
     let place = place(table);
     let sql =
         format!("SELECT table_type, engine FROM information_schema.tables WHERE {place} LIMIT 1");
-    let Some((kind, engine)) = first::<(String, Option<String>)>(connection, DOING, sql).await?
+    let Some((kind, engine)) = connection.first::<(String, Option<String>)>(DOING, sql).await?
     else {
         return Ok(None);
     };
@@ -131,7 +128,7 @@ async fn find(connection: &mut Conn, table: &str) -> Result<Option<Found>, SinkE
          is_nullable = 'YES' OR column_default IS NOT NULL OR extra <> '' \
          FROM information_schema.columns WHERE {place}"
     );
-    let columns = query(connection, sql).await?.into_iter();
+    let columns = connection.all(DOING, sql).await?.into_iter();
     let column = |(name, kind, is_optional, charset, collation, is_omissible)| {
         let kind: String = kind;
         let kind = kind.to_uppercase();
@@ -144,7 +141,7 @@ async fn find(connection: &mut Conn, table: &str) -> Result<Option<Found>, SinkE
          WHERE {place} AND non_unique = 0 ORDER BY index_name, seq_in_index"
     );
     let mut unique: BTreeMap<String, Vec<_>> = BTreeMap::new();
-    for (key, column, part) in query::<(String, String, Option<u64>)>(connection, sql).await? {
+    for (key, column, part) in connection.all::<(String, String, Option<u64>)>(DOING, sql).await? {
         unique.entry(key).or_default().push((column, part));
     }
     let sql = format!(
@@ -154,7 +151,7 @@ async fn find(connection: &mut Conn, table: &str) -> Result<Option<Found>, SinkE
          WHERE event_object_schema = DATABASE() AND event_object_table = {}",
         hexadecimal(table)
     );
-    let guards = query(connection, sql).await?;
+    let guards = connection.all(DOING, sql).await?;
     Ok(Some(Found { kind, engine: engine.unwrap_or_default(), columns, unique, guards }))
 }
 
@@ -177,6 +174,9 @@ fn check(shape: &Shape, found: &Found) -> Result<(), SinkError> {
     }
     for (index, column) in shape.columns.iter().enumerate() {
         let Some(stored) = found.columns.get(column.name) else {
+            if column.name == WRITER {
+                return Err(without_writer(name));
+            }
             return refuse(format!("it has no column {}", column.name), elsewhere());
         };
         if let Some(difference) = column_difference(column, stored, index < shape.key) {

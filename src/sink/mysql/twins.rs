@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `users`, … | the tables |
 //! | `rb_users`, … | their twins, while they are filled |
-//! | `rb_old_users`, … | the tables that were replaced, until they are dropped |
+//! | `rbold_users`, … | the tables that were replaced, until they are dropped |
 //!
 //! Invariants: one statement renames all tables, so a reader finds all old ones or all new ones.
 //! Before it, on the same connection and under the job's lock, the generation is raised, so that no
@@ -12,14 +12,14 @@
 //! one of the two sets whole under the tables' names, and the same command goes on from there. Only
 //! tables of a set whose commit table names this job are dropped.
 
-use super::{COMMIT_TABLE, MySqlSink, first, hexadecimal, lost_or_refused, run, schema};
+use super::attached::{self, Attached};
+use super::connection::Connection;
+use super::{COMMIT_TABLE, MySqlSink, hexadecimal, schema};
 use crate::progress;
 use crate::sink::committer::back_off;
 use crate::sink::ddl::Shape;
 use crate::sink::{Identity, Prefix, SinkError, ddl};
 use crate::tables::Tables;
-use mysql_async::Conn;
-use mysql_async::prelude::Queryable;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -43,7 +43,7 @@ impl MySqlSink {
     pub async fn begin_rebuild(&self, identity: &Identity) -> Result<Option<Counted>, SinkError> {
         let (job, prefix) = (&identity.job, &identity.prefix);
         let mut connection = self.connect().await?;
-        run(&mut connection, DOING, LOCK_WAIT).await?;
+        connection.run(DOING, LOCK_WAIT).await?;
         if meaning(&mut connection, &prefix.replaced(), job).await?.is_some() {
             drop_all(&mut connection, &prefix.replaced()).await?;
         }
@@ -61,10 +61,12 @@ impl MySqlSink {
         for name in existing(&mut connection, &added, prefix).await? {
             schema::check_empty(&mut connection, &prefix.table(&name)).await?;
         }
+        let attached = look(&mut connection, identity, stored.as_deref()).await?;
+        carry(&mut connection, identity, &attached).await?;
         let counted = if let Some(fingerprint) = stored {
             let others =
                 format!("SELECT job FROM `{commits}` WHERE job <> {} LIMIT 1", hexadecimal(job));
-            if let Some(other) = first::<String>(&mut connection, DOING, others).await? {
+            if let Some(other) = connection.first::<String>(DOING, others).await? {
                 return Err(SinkError::Foreign {
                     table: commits,
                     difference: format!("it belongs to job {other:?}, too"),
@@ -73,13 +75,12 @@ impl MySqlSink {
             }
             let offsets = prefix.table(progress::TABLE.name);
             let sql = format!("SELECT partition_id, start_offset FROM `{offsets}`");
-            let starts = connection.query(sql).await;
-            let starts: Vec<(u32, u64)> = starts.map_err(|error| lost_or_refused(DOING, error))?;
+            let starts = connection.all::<(u32, u64)>(DOING, sql).await?;
             Some(Counted { fingerprint, starts: starts.into_iter().collect() })
         } else {
             None
         };
-        let _ = connection.disconnect().await;
+        connection.close().await;
         Ok(counted)
     }
 
@@ -106,7 +107,7 @@ impl MySqlSink {
     /// Tells of a rebuild that did not come to its end. The tables under `identity` are whole.
     pub(super) async fn warn_of_twins(
         &self,
-        connection: &mut Conn,
+        connection: &mut Connection,
         identity: &Identity,
     ) -> Result<(), SinkError> {
         for prefix in [identity.prefix.twin(), identity.prefix.replaced()] {
@@ -124,19 +125,22 @@ impl MySqlSink {
     async fn replace(&self, identity: &Identity) -> Result<(), SinkError> {
         let (job, prefix) = (&identity.job, &identity.prefix);
         let mut connection = self.connect().await?;
-        run(&mut connection, DOING, LOCK_WAIT).await?;
+        connection.run(DOING, LOCK_WAIT).await?;
         if meaning(&mut connection, &prefix.twin(), job).await?.is_some() {
+            let stored = meaning(&mut connection, prefix, job).await?;
+            let attached = look(&mut connection, identity, stored.as_deref()).await?;
+            carry(&mut connection, identity, &attached).await?;
             // A job that runs notices with its next commit, ten seconds from now at the latest, and
             // leaves the lock; then the generation of whoever held it meanwhile is overtaken.
             raise(&mut connection, prefix, job).await?;
-            self.take_named_lock(&mut connection, identity).await?;
+            self.wait_for_lock(&mut connection, identity, Duration::ZERO).await?;
             let generation = raise(&mut connection, prefix, job).await?;
             let sql = format!(
                 "UPDATE `{}` SET generation = GREATEST(generation, {generation}) + 1 WHERE job = {}",
                 prefix.twin().table(COMMIT_TABLE),
                 hexadecimal(job)
             );
-            run(&mut connection, DOING, sql).await?;
+            connection.run(DOING, sql).await?;
             rename(&mut connection, identity).await?;
         }
         if meaning(&mut connection, prefix, job).await?.as_ref() != Some(&identity.fingerprint) {
@@ -145,20 +149,56 @@ impl MySqlSink {
         if meaning(&mut connection, &prefix.replaced(), job).await?.is_some() {
             drop_all(&mut connection, &prefix.replaced()).await?;
         }
-        let _ = connection.disconnect().await;
+        connection.close().await;
         Ok(())
     }
 }
 
+/// What others have attached to the tables that are to be replaced, if it can be carried over.
+async fn look(
+    connection: &mut Connection,
+    identity: &Identity,
+    stored: Option<&str>,
+) -> Result<Attached, SinkError> {
+    let shapes = stored.map(tables_of).unwrap_or_default();
+    attached::look(connection, &identity.prefix, &shapes).await?.refuse()
+}
+
+/// Makes the indexes of others on the twins, where they are missing.
+async fn carry(
+    connection: &mut Connection,
+    identity: &Identity,
+    attached: &Attached,
+) -> Result<(), SinkError> {
+    let twin = identity.prefix.twin();
+    let shapes = ddl::shapes(&twin, &identity.tables);
+    for (table, index, definition) in &attached.indexes {
+        let table = twin.table(table);
+        // A table that is switched off has no twin.
+        let Some(shape) = shapes.iter().find(|shape| shape.name == table) else { continue };
+        connection.run(DOING, shape.create()).await?;
+        let place = schema::place(&table);
+        let sql = format!(
+            "SELECT 1 FROM information_schema.statistics WHERE {place} AND index_name = {} LIMIT 1",
+            hexadecimal(index)
+        );
+        if connection.first::<u8>(DOING, sql).await?.is_none() {
+            connection.run(DOING, format!("ALTER TABLE `{table}` ADD {definition}")).await?;
+            tracing::info!(table, index, "an index of the old table is carried over");
+        }
+    }
+    Ok(())
+}
+
 /// What the tables under `prefix` mean, if they belong to `job`.
 async fn meaning(
-    connection: &mut Conn,
+    connection: &mut Connection,
     prefix: &Prefix,
     job: &str,
 ) -> Result<Option<String>, SinkError> {
     let (table, job) = (prefix.table(COMMIT_TABLE), hexadecimal(job));
     let sql = format!("SELECT fingerprint FROM `{table}` WHERE job = {job}");
-    match first(connection, DOING, sql).await {
+    match connection.first(DOING, sql).await {
         // No such table.
         Err(SinkError::Server { code: 1146, .. }) => Ok(None),
         found => found,
@@ -166,20 +206,20 @@ async fn meaning(
 }
 
 /// Raises the generation of the tables under `prefix`, where there are any; returns it.
-async fn raise(connection: &mut Conn, prefix: &Prefix, job: &str) -> Result<u64, SinkError> {
+async fn raise(connection: &mut Connection, prefix: &Prefix, job: &str) -> Result<u64, SinkError> {
     if meaning(connection, prefix, job).await?.is_none() {
         return Ok(0);
     }
     let (table, job) = (prefix.table(COMMIT_TABLE), hexadecimal(job));
     let sql = format!("UPDATE `{table}` SET generation = generation + 1 WHERE job = {job}");
-    run(connection, DOING, sql).await?;
+    connection.run(DOING, sql).await?;
     let sql = format!("SELECT generation FROM `{table}` WHERE job = {job}");
-    Ok(first(connection, DOING, sql).await?.unwrap_or_default())
+    Ok(connection.first(DOING, sql).await?.unwrap_or_default())
 }
 
 /// The names of those tables that exist under `prefix`.
 async fn existing(
-    connection: &mut Conn,
+    connection: &mut Connection,
     tables: &[Shape],
     prefix: &Prefix,
 ) -> Result<Vec<String>, SinkError> {
@@ -200,7 +240,7 @@ fn tables_of(fingerprint: &str) -> Vec<Shape> {
     ddl::shapes(&Prefix::default(), &tables)
 }
 
-async fn rename(connection: &mut Conn, identity: &Identity) -> Result<(), SinkError> {
+async fn rename(connection: &mut Connection, identity: &Identity) -> Result<(), SinkError> {
     let prefix = &identity.prefix;
     let mut renames = Vec::new();
     let mut add = |names: Vec<String>, from: &Prefix, to: &Prefix| {
@@ -215,13 +255,13 @@ async fn rename(connection: &mut Conn, identity: &Identity) -> Result<(), SinkEr
     old.extend(added.cloned().collect::<Vec<_>>());
     add(existing(connection, &old, prefix).await?, prefix, &prefix.replaced());
     add(twins.into_iter().map(|shape| shape.name).collect(), &prefix.twin(), prefix);
-    run(connection, DOING, format!("RENAME TABLE {}", renames.join(", "))).await
+    connection.run(DOING, format!("RENAME TABLE {}", renames.join(", "))).await
 }
 
 /// Drops the tables under `prefix`, the one that says whose they are last.
-async fn drop_all(connection: &mut Conn, prefix: &Prefix) -> Result<(), SinkError> {
+async fn drop_all(connection: &mut Connection, prefix: &Prefix) -> Result<(), SinkError> {
     for shape in ddl::shapes(prefix, &Tables::every().all()) {
-        run(connection, DOING, format!("DROP TABLE IF EXISTS `{}`", shape.name)).await?;
+        connection.run(DOING, format!("DROP TABLE IF EXISTS `{}`", shape.name)).await?;
     }
     Ok(())
 }
