@@ -38,7 +38,7 @@ pub use worker::Credit;
 
 use crate::config::RunConfig;
 use crate::dead_letters::DeadLetter;
-use crate::dead_letters::overflow::Taken;
+use crate::dead_letters::overflow::{Dropped, Taken};
 use crate::error::RunError;
 use crate::mesh::{self, Mesh, MeshError};
 use crate::monitor::Monitor;
@@ -261,7 +261,7 @@ fn lead<T: Topic, S: Sink>(run: Run<T>, sink: S) -> Result<Summary, RunError> {
     let (durable, is_closed) = (Committed::default(), Arc::<AtomicBool>::default());
     let channels = Channels {
         offsets: offsets_in,
-        first: vec![tables.progress(), tables.letters(), tables.floors()],
+        first: vec![tables.progress(), tables.letters(), tables.dropped(), tables.floors()],
         rows: rows_in,
         orders: orders_out,
         committed: note_offsets(&durable, tables.progress()),
@@ -293,6 +293,9 @@ fn lead<T: Topic, S: Sink>(run: Run<T>, sink: S) -> Result<Summary, RunError> {
     let ledger = ledger::Start::new(shared.config.ledger, &known.floors);
     if ledger.is_empty {
         known.stored.iter_mut().for_each(|stored| stored.replay_from = stored.next);
+    }
+    if let Err(error) = known.check() {
+        return Err(abandon(&shared, engine, Some(error.into()), committer));
     }
     let (news_in, news) = channel();
     let watcher = match begin(&shared, &known.stored, durable, (requests, news_in)) {
@@ -348,6 +351,8 @@ struct Known {
     /// The room that its dead letters take, and where these stand.
     taken: Taken,
     letters: Vec<(u32, u64)>,
+    /// Ranges in which another decoder has refused some records.
+    doubtful: Vec<(u32, Dropped)>,
     floors: BTreeMap<Name, u64>,
 }
 
@@ -360,12 +365,29 @@ impl Known {
                 known.stored.push(stored.ok_or_else(|| unreadable(&progress::TABLE, row))?);
             } else if *table == tables.floors() {
                 known.floors.extend(Name::of(row));
+            } else if *table == tables.dropped() {
+                let ranges = Dropped::of(row).into_iter().filter(|(refuser, _)| !refuser.is_own());
+                known.doubtful.extend(ranges.map(|(refuser, range)| (refuser.partition, range)));
             } else if let Some(letter) = DeadLetter::of(row) {
                 known.letters.push((letter.partition, letter.offset));
                 known.taken.add(&letter);
             }
         }
         Ok(known)
+    }
+
+    /// What is read again must be told apart into what was counted and what was not.
+    fn check(&self) -> Result<(), SinkError> {
+        let reaches = |stored: &Stored, partition: u32, range: &Dropped| {
+            let Stored { replay_from, next, .. } = *stored;
+            stored.partition == partition && replay_from < next && range.last >= replay_from
+        };
+        let in_doubt = self.doubtful.iter().find(|(partition, range)| {
+            self.stored.iter().any(|stored| reaches(stored, *partition, range))
+        });
+        in_doubt.map_or(Ok(()), |(partition, range)| {
+            Err(SinkError::Overflow { partition: *partition, range: *range })
+        })
     }
 }
 

@@ -28,7 +28,7 @@ mod weigh;
 
 use crate::bar::{Bar, per_second};
 use crate::config::RunConfig;
-use crate::dead_letters::overflow::{self, Dropped};
+use crate::dead_letters::overflow::{self, Dropped, Refuser};
 use crate::progress::Stored;
 use crate::sink::{Database, Identity, Sink, SinkError, unless_stopped};
 use crate::source::{AnyTopic, SourceError, Topic};
@@ -90,6 +90,18 @@ pub enum VerifyError {
         /// Its offset.
         offset: u64,
     },
+    /// Which records of a range were refused is stored nowhere.
+    #[error(
+        "cannot be checked: of the {} records that another version of this program has refused in \
+         partition {partition} (dead_letter_overflow) this one reads some; `run --rebuild` counts \
+         them", .range.records
+    )]
+    Overflow {
+        /// The partition.
+        partition: u32,
+        /// Where they are, and how many.
+        range: Dropped,
+    },
     /// Compaction may explain every difference.
     #[error(
         "cannot be told: the topic is compacted, records that were counted may be gone from it \
@@ -124,13 +136,14 @@ pub enum VerifyError {
 impl VerifyError {
     /// 3 where nothing can be said of the tables, 2 for arguments that cannot work, else 1.
     pub fn exit_code(&self) -> u8 {
-        use VerifyError::{Baseline, Changed, Compacted, Gone, NoPartition, RetriedGone};
+        use VerifyError::{Baseline, Changed, Compacted, Gone, NoPartition, Overflow, RetriedGone};
         use VerifyError::{Sink, Source};
         match self {
             Gone { .. }
             | NoPartition { .. }
             | Changed(_)
             | RetriedGone { .. }
+            | Overflow { .. }
             | Compacted { .. }
             | Sink(SinkError::NoJob { .. } | SinkError::NoFile { .. }) => 3,
             Sink(error) if error.is_operators() => 2,
@@ -396,7 +409,7 @@ struct Snapshot {
     rows: Runs,
     offsets: Vec<Stored>,
     letters: Places,
-    dropped: Vec<(u32, Dropped)>,
+    dropped: Vec<(Refuser, Dropped)>,
     marks: Marks,
 }
 
@@ -447,7 +460,7 @@ struct Base {
     rows: Vec<(u8, Row)>,
     offsets: Vec<Stored>,
     letters: Places,
-    dropped: Vec<(u32, Dropped)>,
+    dropped: Vec<(Refuser, Dropped)>,
     marks: Marks,
 }
 
@@ -502,8 +515,8 @@ impl Base {
         for (table, row) in &self.rows {
             recount.resume(*table, row)?;
         }
-        for (partition, dropped) in &self.dropped {
-            recount.resume_dropped(*partition, dropped.records);
+        for (refuser, dropped) in &self.dropped {
+            recount.resume_dropped(*refuser, dropped.records);
         }
         for (partition, offset) in &self.letters {
             let (partition, offset) = (*partition, *offset);

@@ -417,6 +417,46 @@ fn a_dead_letter_goes_through_the_ledger() {
     }
 }
 
+/// What did not count is not remembered: where another version has refused records that are known only
+/// by their number, and this one may read them, a start needs a word.
+#[test]
+fn what_another_version_left_out_is_not_remembered() {
+    let job = Spoilt::new();
+    job.append("a.json", &Spoilt::tweet(99, "z", false));
+    for (tweet, is_spoilt) in [(100, true), (101, true), (102, true), (103, false)] {
+        job.append("a.json", &Spoilt::tweet(tweet, "a", is_spoilt));
+    }
+    let bounded = ["--dead-letter-rows", "1"];
+    let ledger = [&bounded[..], &["--ledger", "1m"]].concat();
+    job.done("run", &ledger);
+    let connection = rusqlite::Connection::open(job.tables()).unwrap();
+    let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(number("SELECT records FROM dead_letter_overflow"), 2);
+    job.done("verify", &[]);
+    // The same version refuses the same.
+    job.append("a.json", &Spoilt::delete(100));
+    job.done("run", &ledger);
+    assert_eq!(connection.execute("UPDATE dead_letter_overflow SET decoder = 0", []), Ok(1));
+    job.done("verify", &[]);
+    job.mend("a.json");
+    let (code, text) = output(command("verify", job.folder.path(), &job.tables(), &[]));
+    assert!(code == Some(3) && text.contains("dead_letter_overflow"), "{text}");
+    let (code, text) = output(run(job.folder.path(), &job.tables(), &ledger));
+    assert!(code == Some(1) && text.contains("refused 2 records"), "{text}");
+    assert!(text.contains("--forget-ledger") && text.contains("run --rebuild"), "{text}");
+    // They did not count, so nothing of them is taken back.
+    job.done("run", &[&ledger[..], &["--forget-ledger"]].concat());
+    job.append("a.json", &Spoilt::delete(101));
+    job.append("a.json", &Spoilt::tweet(104, "b", false));
+    job.append("a.json", &Spoilt::tweet(105, "b", true));
+    job.done("run", &ledger);
+    assert_eq!(job.hashtags(), "a=1 b=1 z=1 ");
+    // What this version refuses has a range of its own.
+    let sql = "SELECT 1000000 * min(records) + count(*) FROM dead_letter_overflow";
+    assert_eq!(number(sql), 1_000_002);
+    job.done("run", &ledger);
+}
+
 /// Rows that were changed by hand end each start with one line, and nothing is written.
 #[test]
 fn no_stored_row_makes_a_start_panic() {

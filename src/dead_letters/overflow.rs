@@ -1,12 +1,17 @@
-//! `dead_letter_overflow`: what the bound of `dead_letters` leaves out, as a range a partition.
+//! `dead_letter_overflow`: what the bound of `dead_letters` leaves out, as a range for each partition and
+//! decoder.
 //!
 //! A record that cannot be counted is a row of `dead_letters`, or one of the `records` between the
 //! first and the last offset that stand here: nothing is unaccounted for. The oldest letters are
 //! kept; room that a successful retry makes is used again.
 //!
+//! Which records of a range these are is stored nowhere: the decoder that has refused them refuses them
+//! again, another one may read some.
+//!
 //! Restore: as `users`, by a difference that adds ranges up.
 
 use super::DeadLetter;
+use crate::decode::ACCEPTS;
 use dataflows::changes::{Changes, changes};
 use dataflows::table::{Column, Kind, Panel, Restore, Table};
 use dataflows::{Epoch, Row, Rows, Shared, Text, Value};
@@ -23,14 +28,15 @@ pub const TABLE: Table = Table {
     columns: &[
         Column::new("topic", Kind::Text(249), "the topic"),
         Column::new("partition_id", Kind::Unsigned, "the partition"),
+        Column::new("decoder", Kind::Unsigned, "number of the decoder that has refused them"),
         Column::new("first_offset", Kind::Unsigned, "the first such record"),
         Column::new("last_offset", Kind::Unsigned, "the last such record"),
         Column::new("records", Kind::Unsigned, "how many there are between, both included"),
     ],
-    key: 2,
+    key: 3,
     restore: Restore::FromRows,
     panel: Panel::None,
-    version: 1,
+    version: 2,
 };
 
 /// Records without a row. Added up: the range that holds both, and the sum.
@@ -65,18 +71,20 @@ impl Dropped {
         (self.first..=self.last).contains(&offset)
     }
 
-    /// The partition and its range that a row is of; `None` for a row that the table cannot hold.
-    pub fn of(row: &Row) -> Option<(u32, Self)> {
+    /// Whose range a row is; `None` for a row that the table cannot hold.
+    pub fn of(row: &Row) -> Option<(Refuser, Self)> {
         let number = |column: usize| row.get(column)?.as_u64();
-        let range = Dropped { first: number(2)?, last: number(3)?, records: number(4)? };
-        Some((u32::try_from(number(1)?).ok()?, range))
+        let small = |column: usize| u32::try_from(number(column)?).ok();
+        let range = Dropped { first: number(3)?, last: number(4)?, records: number(5)? };
+        Some((Refuser { partition: small(1)?, decoder: small(2)? }, range))
     }
 
-    /// The row of a partition.
-    pub fn row(&self, topic: &str, partition: u32) -> Row {
+    /// The row of a range.
+    pub fn row(&self, topic: &str, refuser: Refuser) -> Row {
         Box::new([
             Value::Text(topic.into()),
-            Value::UInt(u64::from(partition)),
+            Value::UInt(u64::from(refuser.partition)),
+            Value::UInt(u64::from(refuser.decoder)),
             Value::UInt(self.first),
             Value::UInt(self.last),
             Value::UInt(self.records),
@@ -84,16 +92,37 @@ impl Dropped {
     }
 }
 
+/// Where records were refused, and by which decoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Refuser {
+    /// Their partition.
+    pub partition: u32,
+    /// See [`ACCEPTS`].
+    pub decoder: u32,
+}
+
+impl Refuser {
+    /// This program's decoder.
+    pub fn own(partition: u32) -> Self {
+        Refuser { partition, decoder: ACCEPTS }
+    }
+
+    /// Whether this program refuses the same records.
+    pub fn is_own(self) -> bool {
+        self.decoder == ACCEPTS
+    }
+}
+
 /// The rows as a function of the records without a row.
 pub fn build<'scope>(
     topic: &str,
-    dropped: VecCollection<'scope, Epoch, u32, Dropped>,
+    dropped: VecCollection<'scope, Epoch, Refuser, Dropped>,
     rows: &Rows<'scope>,
 ) -> Changes<'scope> {
     let topic: Text = topic.into();
     let counted = dropped.concat(rows.restore(Dropped::of)).count_total();
-    changes(&Shared::new(counted), rows.number(), &TABLE, move |partition, dropped: &Dropped| {
-        dropped.row(&topic, *partition)
+    changes(&Shared::new(counted), rows.number(), &TABLE, move |refuser, dropped: &Dropped| {
+        dropped.row(&topic, *refuser)
     })
 }
 
@@ -155,7 +184,7 @@ impl Taken {
 
 #[cfg(test)]
 mod tests {
-    use super::{Dropped, Room, Taken};
+    use super::{Dropped, Refuser, Room, Taken};
     use crate::dead_letters::DeadLetter;
     use differential_dataflow::difference::Semigroup;
 
@@ -164,7 +193,8 @@ mod tests {
         let mut dropped = Dropped { first: 7, last: 7, records: 1 };
         dropped.plus_equals(&Dropped { first: 9, last: 12, records: 2 });
         assert_eq!(dropped, Dropped { first: 7, last: 12, records: 3 });
-        assert_eq!(Dropped::of(&dropped.row("tweets", 4)), Some((4, dropped)));
+        let refuser = Refuser { partition: 4, decoder: 9 };
+        assert_eq!(Dropped::of(&dropped.row("tweets", refuser)), Some((refuser, dropped)));
         assert!(dropped.covers(7) && dropped.covers(12) && !dropped.covers(13));
     }
 

@@ -5,7 +5,7 @@
 
 use super::ledger::Tiding;
 use crate::config::RunConfig;
-use crate::dead_letters::overflow::{self, Dropped};
+use crate::dead_letters::overflow::{self, Dropped, Refuser};
 use crate::dead_letters::{self, DeadLetter};
 use crate::decode;
 use crate::progress::{self, Progress};
@@ -53,7 +53,7 @@ pub(super) struct Inputs {
     pub(super) retried: InputSession<Epoch, Event, isize>,
     pub(super) said: InputSession<Epoch, Name, Latest<u64>>,
     pub(super) letters: InputSession<Epoch, DeadLetter, isize>,
-    pub(super) dropped: InputSession<Epoch, u32, Dropped>,
+    pub(super) dropped: InputSession<Epoch, Refuser, Dropped>,
     pub(super) progress: InputSession<Epoch, u32, Latest<Progress>>,
     /// Until the first epoch behind [`dataflows::RESTORED`].
     pub(super) before: Option<Before>,

@@ -3,6 +3,7 @@
 //! One function classifies ([`SinkError::is_transient`]), with the reason beside each code.
 
 use super::Position;
+use crate::dead_letters::overflow::Dropped;
 
 /// What to do about tables that are beyond repair.
 const AGAIN: &str = "`run --rebuild` counts the topic again (a file of tables: begin a new one)";
@@ -203,6 +204,19 @@ pub enum SinkError {
     Impossible {
         /// The table and the row.
         row: String,
+    },
+    /// Which records of these were counted is stored nowhere.
+    #[error(
+        "another version of this program has refused {} records up to offset {} of partition \
+         {partition} (dead_letter_overflow), this one may read some of them, and the ledger must \
+         remember what was counted there; start once with --forget-ledger, or count all of it: \
+         `run --rebuild`", .range.records, .range.last
+    )]
+    Overflow {
+        /// The partition.
+        partition: u32,
+        /// Where they are, and how many.
+        range: Dropped,
     },
     /// A stored row has no meaning.
     #[error("no job of this program writes such a row: {row}; was it changed by hand? {AGAIN}")]

@@ -9,7 +9,7 @@ use super::marks::Marks;
 use super::model::{MODELS, Model, Of, State};
 use super::runs::{Key, Runs};
 use super::{Plan, VerifyError};
-use crate::dead_letters::overflow::{self, Dropped};
+use crate::dead_letters::overflow::{self, Dropped, Refuser};
 use crate::decode::{self, Settings};
 use crate::progress::{self, Anchor, Last, Stored};
 use crate::source::Record;
@@ -92,7 +92,7 @@ pub(super) struct Recount<'a> {
     /// to be others.
     anchors: BTreeMap<u32, Anchor>,
     /// What the tables say was left out of the dead letters, and how many such records were seen.
-    dropped: BTreeMap<u32, (Dropped, u64)>,
+    dropped: BTreeMap<Refuser, (Dropped, u64)>,
     decoded: Vec<Event>,
     /// Whether the last offsets before `next_offset` may hold no record: markers of transactions.
     pub(super) has_markers: bool,
@@ -131,14 +131,13 @@ impl<'a> Recount<'a> {
     }
 
     /// Records in these ranges may have no dead letter.
-    pub(super) fn overflow(&mut self, dropped: &[(u32, Dropped)]) {
-        self.dropped =
-            dropped.iter().map(|(partition, dropped)| (*partition, (*dropped, 0))).collect();
+    pub(super) fn overflow(&mut self, dropped: &[(Refuser, Dropped)]) {
+        self.dropped = dropped.iter().map(|(refuser, range)| (*refuser, (*range, 0))).collect();
     }
 
     /// Goes on from so many of them.
-    pub(super) fn resume_dropped(&mut self, partition: u32, records: u64) {
-        if let Some((_, seen)) = self.dropped.get_mut(&partition) {
+    pub(super) fn resume_dropped(&mut self, refuser: Refuser, records: u64) {
+        if let Some((_, seen)) = self.dropped.get_mut(&refuser) {
             *seen += records;
         }
     }
@@ -179,9 +178,13 @@ impl<'a> Recount<'a> {
             decoded.clear();
             self.letter(partition, offset)?;
         } else if result.is_err() {
-            match self.dropped.get_mut(&partition) {
-                Some((range, seen)) if range.covers(offset) => *seen += 1,
-                _ => self.letter(partition, offset)?,
+            let mut ranges = self.dropped.iter_mut().filter(|(of, (range, seen))| {
+                let has_room = of.is_own() || *seen < range.records;
+                of.partition == partition && range.covers(offset) && has_room
+            });
+            match ranges.next() {
+                Some((_, (_, seen))) => *seen += 1,
+                None => self.letter(partition, offset)?,
             }
         }
         for event in decoded.drain(..) {
@@ -237,8 +240,11 @@ impl<'a> Recount<'a> {
     /// Everything that should stand, and whether of some of it only a range is known.
     pub(super) fn finish(mut self) -> Result<(Runs, bool), VerifyError> {
         let plan = self.sums.plan;
-        for (partition, (range, records)) in std::mem::take(&mut self.dropped) {
-            let row = Dropped { records, ..range }.row(&plan.topic, partition);
+        for (refuser, (range, records)) in std::mem::take(&mut self.dropped) {
+            if !refuser.is_own() && records < range.records {
+                return Err(VerifyError::Overflow { partition: refuser.partition, range });
+            }
+            let row = Dropped { records, ..range }.row(&plan.topic, refuser);
             let key = (plan.own.dropped(), row[..overflow::TABLE.key].into());
             self.add(key, State::Row(row))?;
         }

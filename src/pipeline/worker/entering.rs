@@ -3,7 +3,7 @@
 use super::super::flow::Inputs;
 use crate::config::RunConfig;
 use crate::dead_letters::DeadLetter;
-use crate::dead_letters::overflow::{Dropped, Room, Taken};
+use crate::dead_letters::overflow::{Dropped, Refuser, Room, Taken};
 use crate::decode;
 use crate::source::{Record, SourceError};
 use dataflows::latest::Version;
@@ -87,7 +87,9 @@ pub(super) fn bury(
     if taken.take(&letter, limit) {
         inputs.letters.update(letter, 1);
     } else {
-        inputs.dropped.update(partition, Dropped { first: offset, last: offset, records: 1 });
+        inputs
+            .dropped
+            .update(Refuser::own(partition), Dropped { first: offset, last: offset, records: 1 });
     }
     detail
 }
