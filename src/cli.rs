@@ -12,17 +12,21 @@ mod file;
 mod job;
 mod legacy;
 mod listen;
+mod refusal;
 mod run;
+mod settle;
 mod status;
 mod verify;
 
-pub(crate) use job::TablesArgs;
+pub(crate) use job::{DatabaseArgs, TablesArgs, UnreadableUrl};
 
 use crate::error::{is_caught, one_line};
 use crate::produce::{self, ProduceArgs};
 use crate::schema::{self, SchemaArgs};
+use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use settle::Settled;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -77,22 +81,22 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Keep the tables equal to the topic until stopped
     #[command(after_help = run::EXAMPLES)]
-    Run(Box<run::RunArgs>),
+    Run(Box<Settled<run::RunArgs>>),
     /// Write tweets into a topic
     #[command(after_help = PRODUCE_EXAMPLES)]
-    Produce(ProduceArgs),
+    Produce(Settled<ProduceArgs>),
     /// Recount the topic and compare the tables with it, row by row, beside the running job
     #[command(after_help = verify::EXAMPLES)]
-    Verify(Box<verify::VerifyArgs>),
+    Verify(Box<Settled<verify::VerifyArgs>>),
     /// Look at records that were not counted, and have them tried again
     #[command(after_help = dead_letters::EXAMPLES)]
-    DeadLetters(dead_letters::DeadLettersArgs),
+    DeadLetters(Settled<dead_letters::DeadLettersArgs>),
     /// Print the DDL of all tables and the least rights on them
     #[command(after_help = schema::EXAMPLES)]
-    Schema(SchemaArgs),
+    Schema(Settled<SchemaArgs>),
     /// Rename the old program's tables, whose names the job needs
     #[command(after_help = legacy::EXAMPLES)]
-    Legacy(legacy::LegacyArgs),
+    Legacy(Settled<legacy::LegacyArgs>),
     /// Print completions for a shell
     #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions {
@@ -127,8 +131,7 @@ pub fn main() -> ExitCode {
         Err(code) => return code,
     };
     if let Some(text) = secret_in_arguments(&matches) {
-        eprintln!("tweetflow: {text}");
-        return ExitCode::from(2);
+        return refuse(&text);
     }
     log_to_stderr(&cli.common);
     // A signal ends the other commands at once: none of them leaves anything half done.
@@ -169,9 +172,21 @@ fn parse() -> Result<(Cli, ArgMatches), ExitCode> {
         None => Cli::command(),
         Some(path) => file::apply(Cli::command(), &path).map_err(|error| fail(&error, 2))?,
     };
-    let matches = command.get_matches();
-    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let refuse = |error: clap::Error| match refusal::line(&command, &error) {
+        Some(line) => refuse(&line),
+        None if error.kind() == ErrorKind::ArgumentConflict && error.context().next().is_none() => {
+            refuse(error.to_string().trim().trim_start_matches("error: "))
+        }
+        None => error.exit(),
+    };
+    let matches = command.clone().try_get_matches().map_err(refuse)?;
+    let cli = Cli::from_arg_matches(&matches).map_err(refuse)?;
     Ok((cli, matches))
+}
+
+fn refuse(line: &str) -> ExitCode {
+    eprintln!("tweetflow: {line}");
+    ExitCode::from(2)
 }
 
 /// Why a file of settings is refused.
@@ -258,13 +273,11 @@ fn print(text: &[u8]) -> ExitCode {
 
 fn filter(text: &str) -> Result<String, String> {
     // A word alone would be taken for a module, and silence all others.
-    let is_word = |part: &&str| !part.contains(['=', '[']) && part.parse::<LevelFilter>().is_err();
-    if let Some(word) = text.split(',').map(str::trim).find(is_word) {
-        return Err(format!(
-            "{word:?} is no level; use error, warn, info, debug, trace or off, or MODULE=LEVEL"
-        ));
+    let is_word = |part: &str| !part.contains(['=', '[']) && part.parse::<LevelFilter>().is_err();
+    if text.split(',').map(str::trim).any(is_word) || EnvFilter::try_new(text).is_err() {
+        return Err("use error, warn, info, debug, trace or off, or MODULE=LEVEL".to_owned());
     }
-    EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+    Ok(text.to_owned())
 }
 
 /// `NAME=VALUE` of `--kafka`.

@@ -28,6 +28,7 @@ pub mod error;
 pub mod freshness;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+mod kafka_settings;
 pub mod mesh;
 pub mod monitor;
 pub mod pipeline;

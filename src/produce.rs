@@ -47,7 +47,7 @@ const LOOK_RECORDS: u32 = 64;
 /// Arguments of `produce`.
 #[derive(clap::Args, Clone)]
 #[group(skip)]
-#[command(group(clap::ArgGroup::new("what").required(true).args(["input", "synthetic"])))]
+#[command(group(clap::ArgGroup::new("what").required(true).multiple(true).args(["input", "synthetic"])))]
 pub struct ProduceArgs {
     /// Kafka brokers, host:port with commas between
     #[arg(long, env = "TWEETFLOW_BROKERS", default_value = "127.0.0.1:9092")]
@@ -79,23 +79,11 @@ pub struct ProduceArgs {
     /// Delete notices among the synthetic tweets, so many for 100 tweets; a few are tombstones (no
     /// value, the tweet's id as key). Most come up to a minute of the tweets' own time after their
     /// tweet, some before it, and some are in another partition
-    #[arg(
-        long,
-        env = "TWEETFLOW_DELETES",
-        value_name = "PERCENT",
-        default_value_t,
-        conflicts_with = "input"
-    )]
+    #[arg(long, env = "TWEETFLOW_DELETES", value_name = "PERCENT", default_value_t)]
     pub deletes: Share,
     /// Synthetic tweets that come again later, byte for byte, so many for 100 tweets; some are in
     /// another partition then
-    #[arg(
-        long,
-        env = "TWEETFLOW_DUPLICATES",
-        value_name = "PERCENT",
-        default_value_t,
-        conflicts_with = "input"
-    )]
+    #[arg(long, env = "TWEETFLOW_DUPLICATES", value_name = "PERCENT", default_value_t)]
     pub duplicates: Share,
     /// Stop after so many records: tweets and whatever else is sent
     #[arg(long, env = "TWEETFLOW_LIMIT", value_name = "N")]
@@ -235,8 +223,17 @@ pub enum ProduceError {
         hint: &'static str,
     },
     /// The settings do not go together.
-    #[error("the Kafka client does not start with these settings; change --kafka")]
-    Client(#[source] KafkaError),
+    #[error("the Kafka client does not start with these settings; change --kafka ({reason})")]
+    Client {
+        /// The library's words, without values.
+        reason: String,
+    },
+    /// The brokers' addresses are none.
+    #[error(
+        "--brokers is HOST:PORT with commas between; user and password are settings of --kafka: \
+         sasl.username, sasl.password"
+    )]
+    Brokers,
     /// No broker answered.
     #[error(
         "no Kafka broker answers at {brokers}; is it running, and is --brokers right? ({reason})"
@@ -308,7 +305,8 @@ impl ProduceError {
             | Self::UnknownSetting { .. }
             | Self::SettingValue { .. }
             | Self::FixedSetting { .. }
-            | Self::Client(_)
+            | Self::Client { .. }
+            | Self::Brokers
             | Self::Changed { .. }
             | Self::ResumeFile { .. }
             | Self::OtherTopic { .. }

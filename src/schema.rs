@@ -5,7 +5,7 @@
 //! the client has selected. Nothing is sent to the server; with `--database` it is asked for its
 //! version only.
 
-use crate::cli::TablesArgs;
+use crate::cli::{DatabaseArgs, TablesArgs, UnreadableUrl};
 use crate::dead_letters;
 use crate::error::one_line;
 use crate::sink::mysql::{Kind, MySqlSink, Server};
@@ -23,21 +23,11 @@ pub(crate) const EXAMPLES: &str = "Examples:\n  \
 /// Arguments of `schema`.
 #[derive(Args, Clone)]
 pub struct SchemaArgs {
-    /// Database to ask for its kind and version; with a password only from the environment
-    #[arg(
-        long,
-        env = "TWEETFLOW_DATABASE",
-        hide_env_values = true,
-        value_name = "URL",
-        default_value = "mysql://tweetflow@127.0.0.1:3306/data"
-    )]
-    database: String,
-    /// Kind of server, instead of asking one
+    #[command(flatten)]
+    place: DatabaseArgs,
+    /// Kind of server, instead of asking the database for it
     #[arg(long, value_name = "KIND")]
     server: Option<Kind>,
-    /// What stands before each table's name
-    #[arg(long, env = "TWEETFLOW_TABLE_PREFIX", value_name = "PREFIX", default_value = "")]
-    table_prefix: Prefix,
     #[command(flatten)]
     tables: TablesArgs,
     /// Account that `run` connects as, NAME or NAME@HOST; it must exist
@@ -56,6 +46,9 @@ pub enum SchemaError {
     /// The tables do not fit together.
     #[error("{0}")]
     Tables(String),
+    /// The file of the database's URL.
+    #[error(transparent)]
+    DatabaseFile(#[from] UnreadableUrl),
     /// The server does not answer as it should.
     #[error(transparent)]
     Sink(#[from] SinkError),
@@ -77,7 +70,7 @@ impl SchemaError {
     /// 2 for arguments that could never have worked, else 1.
     pub fn exit_code(&self) -> u8 {
         match self {
-            SchemaError::Tables(_) => 2,
+            SchemaError::Tables(_) | SchemaError::DatabaseFile(_) => 2,
             SchemaError::Sink(error) if error.is_operators() => 2,
             SchemaError::Sink(_) | SchemaError::Ask { .. } | SchemaError::Runtime(_) => 1,
         }
@@ -90,15 +83,15 @@ pub fn run(args: &SchemaArgs) -> Result<String, SchemaError> {
     let server = if let Some(kind) = args.server {
         kind_text(kind).to_owned()
     } else {
-        let server = ask(&args.database)?;
+        let server = ask(&args.place.url()?)?;
         if let Some(warning) = server.warning() {
             tracing::warn!("{warning}");
         }
         format!("{} ({})", kind_text(server.kind), server.version)
     };
     Ok(match &args.superset {
-        Some(reader) => reading(&server, &args.table_prefix, &tables, reader),
-        None => text(&server, &args.table_prefix, &tables, &args.user),
+        Some(reader) => reading(&server, &args.place.table_prefix, &tables, reader),
+        None => text(&server, &args.place.table_prefix, &tables, &args.user),
     })
 }
 

@@ -20,14 +20,33 @@ pub use self::place::{AnySource, AnyTopic, AnyWatch};
 /// A fault of a source.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// A setting that the client library does not take.
-    #[error("--kafka {setting} is not a setting of the Kafka client")]
-    Setting {
-        /// As it was given.
-        setting: String,
-        /// The library's words.
-        source: rdkafka::error::KafkaError,
+    /// A setting that the client library does not know.
+    #[error(
+        "--kafka {name}: librdkafka has no such setting; correct the name (CONFIGURATION.md of \
+         librdkafka lists them)"
+    )]
+    UnknownSetting {
+        /// Its name.
+        name: String,
     },
+    /// A setting that the client library knows, but not with this value.
+    #[error("--kafka {name}: librdkafka refuses its value; correct it")]
+    SettingValue {
+        /// Its name.
+        name: String,
+    },
+    /// The settings do not go together.
+    #[error("the Kafka client does not start with these settings; change --kafka ({reason})")]
+    Settings {
+        /// The library's words, without values.
+        reason: String,
+    },
+    /// The brokers' addresses are none.
+    #[error(
+        "--brokers is HOST:PORT with commas between; user and password are settings of --kafka: \
+         sasl.username, sasl.password"
+    )]
+    Brokers,
     /// A setting that exactly-once hangs on.
     #[error("--kafka {name}=… cannot be set: counts would no longer be exact; leave it out")]
     Protected {
@@ -202,11 +221,15 @@ impl SourceError {
     /// Whether only the operator can help.
     pub fn is_operators(&self) -> bool {
         use SourceError::{
-            Compacted, File, NoFiles, NoJson, NoRight, NoTopic, Protected, SameNumber, Setting,
+            Brokers, Compacted, File, NoFiles, NoJson, NoRight, NoTopic, Protected, SameNumber,
+            SettingValue, Settings, UnknownSetting,
         };
         matches!(
             self,
-            Setting { .. }
+            UnknownSetting { .. }
+                | SettingValue { .. }
+                | Settings { .. }
+                | Brokers
                 | Protected { .. }
                 | NoTopic { .. }
                 | NoRight { .. }

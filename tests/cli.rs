@@ -67,6 +67,13 @@ fn misuse() {
         &["run", "--kafka", "sasl.password=secret"],
         &["run", "--database", "mysql://u:secret@h/d"],
         &["run", "--database", "postgres://h/d"],
+        &["run", "--database", "mysql://u@h/d?x=a@b"],
+        &["run", "--database", "mysql://u@h/d?ssl=1"],
+        &["run", "--kafka", "sasl.passwrod=x"],
+        &["run", "--kafka", "linger.ms=x"],
+        &["run", "--brokers", "me:secret@h:1"],
+        &["run", "more"],
+        &["run", "--until-end=yes"],
         &["run", "--database-file", "/nonexistent"],
         &["run", "--config", "/nonexistent"],
         &["run", "--config", &unknown],
@@ -98,17 +105,279 @@ fn misuse() {
 /// Flags over environment over file over default; the message shows which one was taken.
 #[test]
 fn layers() {
-    let config = file("[run]\nfrom = \"file\"\n");
+    let config = file("[run]\nprocess = 7\n");
     let path = config.path().to_str().unwrap();
     let taken = |command: &mut Command| said(&command.output().unwrap());
-    assert!(taken(&mut plain(&["run", "--config", path])).contains("--from \"file\""));
+    assert!(taken(&mut plain(&["run", "--config", path])).contains("--process 7:"));
     let mut by_variable = plain(&["run"]);
     by_variable.env("TWEETFLOW_CONFIG", path);
-    assert!(taken(&mut by_variable).contains("--from \"file\""));
-    by_variable.env("TWEETFLOW_FROM", "variable");
-    assert!(taken(&mut by_variable).contains("--from \"variable\""));
-    by_variable.args(["--from", "flag"]);
-    assert!(taken(&mut by_variable).contains("--from \"flag\""));
+    assert!(taken(&mut by_variable).contains("--process 7:"));
+    by_variable.env("TWEETFLOW_PROCESS", "8");
+    assert!(taken(&mut by_variable).contains("--process 8:"));
+    by_variable.args(["--process", "9"]);
+    assert!(taken(&mut by_variable).contains("--process 9:"));
+}
+
+/// Of two settings that exclude each other the nearer one holds; in the same place both are refused.
+/// What the message names shows which one was taken.
+#[test]
+fn settings_that_exclude_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let empty = folder.path().to_str().unwrap();
+    let tables = format!("sqlite:{empty}/tables.sqlite");
+    let (by_url, by_file) = ("--database is not an address", "cannot read --database-file");
+    let none = "no Kafka broker answers at 127.0.0.1:1";
+    let (absent, no_files) = (format!("{empty}/none"), "cannot read");
+    let (input, excluded) = ("cannot open", "exclude each other");
+    // Command, file of --config, environment, flags, what is said.
+    let cases: &[(&str, String, &[(&str, &str)], Vec<&str>, &str)] = &[
+        ("run", "database_file = \"/none\"".into(), &[("DATABASE", "x://h/d")], vec![], by_url),
+        ("run", "database = \"x://h/d\"".into(), &[("DATABASE_FILE", "/none")], vec![], by_file),
+        (
+            "run",
+            "database_file = \"/none\"\ndatabase = \"x://h/d\"".into(),
+            &[],
+            vec![],
+            "both are given in the file of --config",
+        ),
+        (
+            "run",
+            String::new(),
+            &[("DATABASE", "x://h/d"), ("DATABASE_FILE", "/none")],
+            vec![],
+            "--database-file and --database exclude each other, and both are given in the environ",
+        ),
+        (
+            "verify",
+            String::new(),
+            &[("DATABASE", "x://h/d")],
+            vec!["--database-file", "/none"],
+            by_file,
+        ),
+        (
+            "dead-letters",
+            String::new(),
+            &[],
+            vec!["--database-file", "/none", "--database", "x://h/d", "list"],
+            excluded,
+        ),
+        ("schema", String::new(), &[("DATABASE_FILE", "/none")], vec![], by_file),
+        (
+            "schema",
+            String::new(),
+            &[("DATABASE_FILE", "/none")],
+            vec!["--server", "mysql"],
+            "CREATE",
+        ),
+        ("schema", "database_file = \"/none\"".into(), &[("DATABASE", "x://h/d")], vec![], by_url),
+        (
+            "schema",
+            String::new(),
+            &[],
+            vec!["--server", "mysql", "--database-file", "/none"],
+            excluded,
+        ),
+        (
+            "run",
+            format!("files = \"{empty}\"\ndatabase = \"{tables}\""),
+            &[("BROKERS", "127.0.0.1:1")],
+            vec![],
+            none,
+        ),
+        (
+            "run",
+            format!("brokers = \"127.0.0.1:1\"\ndatabase = \"{tables}\""),
+            &[("FROM", "latest"), ("KAFKA", "linger.ms=5")],
+            vec!["--files", &absent],
+            no_files,
+        ),
+        ("run", String::new(), &[], vec!["--files", empty, "--brokers", "127.0.0.1:1"], excluded),
+        (
+            "run",
+            format!("files = \"{empty}\""),
+            &[("KAFKA", "linger.ms=5")],
+            vec![],
+            "--kafka (in the environment) means nothing beside --files (in the file of --config)",
+        ),
+        (
+            "run",
+            String::new(),
+            &[],
+            vec!["--files", empty, "--from", "latest"],
+            "--from (on the command line) means nothing beside --files",
+        ),
+        ("produce", "synthetic = true".into(), &[("INPUT", "/none")], vec![], input),
+        (
+            "produce",
+            "input = \"/none\"".into(),
+            &[("BROKERS", "127.0.0.1:1")],
+            vec!["--synthetic"],
+            none,
+        ),
+        (
+            "produce",
+            "deletes = \"5%\"\nseed = 3".into(),
+            &[("DUPLICATES", "3")],
+            vec!["--input", "/none"],
+            input,
+        ),
+        ("produce", String::new(), &[], vec!["--input", "/none", "--synthetic"], excluded),
+        (
+            "produce",
+            String::new(),
+            &[],
+            vec!["--input", "/none", "--deletes", "5"],
+            "--deletes (on the command line) means nothing beside --input",
+        ),
+        (
+            "dead-letters",
+            format!("database = \"{tables}\"\n[dead-letters]\nreason = \"json\""),
+            &[],
+            vec!["retry", "--all"],
+            "there is no file of tables",
+        ),
+    ];
+    let check = |(command, text, variables, flags, says): &(
+        &str,
+        String,
+        &[(&str, &str)],
+        Vec<&str>,
+        &str,
+    )| {
+        let config = file(text);
+        let mut program = plain(&[command]);
+        program.arg("--config").arg(config.path()).args(flags);
+        for (name, value) in *variables {
+            program.env(format!("TWEETFLOW_{name}"), value);
+        }
+        let told = said(&program.output().unwrap());
+        assert!(told.contains(says), "{command} {text:?} {variables:?} {flags:?}: {told}");
+    };
+    let check = &check;
+    std::thread::scope(|scope| {
+        for case in cases {
+            scope.spawn(move || check(case));
+        }
+    });
+}
+
+/// However a value comes in, and wherever, no output has it: neither an error nor a log line.
+#[test]
+fn no_value_is_shown() {
+    let variables = |command: &str| {
+        let help = said(&plain(&[command, "--help"]).output().unwrap());
+        let names =
+            help.split("[env: ").skip(1).map(|rest| rest.split('=').next().unwrap().to_owned());
+        names.collect::<Vec<_>>()
+    };
+    // These name a thing, which an error must name.
+    let names = ["BROKERS", "TOPIC", "JOB", "FILES", "INPUT", "RESUME", "CONFIG", "HOSTS"]
+        .map(|name| format!("TWEETFLOW_{name}"));
+    let mut commands = Vec::new();
+    for name in ["run", "produce", "verify", "schema", "dead-letters", "legacy", "demo"] {
+        for variable in variables(name).into_iter().filter(|it| !names.contains(it)) {
+            let key = variable.trim_start_matches("TWEETFLOW_").to_lowercase();
+            if ["database_file", "demo_dir", "listen_name", "table_prefix"].contains(&&*key) {
+                continue;
+            }
+            let more: &[&str] = match name {
+                "produce" => &["--synthetic", "--brokers", "127.0.0.1:1"],
+                "run" | "verify" => &["--brokers", "127.0.0.1:1"],
+                "dead-letters" => &["list"],
+                "demo" => &["--dir", "/dev/null/none"],
+                _ => &[],
+            };
+            let mut by_variable = plain(&[name]);
+            by_variable.args(more).env(&variable, "hunter2");
+            commands.push(by_variable);
+            let mut by_flag = plain(&[name]);
+            by_flag.args(more).arg(format!("--{}=hunter2", key.replace('_', "-")));
+            commands.push(by_flag);
+            let config = file(&format!("{key} = \"hunter2\"\n"));
+            let mut by_file = plain(&[name]);
+            by_file.args(more).arg("--config").arg(config.into_temp_path().keep().unwrap());
+            commands.push(by_file);
+        }
+    }
+    for text in [
+        "[run]\nkafka = hunter2",
+        "[run.kafka]\nx = hunter2\n",
+        "[run]\n hunter2",
+        "topic = \"hunter2",
+    ] {
+        let mut command = plain(&["run", "--config"]);
+        command.arg(file(text).into_temp_path().keep().unwrap());
+        commands.push(command);
+    }
+    for setting in [
+        "sasl.passwrod=hunter2",
+        "linger.ms=hunter2",
+        "security.protocol=hunter2",
+        "security.protocol=sasl_plaintext\nsasl.mechanism=hunter2",
+        "security.protocol=ssl\nssl.ca.location=/hunter2",
+        "security.protocol=ssl\nssl.key.pem=hunter2",
+        "security.protocol=ssl\nssl.key.location=/hunter2\nssl.key.password=hunter2",
+        "auto.offset.reset=hunter2",
+        "security.protocol=sasl_plaintext\nsasl.mechanism=PLAIN\nsasl.username=hunter2\n\
+         sasl.password=hunter2\nclient.id=hunter2\ndebug=all",
+        "sasl.oauthbearer.client.secret=hunter2\nsasl.oauthbearer.config=hunter2\ndebug=all",
+        "hunter2",
+    ] {
+        for arguments in [&["run"][..], &["verify"], &["produce", "--synthetic"]] {
+            let mut command = plain(arguments);
+            command.args(["--brokers", "127.0.0.1:1", "--log", "trace"]);
+            command.env("TWEETFLOW_KAFKA", setting);
+            commands.push(command);
+        }
+    }
+    for arguments in [&["run"][..], &["verify"], &["produce", "--synthetic"]] {
+        let mut command = plain(arguments);
+        command.env("TWEETFLOW_BROKERS", "SASL_SSL://me:hunter2@127.0.0.1:1");
+        commands.push(command);
+    }
+    for url in [
+        "mysql://u:hunter2/x@127.0.0.1:1/d",
+        "mysql://u:x?hunter2@127.0.0.1:1/d",
+        "mysql://u:x#hunter2@127.0.0.1:1/d",
+        "mysql://u:1/hunter2@127.0.0.1:1/d",
+        "mysql://u:1?hunter2=x@127.0.0.1:1/d",
+        "mysql://u:x@hunter2@127.0.0.1:1/d",
+        "mysql://u:hunter2@127.0.0.1:1/d",
+        "mysql://u:hunter2@127.0.0.1:port/d",
+        "mysql://u:hunter2@127.0.0.1:1",
+        "mysql://u:hunter2@127.0.0.1:1/d?pool_min=hunter2",
+        "mysql://u:hunter2@127.0.0.1:1/d?password=hunter2",
+        "mysql:/u:hunter2@127.0.0.1:1/d",
+        "mysql:u:hunter2@127.0.0.1:1/d",
+        "u:hunter2@127.0.0.1:1/d",
+        "hunter2://u:hunter2@127.0.0.1:1/d",
+    ] {
+        for arguments in [&["schema"][..], &["dead-letters", "list"], &["legacy"]] {
+            let mut command = plain(arguments);
+            command.arg("--log=trace").env("TWEETFLOW_DATABASE", url);
+            commands.push(command);
+            let mut command = plain(arguments);
+            command.arg("--database-file").arg(file(url).into_temp_path().keep().unwrap());
+            commands.push(command);
+            let mut command = plain(arguments);
+            command.args(["--database", url]);
+            commands.push(command);
+        }
+    }
+    let queue = std::sync::Mutex::new(commands);
+    let work = || {
+        while let Some(mut command) = { queue.lock().unwrap().pop() } {
+            let output = command.stdin(std::process::Stdio::null()).output().unwrap();
+            let text = said(&output);
+            assert!(!text.contains("hunter2"), "{command:?}: {text}");
+            assert!(!output.status.success(), "{command:?}: {text}");
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(work);
+        }
+    });
 }
 
 /// Secrets in each place where they may stand are neither printed nor shown by `--help`, at the

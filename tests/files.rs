@@ -567,7 +567,7 @@ fn what_cannot_work_is_said_in_one_line() {
     )
     .unwrap();
     says(run(folder.path(), &place.path().join("other"), &[]), 2, "cannot open");
-    says(run(folder.path(), &tables, &["--from", "latest"]), 2, "--from is for a Kafka topic");
+    says(run(folder.path(), &tables, &["--from", "latest"]), 2, "means nothing beside --files");
     says(run(folder.path(), &tables, &["--rebuild"]), 2, "--rebuild is not for a file of tables");
     says(command("verify", folder.path(), &tables, &[]), 3, "there is no file of tables at");
     let list = program(&["dead-letters", "list"], &format!("sqlite:{}", tables.display()));

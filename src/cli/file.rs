@@ -167,7 +167,8 @@ fn text(value: &Value) -> Result<String, String> {
         Value::Float(number) => Ok(number.to_string()),
         Value::Boolean(value) => Ok(value.to_string()),
         Value::Datetime(time) => Ok(time.to_string()),
-        Value::Array(_) | Value::Table(_) => Err("expected one value".to_owned()),
+        Value::Array(_) => Err("expected one value".to_owned()),
+        Value::Table(_) => Err("expected one value; quote a name with dots in it".to_owned()),
     }
 }
 
@@ -179,9 +180,7 @@ fn check(command: &Command, argument: &Arg, text: &str) -> Result<(), String> {
         Err(error)
             if matches!(error.kind(), ErrorKind::InvalidValue | ErrorKind::ValueValidation) =>
         {
-            let text = error.to_string();
-            let line = text.lines().next().unwrap_or_default();
-            Err(line.trim_start_matches("error: ").to_owned())
+            Err(super::refusal::reason(&error))
         }
         _ => Ok(()),
     }
@@ -266,11 +265,15 @@ mod tests {
             ("[run]\nwrokers = 2", "no command knows the key run.wrokers; is it workers?"),
             ("run = 2", "no command knows the key run"),
             ("config = \"x\"", "no command knows the key config"),
-            ("workers = 0", "key workers: invalid value '0' for '--workers <N>'"),
-            ("workers = \"many\"", "key workers: invalid value 'many'"),
+            ("workers = 0", "key workers: its value is refused; it is not in 1..=256"),
+            ("workers = \"many\"", "key workers: its value is refused; invalid digit"),
             ("workers = [1]", "key workers: expected one value"),
             ("until_end = 1", "key until_end: expected true or false"),
-            ("log = \"=\"", "key log: invalid value"),
+            ("log = \"=\"", "key log: its value is refused"),
+            (
+                "kafka.sasl.password = \"x\"",
+                "key kafka: expected one value; quote a name with dots",
+            ),
             ("topic = \"a\"\ntopic = \"b\"", "line 2 is no TOML"),
             ("\n\nx", "line 3 is no TOML"),
         ] {

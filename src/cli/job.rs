@@ -22,8 +22,8 @@ use std::path::PathBuf;
 const EARLIEST: &str = "earliest";
 
 /// Arguments that say where the tables are.
-#[derive(Args)]
-pub(super) struct DatabaseArgs {
+#[derive(Args, Clone)]
+pub(crate) struct DatabaseArgs {
     /// Database of the tables, with a password only from the environment or a file; `sqlite:FILE`
     /// needs no server
     #[arg(
@@ -40,7 +40,15 @@ pub(super) struct DatabaseArgs {
     /// What stands before each table's name, so that a database can hold several jobs or other
     /// tables: small letters, digits, underscores
     #[arg(long, env = "TWEETFLOW_TABLE_PREFIX", value_name = "PREFIX", default_value = "")]
-    pub(super) table_prefix: Prefix,
+    pub(crate) table_prefix: Prefix,
+}
+
+/// The file of `--database-file` cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read --database-file {}", .path.display())]
+pub struct UnreadableUrl {
+    path: PathBuf,
+    source: std::io::Error,
 }
 
 /// Arguments that say which tables there are.
@@ -86,7 +94,8 @@ pub(super) struct JobArgs {
     job: String,
     /// Where the first start reads from: earliest, latest, or a time (2026-11-01T12:00:00Z); it
     /// belongs to the job, later starts must name the same
-    #[arg(long, env = "TWEETFLOW_FROM", value_name = "WHERE", default_value = EARLIEST)]
+    #[arg(long, env = "TWEETFLOW_FROM", value_name = "WHERE", default_value = EARLIEST,
+        value_parser = from)]
     from: String,
     /// Leave out tweets whose author gives no location
     #[arg(long, env = "TWEETFLOW_REQUIRE_LOCATION")]
@@ -117,8 +126,8 @@ pub(super) struct JobArgs {
 pub(super) enum JobError {
     #[error("{0}")]
     Argument(String),
-    #[error("cannot read --database-file {}", .path.display())]
-    DatabaseFile { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    DatabaseFile(#[from] UnreadableUrl),
     #[error(transparent)]
     Hosts(#[from] HostsError),
     #[error(transparent)]
@@ -136,7 +145,7 @@ impl JobError {
         match self {
             JobError::Argument(_)
             | JobError::Hosts(_)
-            | JobError::DatabaseFile { .. }
+            | JobError::DatabaseFile(_)
             | JobError::Server(ServerError::Listen { .. })
             | JobError::Folder { .. } => 2,
             JobError::Server(ServerError::Start(_)) => 1,
@@ -149,20 +158,20 @@ impl JobError {
 impl DatabaseArgs {
     /// The database. Does not connect.
     pub(super) fn sink(&self) -> Result<Database, JobError> {
-        Ok(Database::new(&self.database()?).map_err(RunError::from)?)
+        Ok(Database::new(&self.url()?).map_err(RunError::from)?)
     }
 
     /// The same, where only a server will do. Does not connect.
     pub(super) fn mysql(&self) -> Result<MySqlSink, JobError> {
-        Ok(MySqlSink::new(&self.database()?).map_err(RunError::from)?)
+        Ok(MySqlSink::new(&self.url()?).map_err(RunError::from)?)
     }
 
     /// The database's URL, from its file where one is named.
-    fn database(&self) -> Result<String, JobError> {
+    pub(crate) fn url(&self) -> Result<String, UnreadableUrl> {
         let Some(path) = &self.database_file else { return Ok(self.database.clone()) };
         match std::fs::read_to_string(path) {
             Ok(text) => Ok(text.trim().to_owned()),
-            Err(source) => Err(JobError::DatabaseFile { path: path.clone(), source }),
+            Err(source) => Err(UnreadableUrl { path: path.clone(), source }),
         }
     }
 }
@@ -171,10 +180,6 @@ impl JobArgs {
     /// The topic. Does not connect.
     pub(super) fn topic(&self, until_end: bool, accept_gap: bool) -> Result<AnyTopic, JobError> {
         if let Some(folder) = self.files.clone() {
-            if self.from != EARLIEST {
-                let text = "--from is for a Kafka topic; of --files every line counts";
-                return Err(JobError::Argument(text.to_owned()));
-            }
             let topic = self.topic.clone();
             return Ok(AnyTopic::Files(FilesTopic::new(FilesConfig { folder, topic, until_end })));
         }
@@ -208,7 +213,7 @@ impl JobArgs {
 
     /// The database's URL, from its file where one is named.
     pub(super) fn database(&self) -> Result<String, JobError> {
-        self.place.database()
+        Ok(self.place.url()?)
     }
 
     /// The database. Does not connect.
@@ -254,15 +259,20 @@ impl JobArgs {
     }
 }
 
+/// A text that [`start`] takes.
+fn from(text: &str) -> Result<String, String> {
+    start(text).map(|_| text.to_owned())
+}
+
 fn start(text: &str) -> Result<From, String> {
     match text {
         EARLIEST => Ok(From::Earliest),
         "latest" => Ok(From::Latest),
         time => match time.parse::<jiff::Timestamp>() {
             Ok(time) => Ok(From::Time(time.as_millisecond())),
-            Err(_) => Err(format!(
-                "--from {time:?} is neither earliest nor latest nor a time like 2026-11-01T12:00:00Z"
-            )),
+            Err(_) => {
+                Err("expected earliest, latest, or a time like 2026-11-01T12:00:00Z".to_owned())
+            }
         },
     }
 }

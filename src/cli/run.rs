@@ -153,8 +153,7 @@ fn config(args: &RunArgs) -> Result<RunConfig, JobError> {
 
 /// A span of the ledger: at most about thirty years, for ids are numbers of 64 bits.
 pub(super) fn span(text: &str) -> Result<Duration, String> {
-    let wanted =
-        || format!("{text:?} is not a span like 15m, 1h or 90s; 0 switches the ledger off");
+    let wanted = || "expected a span like 15m, 1h or 90s; 0 switches the ledger off".to_owned();
     if text == "0" {
         return Ok(Duration::ZERO);
     }

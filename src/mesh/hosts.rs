@@ -22,8 +22,8 @@ pub enum HostsError {
     Read { path: PathBuf, source: std::io::Error },
     #[error("--hosts {}: {found} lines for {processes} processes", .path.display())]
     Few { path: PathBuf, found: usize, processes: usize },
-    #[error("--hosts {}: {line:?} is not HOST:PORT", .path.display())]
-    Line { path: PathBuf, line: String },
+    #[error("--hosts {}: the line of process {process} is not HOST:PORT", .path.display())]
+    Line { path: PathBuf, process: usize },
 }
 
 impl Cluster {
@@ -41,8 +41,8 @@ impl Cluster {
             line.rsplit_once(':')
                 .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
         };
-        if let Some(line) = hosts.iter().find(|line| !is_address(line)) {
-            return Err(HostsError::Line { path, line: line.clone() });
+        if let Some(process) = hosts.iter().position(|line| !is_address(line)) {
+            return Err(HostsError::Line { path, process });
         }
         if hosts.len() < processes {
             return Err(HostsError::Few { path, found: hosts.len(), processes });
@@ -82,7 +82,9 @@ mod tests {
         assert_eq!(cluster.hosts, ["a:1", "[::1]:2"]);
         assert_eq!(cluster.own(), "[::1]:2");
         assert!(read("a:1\n", 2).unwrap_err().contains("1 lines for 2 processes"));
-        assert!(read("a:1\nb\n", 2).unwrap_err().contains("\"b\" is not HOST:PORT"));
+        assert!(
+            read("a:1\nb\n", 2).unwrap_err().contains("the line of process 1 is not HOST:PORT")
+        );
         assert!(read("a:1\nb:70000\n", 2).unwrap_err().contains("is not HOST:PORT"));
     }
 }

@@ -14,10 +14,10 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::metadata::Metadata;
 use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
-use rdkafka::types::RDKafkaConfRes;
 use rdkafka::{ClientContext, Message};
 
 use super::{ProduceArgs, ProduceError};
+use crate::kafka_settings::{self, Fault, Hidden};
 
 /// How long the brokers may take to answer before there is a topic to write to.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
@@ -58,6 +58,9 @@ const FIXED: [(&str, &str); 6] = [
 
 /// librdkafka's settings for `args`.
 fn settings(args: &ProduceArgs) -> Result<ClientConfig, ProduceError> {
+    if kafka_settings::is_no_address(&args.brokers) {
+        return Err(ProduceError::Brokers);
+    }
     let mut settings = ClientConfig::new();
     settings.set_log_level(RDKafkaLogLevel::Warning);
     for (name, value) in DEFAULTS {
@@ -67,7 +70,10 @@ fn settings(args: &ProduceArgs) -> Result<ClientConfig, ProduceError> {
         if let Some((_, hint)) = FIXED.iter().find(|(fixed, _)| fixed == name) {
             return Err(ProduceError::FixedSetting { name: name.clone(), hint });
         }
-        check(name, value)?;
+        kafka_settings::check(name, value).map_err(|fault| match fault {
+            Fault::Unknown => ProduceError::UnknownSetting { name: name.clone() },
+            Fault::Value => ProduceError::SettingValue { name: name.clone() },
+        })?;
         settings.set(name, value);
     }
     settings.set("bootstrap.servers", &args.brokers).set("enable.idempotence", "true");
@@ -78,15 +84,9 @@ fn settings(args: &ProduceArgs) -> Result<ClientConfig, ProduceError> {
     Ok(settings)
 }
 
-/// One setting on its own, so that the error names it; never with its value, which may be a secret.
-fn check(name: &str, value: &str) -> Result<(), ProduceError> {
-    match ClientConfig::new().set(name, value).create_native_config() {
-        Ok(_) => Ok(()),
-        Err(KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..)) => {
-            Err(ProduceError::UnknownSetting { name: name.to_owned() })
-        }
-        Err(_) => Err(ProduceError::SettingValue { name: name.to_owned() }),
-    }
+/// The library's words on settings that do not go together, without their values.
+pub(super) fn refused_settings(args: &ProduceArgs, error: &KafkaError) -> ProduceError {
+    ProduceError::Client { reason: Hidden::new(&args.kafka).text(&error.to_string()) }
 }
 
 /// A producer that a broker has answered, with a topic to write to; for transactions if it has an id.
@@ -99,8 +99,9 @@ pub(super) fn connect(
     if let Some(id) = id {
         settings.set("transactional.id", id);
     }
+    let context = Context { hidden: Hidden::new(&args.kafka), ..Context::default() };
     let producer: BaseProducer<Context> =
-        settings.create_with_context(Context::default()).map_err(ProduceError::Client)?;
+        settings.create_with_context(context).map_err(|error| refused_settings(args, &error))?;
     let metadata = metadata(&producer, args)?;
     if partitions(&metadata, &args.topic) == 0 {
         create_topic(args, &without_id)?;
@@ -140,7 +141,8 @@ fn partitions(metadata: &Metadata, topic: &str) -> usize {
 }
 
 fn create_topic(args: &ProduceArgs, settings: &ClientConfig) -> Result<(), ProduceError> {
-    let admin: AdminClient<_> = settings.create().map_err(ProduceError::Client)?;
+    let admin: AdminClient<_> =
+        settings.create().map_err(|error| refused_settings(args, &error))?;
     // -1: as many replicas as the brokers' configuration says.
     let topic = NewTopic::new(&args.topic, i32::from(args.partitions), TopicReplication::Fixed(-1));
     let options =
@@ -196,6 +198,8 @@ fn wait_for_topic(
 /// What librdkafka reports, from whichever thread polls.
 #[derive(Default)]
 pub(super) struct Context {
+    /// What the library's words must not show.
+    hidden: Hidden,
     delivered: AtomicU64,
     delivered_bytes: AtomicU64,
     /// The first failure; the others follow from it.
@@ -222,10 +226,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        tracing::debug!(target: "librdkafka", ?level, facility, message);
+        let message = || self.hidden.text(message);
+        tracing::debug!(target: "librdkafka", ?level, facility, message = message());
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        let reason = &*self.hidden.text(reason);
         tracing::debug!(target: "librdkafka", %error, reason);
         // "1/1 brokers are down" follows the reason and says less.
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
@@ -255,18 +261,6 @@ impl ProducerContext for Context {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_setting_is_named_and_its_value_is_not() {
-        let unknown = check("sasl.passwrod", "secret").unwrap_err();
-        let wrong = check("linger.ms", "secret").unwrap_err();
-        for (error, name) in [(unknown, "sasl.passwrod"), (wrong, "linger.ms")] {
-            let line = crate::error::one_line(&error);
-            assert!(line.contains(name) && !line.contains("secret"), "{line}");
-            assert_eq!(error.exit_code(), 2);
-        }
-        assert!(check("linger.ms", "20").is_ok());
-    }
 
     #[test]
     fn a_refused_topic_is_the_operators_and_a_failed_one_is_not() {

@@ -212,8 +212,14 @@ impl Reading {
     fn take(&mut self, batch: &mut Batch) -> Result<Taken, ProduceError> {
         let file = match &mut self.origin {
             Origin::Synthetic { generator, index } => {
+                let start = batch.bytes.len();
                 let key = generator.record(*index, &mut batch.bytes);
                 *index += 1;
+                if self.require_location && look(&batch.bytes[start..]).lacks_location {
+                    batch.bytes.truncate(start);
+                    batch.left_out += 1;
+                    return Ok(Taken::Record);
+                }
                 let position = Position { records: *index, hash: generator.identity() };
                 batch.records.push((Some(key), batch.bytes.len(), position));
                 return Ok(Taken::Record);

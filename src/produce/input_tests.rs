@@ -153,3 +153,20 @@ fn synthetic_tweets_go_on_with_their_seed_only() {
     let only_tweets = Reading::of(None, || Synthetic::new(3));
     assert!(only_tweets.unwrap().skip_to(Position { records: 5, hash: 3 }).is_ok());
 }
+
+#[test]
+fn synthetic_tweets_without_a_location_are_left_out() {
+    let sent = |require_location| {
+        let reading = Reading::of(None, || Synthetic::new(3)).unwrap();
+        let mut reading = Reading { require_location, ..reading };
+        let mut batch = Batch::default();
+        (0..1_000).for_each(|_| drop(reading.take(&mut batch).unwrap()));
+        let records = batch.records().map(|record| (record.position, record.payload.to_vec()));
+        (records.collect::<Vec<_>>(), batch.left_out)
+    };
+    let ((all, none), (mut some, left_out)) = (sent(false), sent(true));
+    assert!((all.len(), none) == (1_000, 0) && (200..500).contains(&left_out), "{left_out}");
+    some.extend(all.into_iter().filter(|(_, tweet)| look(tweet).lacks_location));
+    some.sort_by_key(|(position, _)| position.records);
+    assert_eq!(some, sent(false).0);
+}

@@ -21,7 +21,7 @@ use rdkafka::producer::{BaseProducer, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 use serde::{Deserialize, Serialize};
 
-use super::client::Context;
+use super::client::{self, Context};
 use super::input::Position;
 use super::{ProduceArgs, ProduceError};
 
@@ -226,7 +226,7 @@ fn group(args: &ProduceArgs, id: &str) -> Result<BaseConsumer, ProduceError> {
     }
     settings.set("bootstrap.servers", &args.brokers).set("group.id", id);
     settings.set("enable.auto.commit", "false").set("ssl.ca.location", "probe");
-    settings.create().map_err(ProduceError::Client)
+    settings.create().map_err(|error| client::refused_settings(args, &error))
 }
 
 /// Tries until it works, or cannot, or time is up.

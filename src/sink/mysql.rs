@@ -60,11 +60,37 @@ pub struct MySqlSink {
     loads: AtomicBool,
 }
 
+/// What a URL says, or what is wrong with it: never a part of it, which may be a password.
+fn options(url: &str) -> Result<Opts, String> {
+    use mysql_async::UrlError;
+    let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let end = authority.find(['/', '?', '#']).unwrap_or(authority.len());
+    if authority[end..].contains('@') {
+        return Err(
+            "an @ stands behind a /, ? or #; percent-encode these four in user and password \
+                    (%40 %2F %3F %23)"
+                .to_owned(),
+        );
+    }
+    Opts::from_url(url).map_err(|error| match error {
+        UrlError::InvalidParamValue { param, .. } => {
+            format!("the value of its parameter {param} is refused")
+        }
+        UrlError::FeatureRequired { param, .. } | UrlError::UnknownParameter { param } => {
+            format!("it has no parameter {param}")
+        }
+        UrlError::UnsupportedScheme { .. } => "it begins with another scheme".to_owned(),
+        UrlError::Parse(error) => error.to_string(),
+        UrlError::Invalid | UrlError::InvalidPoolConstraints { .. } => {
+            "it is incomplete".to_owned()
+        }
+    })
+}
+
 impl MySqlSink {
     /// The server at `url` (`mysql://user:password@host:port/database`). Does not connect.
     pub fn new(url: &str) -> Result<Self, SinkError> {
-        let reason = |error: mysql_async::UrlError| SinkError::Url { reason: error.to_string() };
-        let opts = Opts::from_url(url).map_err(reason)?;
+        let opts = options(url).map_err(|reason| SinkError::Url { reason })?;
         if opts.db_name().is_none_or(str::is_empty) {
             return Err(SinkError::Url { reason: "it names no database".to_owned() });
         }

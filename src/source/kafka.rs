@@ -15,6 +15,7 @@ pub use reader::KafkaSource;
 pub use watch::KafkaWatch;
 
 use super::{Assignment, Found, Record, SourceError, Topic, fingerprint};
+use crate::kafka_settings::{self, Fault, Hidden};
 use crate::progress::{Anchor, Last, Stored};
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -67,7 +68,7 @@ pub enum From {
 }
 
 /// What to read and how.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct KafkaConfig {
     /// `host:port,…`.
     pub brokers: String,
@@ -100,6 +101,15 @@ impl KafkaTopic {
         if let Some((name, _)) = config.settings.iter().find(|(name, _)| protected(name)) {
             return Err(SourceError::Protected { name: name.clone() });
         }
+        if kafka_settings::is_no_address(&config.brokers) {
+            return Err(SourceError::Brokers);
+        }
+        for (name, value) in &config.settings {
+            kafka_settings::check(name, value).map_err(|fault| match fault {
+                Fault::Unknown => SourceError::UnknownSetting { name: name.clone() },
+                Fault::Value => SourceError::SettingValue { name: name.clone() },
+            })?;
+        }
         Ok(KafkaTopic { config })
     }
 
@@ -123,13 +133,15 @@ impl KafkaTopic {
 
     pub(crate) fn consumer(&self, quiet: bool) -> Result<BaseConsumer<Context>, SourceError> {
         let client = self.client();
-        client.create_with_context(Context { quiet, ..Context::default() }).map_err(|source| {
-            let setting = match &source {
-                KafkaError::ClientConfig(_, _, name, value) => format!("{name}={value}"),
-                _ => String::new(),
-            };
-            SourceError::Setting { setting, source }
+        client.create_with_context(self.context(quiet)).map_err(|error| {
+            let reason = Hidden::new(&self.config.settings).text(&error.to_string());
+            SourceError::Settings { reason }
         })
+    }
+
+    fn context(&self, quiet: bool) -> Context {
+        let hidden = Hidden::new(&self.config.settings);
+        Context { quiet, hidden, ..Context::default() }
     }
 
     pub(crate) fn read_error(&self, source: KafkaError) -> SourceError {
@@ -232,7 +244,7 @@ impl KafkaTopic {
     /// compacted, `None` where the broker does not say.
     fn compaction(&self) -> Option<Option<u64>> {
         let admin: AdminClient<Context> =
-            self.client().create_with_context(Context::default()).ok()?;
+            self.client().create_with_context(self.context(true)).ok()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
         let topic = [ResourceSpecifier::Topic(&self.config.topic)];
         let options = AdminOptions::new().request_timeout(Some(ANSWER_TIME));
@@ -522,6 +534,8 @@ fn is_of_group(error: &KafkaError) -> bool {
 pub(crate) struct Context {
     /// While the program is only looking, its own error says it all.
     quiet: bool,
+    /// What its words must not show.
+    hidden: Hidden,
     /// The library's words on the latest trouble with a broker.
     reason: Mutex<Option<String>>,
     /// Where the partition ends whose end was reported last.
@@ -544,13 +558,15 @@ fn end_of(reason: &str) -> Option<u64> {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        tracing::debug!(target: "librdkafka", ?level, facility, message);
+        let message = || self.hidden.text(message);
+        tracing::debug!(target: "librdkafka", ?level, facility, message = message());
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         // The end of a partition is reported here too; it is an answer, not trouble.
         let is_end = error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF);
         // "1/1 brokers are down" follows the reason and says less.
+        let reason = &*self.hidden.text(reason);
         if !is_end && error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
             let mut said = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
             *said = Some(reason.to_owned());
