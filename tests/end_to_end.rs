@@ -314,6 +314,11 @@ fn the_printed_schema_and_rights_are_enough(server: Server) {
     produce(&other, 1_000, &[]);
     let least = server.fresh_account("tweetflow_schema", &database);
     let more = ["--table-prefix", "p_1_"];
+    // An account without any right is told a way that needs none, not to run the same again.
+    let output = program(&["schema"], &least).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("name it with --server mariadb"), "{said}");
+    assert!(!said.contains("`tweetflow schema`"), "{said}");
     let schema = |arguments: &[&str], database: &str| {
         let arguments = [&["schema", "--user", "tweetflow_schema"], &more[..], arguments].concat();
         let output = program(&arguments, database).output().unwrap();
