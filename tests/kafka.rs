@@ -140,15 +140,19 @@ fn a_group_that_others_have_joined_costs_nothing_but_the_lag() {
     let arguments = ["run", "--brokers", &brokers, "--topic", &topic, "--job", &topic];
     let mut command = program(&arguments, &database);
     let mut child = Running::start(command.stderr(std::process::Stdio::piped()));
+    let mut sql = common::Sql::connect(&database);
+    let mut counted = |records| {
+        let deadline = Instant::now() + Duration::from_secs(40);
+        while sql.records_counted() < records {
+            assert!(Instant::now() < deadline, "{} records are counted", sql.records_counted());
+            member.poll(Duration::from_millis(100));
+        }
+    };
+    counted(200);
     let partitions = NewPartitions::new(&topic, 2);
     block_on(admin().create_partitions(&[partitions], &AdminOptions::new())).unwrap();
     produce(&topic, "2");
-    let (mut sql, deadline) =
-        (common::Sql::connect(&database), Instant::now() + Duration::from_secs(40));
-    while sql.records_counted() < 400 {
-        assert!(Instant::now() < deadline, "{} records are counted", sql.records_counted());
-        member.poll(Duration::from_millis(100));
-    }
+    counted(400);
     child.signal(nix::sys::signal::Signal::SIGTERM);
     assert!(child.0.wait().unwrap().success());
     let said = std::io::read_to_string(child.0.stderr.take().unwrap()).unwrap();
