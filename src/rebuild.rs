@@ -35,8 +35,8 @@ pub fn run(
     let doing = "starting the rebuild";
     let runtime = runtime.map_err(|source| RunError::System { doing, source })?;
     let sink = MySqlSink::new(url)?;
-    let begun = runtime.block_on(unless_stopped(stop, sink.begin_rebuild(&identity)));
-    if let Some(counted) = begun.ok_or(RunError::RebuildStopped)??
+    let beginning = runtime.block_on(unless_stopped(stop, sink.begin_rebuild(&identity)));
+    if let Some(counted) = beginning.ok_or(RunError::RebuildStopped)??
         && counted.fingerprint.contains(&config.place())
     {
         kafka.starts = counted.starts;

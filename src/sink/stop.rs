@@ -40,7 +40,7 @@ impl Stop {
 
     /// Comes when the process is to stop and the database has not answered for [`GRACE`].
     pub(super) async fn given_up(&self, answers: &Answers) {
-        while !self.since().is_some_and(|since| since.max(answers.last()).elapsed() >= GRACE) {
+        while self.since().is_none_or(|since| since.max(answers.last()).elapsed() < GRACE) {
             tokio::time::sleep(LOOK).await;
         }
     }
