@@ -336,7 +336,7 @@ fn id(second: u64) -> u64 {
 fn snowflake(second: u64, tag: u64) -> String {
     let (id, user) = (id(second), second % 9);
     format!(
-        r#"{{"id":{id},"entities":{{"hashtags":[{{"text":"t{tag}"}}]}},"user":{{"id":{user},"name":"n"}}}}"#
+        r#"{{"id":{id},"text":"","entities":{{"hashtags":[{{"text":"t{tag}"}}]}},"user":{{"id":{user},"name":"n"}}}}"#
     )
 }
 
