@@ -22,14 +22,10 @@ const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// The object that `bytes` are.
 pub(super) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Undecodable> {
-    match lazy::from_slice::<Part<T>>(bytes) {
-        Ok(Part::Read(value)) => Ok(value),
-        // Nothing is said in it: as with all fields missing.
-        Ok(Part::Absent | Part::Nothing) if bytes.trim_ascii_start().starts_with(b"{") => {
-            lazy::from_slice(bytes).map_err(|_| refusal::<Part<T>>(bytes))
-        }
-        _ => Err(refusal::<Part<T>>(bytes)),
-    }
+    // A struct would be read from an array as well, field by field.
+    let is_object = bytes.starts_with(b"{") || bytes.trim_ascii_start().starts_with(b"{");
+    let read = if is_object { lazy::from_slice(bytes).ok() } else { None };
+    read.ok_or_else(|| refusal::<Part<T>>(bytes))
 }
 
 /// The objects of an array.
@@ -283,12 +279,7 @@ impl Leaf<'_> {
         match self {
             Leaf::Whole(number) => Some(*number),
             Leaf::Float(float) => exact(*float).and_then(|number| u64::try_from(number).ok()),
-            Leaf::Text(text) => {
-                let digits = text.trim_ascii();
-                // `parse` takes a plus sign as well.
-                let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit());
-                digits.parse().ok().filter(|_| is_plain)
-            }
+            Leaf::Text(text) => lazy::digits(text.as_bytes()).or_else(|| padded(text)),
             Leaf::Absent | Leaf::Negative(_) | Leaf::Truth(_) | Leaf::Odd => None,
         }
     }
@@ -333,6 +324,15 @@ impl Leaf<'_> {
             _ => None,
         }
     }
+}
+
+/// The id that a text holds, if it is not written as shortly as it can be.
+#[cold]
+fn padded(text: &str) -> Option<u64> {
+    let digits = text.trim_ascii();
+    // `parse` takes a plus sign as well.
+    let is_plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse().ok().filter(|_| is_plain)
 }
 
 /// The whole number that a float is, where no other one becomes the same float.

@@ -286,12 +286,18 @@ impl<'de, E: Fault> Deserializer<'de> for &mut Reader<'de, E> {
 }
 
 /// The number that these bytes are, if it is written without sign, point and exponent.
-fn whole(digits: &[u8]) -> Option<u64> {
-    let is_canonical = digits.len() <= 19 && (digits.len() == 1 || digits.first() != Some(&b'0'));
-    if !is_canonical || digits.is_empty() {
+fn whole(scalar: &[u8]) -> Option<u64> {
+    let is_canonical = scalar.len() == 1 || scalar.first() != Some(&b'0');
+    digits(scalar).filter(|_| is_canonical)
+}
+
+/// The number that these bytes are, if they are digits and not too many.
+#[inline]
+pub(super) fn digits(bytes: &[u8]) -> Option<u64> {
+    if bytes.is_empty() || bytes.len() > 19 {
         return None;
     }
-    digits.iter().try_fold(0, |number, digit| {
+    bytes.iter().try_fold(0, |number, digit| {
         digit.is_ascii_digit().then(|| 10 * number + u64::from(digit - b'0'))
     })
 }
