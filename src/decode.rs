@@ -25,7 +25,7 @@ mod fold;
 mod json;
 pub(crate) mod lazy;
 pub(crate) mod look;
-mod mend;
+pub(crate) mod mend;
 mod name;
 mod notice;
 pub(crate) mod skip;

@@ -14,7 +14,7 @@
 //! a tombstone under another key (`tombstone_without_id`).
 
 use super::json::{self, Leaf, Part};
-use super::v1;
+use super::{Undecodable, v1};
 use dataflows::Event;
 use dataflows::latest::Version;
 use dataflows::tweet::Kind;
@@ -65,13 +65,13 @@ pub(super) fn event(kind: Kind, version: Version, tweet_id: Option<u64>) -> Even
 }
 
 /// The tweet that a delete notice is about.
-pub(super) fn of_notice(bytes: &[u8]) -> Option<u64> {
-    let notice: Notice<'_> = json::parse(bytes).ok()?;
+pub(super) fn of_notice(bytes: &[u8]) -> Result<Option<u64>, Undecodable> {
+    let notice: Notice<'_> = json::parse(bytes)?;
     let first = notice.delete.read().and_then(|delete| delete.status.read());
     let second = notice.data.read();
     let second = second.and_then(|data| data.delete.read().or(data.tweet_delete.read()));
-    let status = first.or(second.and_then(|delete| delete.tweet.read()))?;
-    v1::id(&status.id_str, &status.id)
+    let status = first.or(second.and_then(|delete| delete.tweet.read()));
+    Ok(status.and_then(|status| v1::id(&status.id_str, &status.id)))
 }
 
 /// The tweet that a tombstone under this key is about.

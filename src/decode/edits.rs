@@ -9,7 +9,7 @@
 //! that was read. A history that is no list of ids is none; it refuses no tweet.
 
 use super::json::{Leaf, Raw, parse};
-use super::lazy;
+use super::{Undecodable, lazy};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use std::fmt;
 
@@ -22,10 +22,13 @@ struct History<'a> {
 }
 
 /// The versions that the `edit_history` of a tweet of the first API names.
-pub(super) fn of_first_api(history: Raw<'_>) -> Option<Versions> {
-    let History { initial_tweet_id, mut edit_tweet_ids } = parse(history.0).ok()?;
+pub(super) fn of_first_api(history: Option<Raw<'_>>) -> Result<Versions, Undecodable> {
+    let Some(history) = history.filter(|it| it.0.starts_with(b"{")) else {
+        return Ok(Versions::default());
+    };
+    let History { initial_tweet_id, mut edit_tweet_ids } = parse(history.0)?;
     edit_tweet_ids.more.extend(initial_tweet_id.id());
-    Some(edit_tweet_ids)
+    Ok(edit_tweet_ids)
 }
 
 /// Ids of versions. Nearly all tweets have one version, which needs no memory of its own.
@@ -120,8 +123,8 @@ mod tests {
             ("null", &[]),
             ("7", &[]),
         ] {
-            let found = of_first_api(Raw(history.as_bytes()));
-            assert_eq!(before(found, 3), wanted, "{history}");
+            let found = of_first_api(Some(Raw(history.as_bytes())));
+            assert_eq!(before(found.ok(), 3), wanted, "{history}");
         }
     }
 }

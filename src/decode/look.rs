@@ -52,8 +52,11 @@ fn facts(record: &[u8]) -> Result<Facts, Undecodable> {
                 Part::Read(data) if data.is_tweet() => data.id.id(),
                 data => {
                     let data = data.read();
-                    let about = outermost.about().or(own);
-                    about.or_else(|| data.and_then(|data| data.about().or(data.id.id())))
+                    let deleted = outermost.delete.read().and_then(|it| it.status.read());
+                    let deleted = deleted.or_else(|| data.and_then(Level::deleted));
+                    let about = || outermost.about().or_else(|| data.and_then(Level::about));
+                    let inner = || data.and_then(|data| data.id.id());
+                    deleted.and_then(Ids::id).or_else(about).or(own).or_else(inner)
                 }
             }
         }
@@ -132,6 +135,11 @@ impl<D> Level<'_, D> {
         self.text.is_some_and(Raw::is_text) && self.event_type.is_none()
     }
 
+    /// The tweet that a message of the second API deletes.
+    fn deleted(&self) -> Option<&Ids<'_>> {
+        self.delete.read().or(self.tweet_delete.read())?.tweet.read()
+    }
+
     /// The id of the tweet that a message is about.
     fn about(&self) -> Option<u64> {
         let messages = [
@@ -176,7 +184,9 @@ mod tests {
             (r#"{"id":{"$numberLong":"7"}}"#, Some(7)),
             ("\u{feff}{\"id\":7}", Some(7)),
             (r#"{"id":7,"text":"\ud83d"},"#, Some(7)),
-            // Somebody's keys beside a tweet.
+            // Somebody's keys beside a tweet, and beside a delete.
+            (r#"{"id_str":"5","data":{"delete":{"tweet":{"id":"7"}}}}"#, Some(7)),
+            (r#"{"drop":{"tweet":{"id":5}},"data":{"delete":{"tweet":{"id":"7"}}}}"#, Some(7)),
             (r#"{"id":7,"text":"x","delete":{"status":{"id":8}},"data":{"id":9}}"#, Some(7)),
             (r#"{"data":{"id":"7","text":"x","drop":{"tweet":{"id":"8"}}}}"#, Some(7)),
             (r#"{"data":{"id":"12","text":"t"},"includes":{"users":[{"id":"3"}]}}"#, Some(12)),

@@ -35,7 +35,7 @@ pub(super) fn is_keep_alive(bytes: &[u8]) -> bool {
 }
 
 /// The record, mended; `None` where there is nothing to mend, or it cannot be mended.
-pub(super) fn mend(bytes: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn mend(bytes: &[u8]) -> Option<Vec<u8>> {
     let bare = bare(bytes);
     let bare = bare.strip_suffix(b",").unwrap_or(bare);
     let mut mender = Mender { rest: bare, mended: Vec::with_capacity(bare.len()) };
@@ -180,7 +180,8 @@ impl Mender<'_> {
             let from = self.mended.len();
             self.pass_space();
             let key = self.text()?;
-            self.write(&key);
+            // No field has such a key; written with escapes it would have to be mended again.
+            self.write(&key.replace(|c: char| matches!(c, '"' | '\\' | '\0'..='\x1f'), "\u{fffd}"));
             self.pass(b':').then_some(())?;
             self.mended.push(b':');
             self.value(depth)?;
@@ -310,6 +311,7 @@ mod tests {
             (b"{\"a\":\"\xed\xa0\xbe.\xff\"}", "{\"a\":\"\u{fffd}.\u{fffd}\"}"),
             (br#"{"a": NaN, "b": [ -Infinity ] }"#, r#"{"a":null,"b":[null]}"#),
             (b"{\"a\":\"\t\"}", r#"{"a":"\t"}"#),
+            (br#"{"a\"\n":1, "b":2}"#, "{\"a\u{fffd}\u{fffd}\":1,\"b\":2}"),
         ] {
             let shown = String::from_utf8_lossy(bytes);
             assert_eq!(mended(bytes).as_deref(), Some(expected), "{shown}");

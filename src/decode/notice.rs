@@ -130,9 +130,8 @@ struct About {
 /// The event of a message of the first API; a fault where it is none.
 pub(super) fn first(bytes: &[u8], version: Version) -> Result<Event, Undecodable> {
     let message: First<'_> = parse(bytes)?;
-    match message.kind() {
-        Some(Kind::Delete) => Ok(delete::event(Kind::Delete, version, delete::of_notice(bytes))),
-        Some(kind) => Ok(Event::Other(kind)),
+    match message.event(bytes, version)? {
+        Some(event) => Ok(event),
         None if message.schema.is_some() && message.payload.0 => Err(Undecodable::Shape(
             "an envelope {schema, payload} of Kafka Connect; its converter must be set to \
              schemas.enable=false"
@@ -145,17 +144,27 @@ pub(super) fn first(bytes: &[u8], version: Version) -> Result<Event, Undecodable
 /// The event of an envelope of the second API that holds neither tweets nor users; one of the first
 /// API may have a key of that name.
 pub(super) fn second(bytes: &[u8], version: Version) -> Result<Event, Undecodable> {
-    if let Ok(event) = first(bytes, version) {
+    let message: First<'_> = parse(bytes)?;
+    if let Some(event) = message.event(bytes, version)? {
         return Ok(event);
     }
     let envelope: Envelope = parse(bytes)?;
     Ok(match envelope.data.read().and_then(Second::kind) {
-        Some(Kind::Delete) => delete::event(Kind::Delete, version, delete::of_notice(bytes)),
+        Some(Kind::Delete) => delete::event(Kind::Delete, version, delete::of_notice(bytes)?),
         kind => Event::Other(kind.unwrap_or(Kind::Other)),
     })
 }
 
 impl First<'_> {
+    fn event(&self, bytes: &[u8], version: Version) -> Result<Option<Event>, Undecodable> {
+        Ok(match self.kind() {
+            Some(Kind::Delete) => {
+                Some(delete::event(Kind::Delete, version, delete::of_notice(bytes)?))
+            }
+            kind => kind.map(Event::Other),
+        })
+    }
+
     /// Which notice it is, where it is one.
     fn kind(&self) -> Option<Kind> {
         let is_array = |it: Option<Raw<'_>>| it.is_some_and(|it| it.0.starts_with(b"["));

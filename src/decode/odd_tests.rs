@@ -24,6 +24,7 @@ fn a_tweet_is_the_same_however_it_is_written() {
         (r#""id":1,"#, r#""id":9,"id":1,"#),
         (r#""id":1,"#, r#""id":9,"\u0069d":1,"#),
         (r#""text":"x""#, r#""full_text":"x""#),
+        (r#""text":"x""#, r#""a\"b\\":[],"text":"x""#),
         (r#""text":"x""#, r#""text":"\ud83d""#),
         (r#""text":"x""#, r#""text":"y","text":"x","lang":"en","lang":"en""#),
         (r#""text":"x""#, r#""text":"x","event":{"original":"{}"},"limit":{"track":1},"meta":{}"#),

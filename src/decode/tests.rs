@@ -280,6 +280,8 @@ fn a_delete_says_which_tweet() {
         (r#"{"delete":{"status":{"id":"1"}}}"#, 1),
         (r#"{"delete":{"status":{"id":{"$numberLong":"1"}}}}"#, 1),
         (r#"{"delete":{"status":{"id":1e3}}}"#, 1000),
+        (r#"{"delete":{"status":{"id":1,"id":2,"\u0069d_str":"3","x":"\ud83d"}}}"#, 3),
+        (r#"{"data":{"delete":{"tweet":{"id":"1","id":"2"}},"\n":1}}"#, 2),
         (r#"{"data":{"delete":{"tweet":{"id":1}}}}"#, 1),
         (r#"{"data":{"delete":{"tweet":{"id":"1"}},"id":[]},"meta":[]}"#, 1),
     ] {

@@ -195,8 +195,7 @@ impl<'a> Message<'a> {
         let is_silent = self.retweeted_status.0 && settings.retweets == Retweets::None;
         let hashtags = if is_silent { Vec::new() } else { self.hashtags()? };
         let time = self.created_at.time(version);
-        let history = self.edit_history.and_then(edits::of_first_api);
-        let replaces = history.map_or_else(Box::default, |history| history.before(tweet_id));
+        let replaces = edits::of_first_api(self.edit_history)?.before(tweet_id);
         let stated = author.user(settings);
         let is_unreadable = matches!(stated, Stated::Unreadable);
         let user = if let Stated::User(user) = stated { Some(user) } else { None };

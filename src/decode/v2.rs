@@ -154,7 +154,7 @@ fn record(
             events.push(Event::Other(Kind::Filtered));
             continue;
         }
-        let is_silent = settings.retweets == Retweets::None && item.is_retweet();
+        let is_silent = settings.retweets == Retweets::None && item.is_retweet()?;
         let hashtags = if is_silent { Vec::new() } else { item.hashtags()? };
         let version = Version { tweet_id, ..version };
         let time = item.created_at.time(version);
@@ -191,11 +191,13 @@ impl Item<'_> {
         self.text.is_some_and(Raw::is_text) && self.event_type.is_none()
     }
 
-    fn is_retweet(&self) -> bool {
-        let references = self.referenced_tweets.and_then(|it| json::parse_list(it).ok());
-        let references = references.map_or_else(Vec::new, |List(references)| references);
-        let kinds = references.iter().filter_map(Part::read);
-        kinds.map(|it: &Reference<'_>| it.kind.text()).any(|kind| kind == Some("retweeted"))
+    fn is_retweet(&self) -> Result<bool, Undecodable> {
+        let Some(references) = self.referenced_tweets.filter(|it| it.0.starts_with(b"[")) else {
+            return Ok(false);
+        };
+        let List(references) = json::parse_list::<Reference<'_>>(references)?;
+        let mut kinds = references.iter().filter_map(Part::read).map(|it| it.kind.text());
+        Ok(kinds.any(|kind| kind == Some("retweeted")))
     }
 
     /// Whether its author gives a location.
