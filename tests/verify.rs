@@ -133,7 +133,7 @@ fn a_topic_whose_form_has_changed_stops_the_job(server: Server) {
     std::fs::write(file.path(), "{\"another\": \"form\"}\n".repeat(5_000)).unwrap();
     job.done("produce", &["--input", file.path().to_str().unwrap()]);
     let (code, out) = job.call("run", &["--until-end", "--workers", "1"]);
-    assert!(code == Some(1) && out.contains("has the form of the records changed?"), "{out}");
+    assert!(code == Some(1) && out.contains("Has the record format changed?"), "{out}");
     let letters = job.sql().rows::<u64>("SELECT COUNT(*) FROM dead_letters")[0];
     // The bound and what a poll brings; none of the 2,000 tweets before.
     assert!((1_000..4_000).contains(&letters), "{letters}");

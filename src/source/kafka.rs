@@ -89,6 +89,15 @@ pub struct KafkaConfig {
     pub settings: Vec<(String, String)>,
 }
 
+/// When the broker removes records of the middle of a partition.
+enum Compaction {
+    Never,
+    /// Not before a record is so old.
+    After {
+        lag_ms: u64,
+    },
+}
+
 /// A topic in Kafka.
 pub struct KafkaTopic {
     config: KafkaConfig,
@@ -237,12 +246,11 @@ impl KafkaTopic {
     /// Whether the broker removes records of the middle of a partition. A broker that does not say
     /// (the right to ask may be missing) is taken at its default.
     pub(crate) fn is_compacted(&self) -> bool {
-        self.compaction().is_some_and(|lag_ms| lag_ms.is_some())
+        matches!(self.compaction(), Some(Compaction::After { .. }))
     }
 
-    /// For how many milliseconds a record is safe from compaction: `Some(None)` where the topic is not
-    /// compacted, `None` where the broker does not say.
-    fn compaction(&self) -> Option<Option<u64>> {
+    /// Whether and when records are removed; `None` where the broker does not say.
+    fn compaction(&self) -> Option<Compaction> {
         let admin: AdminClient<Context> =
             self.client().create_with_context(self.context(true)).ok()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
@@ -253,7 +261,8 @@ impl KafkaTopic {
         let settings = settings.entry_map();
         let value = |name| settings.get(name)?.value.as_deref();
         let lag_ms = value("min.compaction.lag.ms").and_then(|ms| ms.parse().ok()).unwrap_or(0);
-        Some(value("cleanup.policy")?.contains("compact").then_some(lag_ms))
+        let is_compacted = value("cleanup.policy")?.contains("compact");
+        Some(if is_compacted { Compaction::After { lag_ms } } else { Compaction::Never })
     }
 
     /// Where a partition of which nothing is stored starts.
@@ -425,7 +434,7 @@ impl Topic for KafkaTopic {
 
     fn keeps(&self, span_ms: u64) -> Result<(), SourceError> {
         match self.compaction() {
-            Some(Some(lag_ms)) if lag_ms < span_ms => {
+            Some(Compaction::After { lag_ms }) if lag_ms < span_ms => {
                 let topic = self.config.topic.clone();
                 Err(SourceError::Compacted { topic, lag_ms, span_ms })
             }
