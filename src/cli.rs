@@ -230,13 +230,20 @@ fn is_secret(name: &str) -> bool {
 fn produce(args: &ProduceArgs, stop: &AtomicBool) -> ExitCode {
     match produce::run(args, stop) {
         Ok(summary) => {
-            let produce::Summary { tweets, bytes, left_out, sent_before, elapsed } = summary;
+            let produce::Summary { tweets, bytes, left_out, no_json, sent_before, elapsed } =
+                summary;
+            if no_json > 0 {
+                tracing::warn!(
+                    "{no_json} records are no JSON; they were sent as they are, and run makes dead \
+                     letters of them"
+                );
+            }
             let (seconds, rate) = (elapsed.as_secs_f64(), per_second(tweets, elapsed));
             let topic = &args.topic;
             println!(
                 "produced tweets={tweets} bytes={bytes} seconds={seconds:.3} \
-                 tweets_per_second={rate:.0} left_out={left_out} sent_before={sent_before} \
-                 topic={topic}"
+                 tweets_per_second={rate:.0} left_out={left_out} no_json={no_json} \
+                 sent_before={sent_before} topic={topic}"
             );
             ExitCode::SUCCESS
         }

@@ -30,16 +30,17 @@ pub const TABLE: Table = Table {
         Column::new("topic", Kind::Text(249), "the topic"),
         Column::new("partition_id", Kind::Unsigned, "the record's partition"),
         Column::new("offset", Kind::Unsigned, "the record's offset"),
-        Column::new("at", Kind::Moment, "the record's timestamp, UTC"),
+        Column::new("at", Kind::Moment, "the record's timestamp, UTC; 1970-01-01 = it has none"),
         Column::new("reason", Kind::Text(32), "class of the fault"),
         Column::new("detail", Kind::Text(255), "what was found"),
         Column::new("sample", Kind::Bytes(512), "the record's first bytes"),
         Column::new("retry", Kind::Mark, "1 = the running job is to try it again"),
+        Column::new("file", Kind::Text(255), "of --files, the name of the file; else empty"),
     ],
     key: 3,
     restore: Restore::Stateless,
     panel: Panel::None,
-    version: 2,
+    version: 3,
 };
 
 /// Place of the column `retry`.
@@ -60,6 +61,8 @@ pub struct DeadLetter {
     pub detail: Text,
     /// Its first bytes.
     pub sample: Box<[u8]>,
+    /// The name of its file; empty where it is none.
+    pub file: Text,
 }
 
 impl DeadLetter {
@@ -73,6 +76,7 @@ impl DeadLetter {
             reason: fault.reason().into(),
             detail: fault.to_string().chars().take(255).collect::<String>().into(),
             sample: payload[..payload.len().min(SAMPLE_BYTES)].into(),
+            file: Text::new(),
         }
     }
 
@@ -82,7 +86,8 @@ impl DeadLetter {
         let (Value::Moment(ms), Value::Bytes(sample)) = (row.get(3)?, row.get(6)?) else {
             return None;
         };
-        let (reason, detail) = (row.get(4)?.as_text()?.into(), row.get(5)?.as_text()?.into());
+        let text = |column: usize| -> Option<Text> { Some(row.get(column)?.as_text()?.into()) };
+        let (reason, detail, file) = (text(4)?, text(5)?, text(8)?);
         Some(DeadLetter {
             partition,
             offset,
@@ -90,6 +95,7 @@ impl DeadLetter {
             reason,
             detail,
             sample: sample.clone(),
+            file,
         })
     }
 }
@@ -120,5 +126,6 @@ fn row(topic: &str, letter: &DeadLetter) -> Row {
         Value::Text(letter.detail.clone()),
         Value::Bytes(letter.sample.clone()),
         Value::UInt(0),
+        Value::Text(letter.file.clone()),
     ])
 }

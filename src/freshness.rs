@@ -155,8 +155,9 @@ mod tests {
     /// A transaction in which partition 3 comes to offset 10 by a record of two seconds ago.
     fn transaction(tables: &Tables, is_empty: bool) -> Transaction {
         let mut changes = vec![TableChanges::default(); tables.all().len()];
-        let mut row: Row = vec![Value::Null; 10].into();
+        let mut row: Row = vec![Value::Null; 11].into();
         row[0] = Value::Text("t".into());
+        row[10] = Value::Text("".into());
         for (column, number) in (1..).zip([3, 0, 10, 10]) {
             row[column] = Value::UInt(number);
         }

@@ -25,6 +25,7 @@ pub mod config;
 pub mod dead_letters;
 pub mod decode;
 pub mod error;
+mod foreign;
 pub mod freshness;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;

@@ -18,7 +18,7 @@ use crate::tables::Tables;
 use crate::{dead_letters, freshness};
 use dataflows::ledger::Figures;
 use dataflows::table::Panel;
-use dataflows::{Restored, Row, Table, Value};
+use dataflows::{Restored, Row, Table, Text, Value};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -146,10 +146,12 @@ pub struct Percentiles {
 }
 
 /// A partition's place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     /// Its number.
     pub partition: u32,
+    /// The name of its file; empty where it is none.
+    pub file: Text,
     /// The first offset that is not counted yet.
     pub next: u64,
     /// Where the topic ends, if it is known.
@@ -509,6 +511,7 @@ impl State {
     fn places(&self) -> Vec<Place> {
         let place = |stored: &Stored| Place {
             partition: stored.partition,
+            file: stored.file.clone(),
             next: stored.next,
             // The end was seen a moment ago; what was read since is beyond it.
             end: self.ends.get(&stored.partition).map(|end| stored.next.max(*end)),

@@ -102,6 +102,8 @@ pub struct Summary {
     pub rows: u64,
     /// Commits whose outcome was decided by reading the position.
     pub resolved: u64,
+    /// Files that could not be read to their end.
+    pub set_aside: u64,
 }
 
 impl Summary {
@@ -113,6 +115,7 @@ impl Summary {
         self.commits += next.commits;
         self.rows += next.rows;
         self.resolved += next.resolved;
+        self.set_aside += next.set_aside;
     }
 }
 
@@ -247,7 +250,11 @@ impl<T: Topic> Run<T> {
 fn follow<T: Topic>(run: Run<T>) -> Result<Summary, RunError> {
     let (shared, engine) = run.start(None, Arc::default())?;
     let workers = engine.wait()?;
-    shared.take_fault().map_or_else(|| Ok(summary(&workers, &Counters::default())), Err)
+    let summary = || Summary {
+        set_aside: shared.topic.set_aside(),
+        ..summary(&workers, &Counters::default())
+    };
+    shared.take_fault().map_or_else(|| Ok(summary()), Err)
 }
 
 /// The process that has the database.
@@ -323,7 +330,9 @@ fn lead<T: Topic, S: Sink>(run: Run<T>, sink: S) -> Result<Summary, RunError> {
     let result = join(committer);
     watcher.end();
     match result {
-        Ok(_sink) => Ok(summary(&workers, &counters)),
+        Ok(_sink) => {
+            Ok(Summary { set_aside: shared.topic.set_aside(), ..summary(&workers, &counters) })
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -448,5 +457,6 @@ fn summary(workers: &[WorkerSummary], counters: &Counters) -> Summary {
         commits: counters.commits.load(Ordering::Relaxed),
         rows: counters.rows.load(Ordering::Relaxed),
         resolved: counters.resolved.load(Ordering::Relaxed),
+        set_aside: 0,
     }
 }

@@ -36,6 +36,8 @@ use progress::Progress;
 use synthetic::Share;
 use transfer::{Named, Reached, Transfer};
 
+pub use crate::foreign::Foreign;
+
 /// How long the last deliveries may take; longer than librdkafka's `message.timeout.ms`, so that
 /// it is the one to give up.
 const FLUSH_TIME: Duration = Duration::from_secs(65);
@@ -112,6 +114,8 @@ pub struct Summary {
     pub bytes: u64,
     /// Tweets that `--require-location` left out.
     pub left_out: u64,
+    /// Records that are no JSON; they were sent as they are.
+    pub no_json: u64,
     /// Records that earlier runs had sent.
     pub sent_before: u64,
     /// From the first to the last.
@@ -278,6 +282,14 @@ pub enum ProduceError {
         /// The file.
         path: PathBuf,
     },
+    /// A file that cannot hold tweets, by its first bytes.
+    #[error("{path} {foreign}; nothing was sent")]
+    Foreign {
+        /// The file.
+        path: String,
+        /// What it is.
+        foreign: Foreign,
+    },
     /// A folder of tweets cannot be written.
     #[error("cannot write {}; is there room, and may this account write there?", .path.display())]
     Folder {
@@ -311,6 +323,7 @@ impl ProduceError {
             | Self::ResumeFile { .. }
             | Self::OtherTopic { .. }
             | Self::NoJson { .. }
+            | Self::Foreign { .. }
             | Self::TopicRefused { .. } => 2,
             Self::Read { .. }
             | Self::Broken { .. }
@@ -332,6 +345,8 @@ pub fn run(args: &ProduceArgs, stop: &AtomicBool) -> Result<Summary, ProduceErro
         return Err(ProduceError::Rate(rate));
     }
     let mut reading = Reading::open(args)?;
+    // Before anything is made at the brokers.
+    reading.recognize()?;
     let named = args.resume.as_ref().map(|file| Named::read(file, &args.topic)).transpose()?;
     let producer = client::connect(args, named.as_ref().map(Named::id))?;
     let started = Instant::now();
@@ -353,6 +368,7 @@ pub fn run(args: &ProduceArgs, stop: &AtomicBool) -> Result<Summary, ProduceErro
         transfer,
         reached,
         left_out: 0,
+        no_json: 0,
     };
     let result = sender.send_all(reading);
     if result.is_err()
@@ -362,8 +378,8 @@ pub fn run(args: &ProduceArgs, stop: &AtomicBool) -> Result<Summary, ProduceErro
     }
     result?;
     let (tweets, bytes) = sender.producer.context().delivered();
-    let (left_out, sent_before) = (sender.left_out, reached.sent);
-    Ok(Summary { tweets, bytes, left_out, sent_before, elapsed: started.elapsed() })
+    let (left_out, no_json, sent_before) = (sender.left_out, sender.no_json, reached.sent);
+    Ok(Summary { tweets, bytes, left_out, no_json, sent_before, elapsed: started.elapsed() })
 }
 
 /// The producer and how far it may go.
@@ -380,6 +396,7 @@ struct Sender<'a> {
     /// What has been sent, by earlier runs too.
     reached: Reached,
     left_out: u64,
+    no_json: u64,
 }
 
 impl Sender<'_> {
@@ -451,6 +468,7 @@ impl Sender<'_> {
             match self.producer.send(message) {
                 Ok(()) => {
                     self.left -= 1;
+                    self.no_json += u64::from(!record.is_json);
                     self.reached.position = record.position;
                     self.reached.sent += 1;
                     return Ok(());

@@ -44,11 +44,12 @@ pub const TABLE: Table = Table {
         Column::new("last_hash", Kind::OptionalSigned, "its hash, to know it again"),
         Column::new("anchor_offset", Kind::OptionalSigned, "offset of a record read long before"),
         Column::new("anchor_hash", Kind::OptionalSigned, "its hash, to know the topic again"),
+        Column::new("file", Kind::Text(255), "of --files, the name of the file; else empty"),
     ],
     key: 2,
     restore: Restore::FromRows,
     panel: Panel::None,
-    version: 3,
+    version: 4,
 };
 
 /// How far a partition is counted. The order compares the fields from top to bottom.
@@ -61,6 +62,7 @@ pub struct Progress {
     start_offset: u64,
     last: Option<Last>,
     anchor: Option<Anchor>,
+    file: Text,
 }
 
 /// The last record read, so that a restart can tell whether the topic is still the same.
@@ -111,7 +113,9 @@ impl Reading {
     pub fn new(assignment: &Assignment) -> Self {
         let Assignment { partition, start, next, replay_from, last, anchor, .. } = *assignment;
         let (next_offset, start_offset) = (next, start);
-        let progress = Progress { update: 0, next_offset, replay_from, start_offset, last, anchor };
+        let (update, file) = (0, assignment.file.clone());
+        let progress =
+            Progress { update, next_offset, replay_from, start_offset, last, anchor, file };
         // It was just compared with the topic.
         let next_anchor = anchor.map(|anchor| (anchor, Instant::now()));
         let replay = Replay::default();
@@ -121,6 +125,11 @@ impl Reading {
     /// Its number.
     pub fn partition(&self) -> u32 {
         self.partition
+    }
+
+    /// The name of its file; empty where it is none.
+    pub fn file(&self) -> &Text {
+        &self.progress.file
     }
 
     /// What counts is read from now on. Where that starts is stored before the first record:
@@ -229,21 +238,34 @@ pub struct Stored {
     pub last: Option<Last>,
     /// A record read long before that one.
     pub anchor: Option<Anchor>,
+    /// The name of its file; empty where it is none.
+    pub file: Text,
 }
 
 impl Stored {
     /// A partition of which nothing was read.
     pub fn fresh(partition: u32, start: u64) -> Self {
-        Stored { partition, start, next: start, replay_from: start, last: None, anchor: None }
+        let (last, anchor, file) = (None, None, Text::new());
+        Stored { partition, start, next: start, replay_from: start, last, anchor, file }
+    }
+
+    /// What people call it: the file's name, or the number.
+    pub fn place(&self) -> String {
+        place(self.partition, &self.file)
     }
 
     /// The meaning of a row of this table; `None` for one that it cannot have written.
     pub fn of(row: &Row) -> Option<Self> {
         let (partition, Latest(progress)) = state(row)?;
-        let Progress { next_offset, replay_from, start_offset, last, anchor, .. } = progress;
+        let Progress { next_offset, replay_from, start_offset, last, anchor, file, .. } = progress;
         let (start, next) = (start_offset, next_offset);
-        Some(Stored { partition, start, next, replay_from, last, anchor })
+        Some(Stored { partition, start, next, replay_from, last, anchor, file })
     }
+}
+
+/// What people call a partition: the name of its file where it has one, else its number.
+pub fn place(partition: u32, file: &str) -> String {
+    if file.is_empty() { format!("partition {partition}") } else { file.to_owned() }
 }
 
 /// The rows as a function of the updates.
@@ -277,6 +299,7 @@ fn row(topic: &str, partition: u32, progress: &Progress) -> Row {
         last(|last| last.hash),
         anchor(|anchor| anchor.offset),
         anchor(|anchor| anchor.hash),
+        Value::Text(progress.file.clone()),
     ])
 }
 
@@ -299,7 +322,8 @@ fn state(row: &Row) -> Option<Update> {
         }),
     };
     let (start_offset, next_offset, replay_from) = (number(2)?, number(3)?, number(4)?);
-    let progress = Progress { update: 0, next_offset, replay_from, start_offset, last, anchor };
+    let (update, file) = (0, row.get(10)?.as_text()?.into());
+    let progress = Progress { update, next_offset, replay_from, start_offset, last, anchor, file };
     Some((u32::try_from(number(1)?).ok()?, Latest(progress)))
 }
 
@@ -314,8 +338,9 @@ mod tests {
         for last in [None, Some(last)] {
             let anchor = last.map(Last::anchor);
             let (next_offset, replay_from, start_offset) = (9, 7, 4);
+            let (update, file) = (0, "a/b.json".into());
             let progress =
-                Progress { update: 0, next_offset, replay_from, start_offset, last, anchor };
+                Progress { update, next_offset, replay_from, start_offset, last, anchor, file };
             assert_eq!(state(&row("tweets", 3, &progress)), Some((3, Latest(progress))));
         }
     }
@@ -353,6 +378,7 @@ mod tests {
             start_offset: 0,
             last: Some(last),
             anchor: Some(last.anchor()),
+            file: "".into(),
         };
         let (_, mut sum) = state(&row("tweets", 0, &stored)).expect("its own row");
         let (last, anchor) = (stored.last, stored.anchor);

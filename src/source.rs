@@ -11,11 +11,17 @@ mod place;
 
 use crate::dead_letters::overflow::Room;
 use crate::progress::{Anchor, Last, Stored};
+use dataflows::Text;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use self::place::{AnySource, AnyTopic, AnyWatch};
+pub use crate::foreign::Foreign;
+
+/// Partitions that were added to a topic are to be read within 30 s, and a topic that was recreated is to
+/// be noticed while the anchors still are the old one's.
+const DISCOVERY: Duration = Duration::from_secs(10);
 
 /// A fault of a source.
 #[derive(Debug, thiserror::Error)]
@@ -110,20 +116,58 @@ pub enum SourceError {
         /// Why.
         source: std::io::Error,
     },
+    /// A file is not the one that was read before.
+    #[error(
+        "{file} is not the file that was read before: {reason}; put the old one back, or start with \
+         an empty database"
+    )]
+    FileChanged {
+        /// Its path.
+        file: String,
+        /// How that was noticed.
+        reason: String,
+    },
+    /// A file that was read has another name now.
+    #[error(
+        "{file} was read before as {before}: under a new name its lines would count twice; give it \
+         its old name back, or start with an empty database"
+    )]
+    Renamed {
+        /// Its name in the folder.
+        file: String,
+        /// The name that it had.
+        before: String,
+    },
+    /// A file that the ledger must read again cannot be read.
+    #[error(
+        "the ledger must read {file} again, to know which tweets can still be deleted, and cannot; \
+         --forget-ledger goes on with an empty ledger: deletes and duplicates of tweets that were \
+         counted before have no effect then"
+    )]
+    Unremembered {
+        /// Its name in the folder.
+        file: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The folder holds nothing to read.
     #[error(
-        "{} holds no *.ndjson, *.jsonl or *.json file (they may be packed: .gz, .zst); is --files \
-         right?", .folder.display()
+        "{} holds no *.ndjson, *.jsonl or *.json file (they may be packed: .gz, .zst){}; is --files \
+         right?", .folder.display(), say_packed(*.packed_otherwise)
     )]
     NoFiles {
         /// The folder.
         folder: PathBuf,
+        /// Files that are packed in a way that is not read.
+        packed_otherwise: u64,
     },
     /// A file that holds something else.
-    #[error("{} does not hold one JSON object a line", .path.display())]
-    NoJson {
+    #[error("{} {foreign}", shown(.path))]
+    Foreign {
         /// Its path.
         path: PathBuf,
+        /// What it is.
+        foreign: Foreign,
     },
     /// The numbers of two files' partitions are the same.
     #[error(
@@ -153,8 +197,8 @@ pub enum SourceError {
     },
     /// The records that the ledger must remember are gone.
     #[error(
-        "of partition {partition} of {topic:?} the ledger must read again from offset {replay_from} \
-         on, to know which tweets can still be deleted, but the oldest record is {low}; \
+        "the ledger must read {place} of {topic:?} again from offset {replay_from} on, to know which \
+         tweets can still be deleted, but there is nothing before offset {low}; \
          --forget-ledger goes on with an empty ledger: deletes and duplicates of tweets that were \
          counted before have no effect then"
     )]
@@ -163,6 +207,8 @@ pub enum SourceError {
         topic: String,
         /// The partition.
         partition: u32,
+        /// What it is called.
+        place: String,
         /// Where to read again from.
         replay_from: u64,
         /// The lowest offset that is left.
@@ -218,10 +264,16 @@ pub enum SourceError {
 }
 
 impl SourceError {
+    /// Whether the topic is another one than the one that was read before.
+    pub fn is_changed(&self) -> bool {
+        use SourceError::{Changed, FileChanged, Renamed};
+        matches!(self, Changed { .. } | FileChanged { .. } | Renamed { .. })
+    }
+
     /// Whether only the operator can help.
     pub fn is_operators(&self) -> bool {
         use SourceError::{
-            Brokers, Compacted, File, NoFiles, NoJson, NoRight, NoTopic, Protected, SameNumber,
+            Brokers, Compacted, File, Foreign, NoFiles, NoRight, NoTopic, Protected, SameNumber,
             SettingValue, Settings, UnknownSetting,
         };
         matches!(
@@ -236,10 +288,27 @@ impl SourceError {
                 | File { .. }
                 | NoFiles { .. }
                 | Compacted { .. }
-                | NoJson { .. }
+                | Foreign { .. }
                 | SameNumber { .. }
         )
     }
+}
+
+/// What is said of a folder's files that are packed in a way that is not read.
+fn say_packed(files: u64) -> String {
+    match files {
+        0 => String::new(),
+        1 => ", but 1 that is packed in a way that is not read (bz2, xz, zip …): unpack it"
+            .to_owned(),
+        files => format!(
+            ", but {files} that are packed in a way that is not read (bz2, xz, zip …): unpack them"
+        ),
+    }
+}
+
+/// A path in one line.
+fn shown(path: &Path) -> String {
+    path.display().to_string().escape_debug().to_string()
 }
 
 /// A partition and where to read it.
@@ -261,14 +330,16 @@ pub struct Assignment {
     pub anchor: Option<Anchor>,
     /// The room that its dead letters take.
     pub letters: Room,
+    /// The name of its file; empty where it is none.
+    pub file: Text,
 }
 
 impl Assignment {
     /// A partition of which nothing was read, to its end and beyond.
     pub fn fresh(partition: u32, start: u64) -> Self {
         let (next, replay_from, letters) = (start, start, Room::default());
-        let (until, last, anchor) = (None, None, None);
-        Assignment { partition, start, next, replay_from, until, last, anchor, letters }
+        let (until, last, anchor, file) = (None, None, None, Text::new());
+        Assignment { partition, start, next, replay_from, until, last, anchor, letters, file }
     }
 }
 
@@ -362,10 +433,20 @@ pub trait Topic: Send + Sync + 'static {
     fn counts_bytes(&self) -> bool {
         false
     }
+
+    /// How many partitions could not be read to their end.
+    fn set_aside(&self) -> u64 {
+        0
+    }
 }
 
 /// A look at the whole topic beside the workers.
 pub trait Watch: Send + 'static {
+    /// How often to look for partitions that were added, and whether the topic still is the same.
+    fn interval(&self) -> Duration {
+        DISCOVERY
+    }
+
     /// Partitions that are not among `known`, each from its first record on; none where reading
     /// ends at the end seen at the start.
     fn added(&mut self, known: &[u32]) -> Result<Vec<Assignment>, SourceError>;

@@ -35,13 +35,14 @@ use crate::source::{AnyTopic, SourceError, Topic};
 use crate::tables::Tables;
 use crate::{dead_letters, freshness, progress};
 use acts::When;
-use dataflows::{Restored, Row, Table};
+use dataflows::{Restored, Row, Table, Text};
 use derived::derived;
 use indicatif::HumanCount;
 use marks::Marks;
 use model::{MODELS, State};
 use recount::{Places, Recount, Said};
 use runs::{Key, Runs};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -75,6 +76,12 @@ pub enum VerifyError {
     NoPartition {
         /// The partition.
         partition: u32,
+    },
+    /// A file that was counted was moved away.
+    #[error("cannot be checked: {file} was counted and is not there any more")]
+    NoFile {
+        /// Its name in the folder.
+        file: Text,
     },
     /// The topic is another one than the one that was counted.
     #[error("cannot be checked: {0}")]
@@ -136,11 +143,13 @@ pub enum VerifyError {
 impl VerifyError {
     /// 3 where nothing can be said of the tables, 2 for arguments that cannot work, else 1.
     pub fn exit_code(&self) -> u8 {
-        use VerifyError::{Baseline, Changed, Compacted, Gone, NoPartition, Overflow, RetriedGone};
+        use VerifyError::RetriedGone;
+        use VerifyError::{Baseline, Changed, Compacted, Gone, NoFile, NoPartition, Overflow};
         use VerifyError::{Sink, Source};
         match self {
             Gone { .. }
             | NoPartition { .. }
+            | NoFile { .. }
             | Changed(_)
             | RetriedGone { .. }
             | Overflow { .. }
@@ -276,10 +285,16 @@ impl Check<'_> {
         let unread = topic::unread(topic, &snapshot.offsets)?;
         let base = Base::read(&plan, settings, &identity)?;
         let mut recount = Recount::new(&plan, config.decode, snapshot.said(), base.said());
-        recount.has_markers = !topic.counts_bytes();
         recount.overflow(&snapshot.dropped);
         base.begin(&mut recount, topic, &snapshot.letters, stop)?;
-        read(topic, &base.ranges(&snapshot.offsets), stop, &mut recount)?;
+        let files = files(&snapshot.offsets);
+        let ranges = base.ranges(&snapshot.offsets);
+        read(topic, &ranges, stop, &mut recount).map_err(|error| match error {
+            VerifyError::NoPartition { partition } if files.contains_key(&partition) => {
+                VerifyError::NoFile { file: files[&partition].clone() }
+            }
+            error => error,
+        })?;
         let summary = Summary {
             commit_no: snapshot.commit_no,
             records: recount.records,
@@ -303,7 +318,7 @@ impl Check<'_> {
         };
         let (flows, show) = (config.flows, settings.show);
         let tables = (snapshot.rows, recount);
-        let summary = compare((&plan, flows, show), summary, tables, keep, out)?;
+        let summary = compare((&plan, flows, show), &files, summary, tables, keep, out)?;
         if summary.differences > 0 && topic::is_compacted(topic) {
             return Err(VerifyError::Compacted { differences: summary.differences });
         }
@@ -320,6 +335,7 @@ impl Check<'_> {
 /// Prints at most `show` differences, and shows each stored row to `keep`.
 fn compare(
     (plan, flows, show): (&Plan, dataflows::Settings, u64),
+    files: &BTreeMap<u32, Text>,
     mut summary: Summary,
     (stored, recount): (Runs, Runs),
     keep: &mut dyn FnMut(&runs::Entry) -> std::io::Result<()>,
@@ -335,7 +351,9 @@ fn compare(
         if *differences > show {
             return Ok(());
         }
-        writeln!(out, "{}", compare::line(&plan.tables[usize::from(table)], key, &wrong))
+        let table = &plan.tables[usize::from(table)];
+        let file = file(files, table, key);
+        writeln!(out, "{}{file}", compare::line(table, key, &wrong))
     };
     let recount = recent::with_recent(plan, flows, recount.into_sorted());
     let recount = derived::with_derived(plan, recount).inspect(|entry| {
@@ -365,6 +383,20 @@ fn report_unread(
         .map_err(VerifyError::Temporary)?;
     }
     Ok(summary)
+}
+
+/// The names of the files that are counted, by partition.
+fn files(counted: &[Stored]) -> BTreeMap<u32, Text> {
+    let counted = counted.iter().filter(|stored| !stored.file.is_empty());
+    counted.map(|stored| (stored.partition, stored.file.clone())).collect()
+}
+
+/// The file that a row is about, for people.
+fn file(files: &BTreeMap<u32, Text>, table: &Table, key: &Row) -> String {
+    let column = table.columns[..table.key].iter().position(|it| it.name == "partition_id");
+    let number = column.and_then(|column| u32::try_from(key.get(column)?.as_u64()?).ok());
+    let file = number.and_then(|number| files.get(&number));
+    file.map_or_else(String::new, |file| format!(" (file {file:?})"))
 }
 
 fn unwritable(error: &std::io::Error) -> VerifyError {

@@ -205,7 +205,11 @@ fn what_cannot_work_is_said_in_one_line() {
     for (arguments, code, words) in [
         (vec!["--dir", other, "--listen", &taken], 2, "cannot listen on 127.0.0.1:"),
         (vec!["--dir", "/proc/none", "--listen", "0"], 2, "cannot use the folder /proc/none"),
-        (vec!["--dir", other, "--listen", "0", "--input", image], 2, "image.png holds no tweets"),
+        (
+            vec!["--dir", other, "--listen", "0", "--input", image],
+            2,
+            "image.png is not one JSON object a line",
+        ),
         (vec!["--dir", other, "--listen", "0", "--input", "none"], 2, "none"),
         (vec!["--dir", other, "--listen", "0", "--rate=-1"], 2, "--rate"),
         (vec!["--dri", other], 2, "--dri"),

@@ -558,7 +558,11 @@ fn what_cannot_work_is_said_in_one_line() {
     says(run(folder.path(), &tables, &[]), 2, "holds no *.ndjson");
     says(run(&folder.path().join("none"), &tables, &[]), 2, "cannot read");
     std::fs::write(folder.path().join("a.json"), "PNG or what else\n").unwrap();
-    says(run(folder.path(), &tables, &[]), 2, "a.json does not hold one JSON object a line");
+    says(
+        run(folder.path(), &tables, &[]),
+        2,
+        "a.json is not one JSON object a line: it begins with other text",
+    );
     std::fs::write(folder.path().join("a.json"), "{}\n").unwrap();
     says(run(folder.path(), &place.path().join("no/folder.sqlite"), &[]), 2, "cannot open");
     std::fs::write(
@@ -582,5 +586,86 @@ fn what_cannot_work_is_said_in_one_line() {
     assert!(first.0.wait().unwrap().success());
     // A file that was read is now another one.
     std::fs::write(folder.path().join("a.json"), "").unwrap();
-    says(run(folder.path(), &tables, &[]), 1, "is not the one that was read before");
+    says(run(folder.path(), &tables, &[]), 1, "is not the file that was read before");
+}
+
+fn tweet(id: u64) -> String {
+    let entities = r#""entities":{"hashtags":[{"text":"a"}]}"#;
+    format!(r#"{{"id":{id},"text":"x",{entities},"user":{{"id":{id},"name":"n"}}}}"#) + "\n"
+}
+
+/// A pipe is no file: it holds up nothing, and a signal ends the job at once.
+#[test]
+fn a_pipe_is_skipped_and_new_files_are_read_at_once() {
+    let (folder, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let tables = place.path().join("tables.sqlite");
+    let pipe = folder.path().join("pipe.jsonl");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    std::os::unix::fs::symlink(folder.path(), folder.path().join("loop")).unwrap();
+    std::fs::write(folder.path().join("a.jsonl"), tweet(1)).unwrap();
+    let mut command = command("run", folder.path(), &tables, &[]);
+    let mut running = Running::start(&mut command);
+    let total = || recount(&tables).totals.get("tweets").copied().unwrap_or_default();
+    let until = |count: u64, seconds: u64| {
+        let deadline = Instant::now() + Duration::from_secs(seconds);
+        while !has_tables(&tables) || total() != count {
+            assert!(Instant::now() < deadline, "{count} are not counted");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    until(1, 60);
+    for number in 0..300 {
+        std::fs::write(folder.path().join(format!("{number}.jsonl")), tweet(100 + number)).unwrap();
+    }
+    let began = Instant::now();
+    until(301, 60);
+    println!("300 new files took {:?}", began.elapsed());
+    running.signal(Signal::SIGTERM);
+    assert!(running.0.wait().unwrap().success());
+    let (code, text) = output(run(folder.path(), &tables, &[]));
+    assert!(code == Some(0) && text.contains("pipe.jsonl is skipped"), "{text}");
+}
+
+/// What is damaged is set aside by name, in one line of the log and in the last line.
+#[test]
+fn a_damaged_file_is_named_and_others_count() {
+    const LEDGER: [&str; 2] = ["--ledger", "0"];
+    let (folder, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let tables = place.path().join("tables.sqlite");
+    let text: String = (0..3_000).map(|id| tweet(1_000_000 + id * 7_919)).collect();
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(text.as_bytes()).unwrap();
+    let whole = packed.finish().unwrap();
+    let path = folder.path().join("cut one.jsonl.gz");
+    std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+    std::fs::write(folder.path().join("b.jsonl"), tweet(1) + "no json\n").unwrap();
+    for _ in 0..2 {
+        let (code, text) = output(run(folder.path(), &tables, &LEDGER));
+        assert!(code == Some(0) && text.contains(" files_set_aside=1"), "{text}");
+        let told: Vec<_> = text.lines().filter(|line| line.contains("is set aside")).collect();
+        assert!(told.len() == 1 && told[0].contains("cut one.jsonl.gz"), "{text}");
+        let (code, text) = output(command("verify", folder.path(), &tables, &[]));
+        assert_eq!(code, Some(0), "{text}");
+    }
+    let count = recount(&tables).totals["tweets"];
+    assert!((100..3_000).contains(&count), "{count}");
+    let connection = rusqlite::Connection::open(&tables).unwrap();
+    let sql = "SELECT group_concat(file, ',') FROM (SELECT file FROM kafka_offsets ORDER BY file)";
+    let files: String = connection.query_row(sql, [], |row| row.get(0)).unwrap();
+    assert_eq!(files, "b.jsonl,cut one.jsonl.gz");
+    let list = program(&["dead-letters", "list"], &format!("sqlite:{}", tables.display()));
+    let (code, text) = output(list);
+    assert!(code == Some(0) && text.starts_with("file=\"b.jsonl\" "), "{text}");
+    assert!(!text.contains(" at="), "{text}");
+    std::fs::remove_file(&path).unwrap();
+    let (code, text) = output(run(folder.path(), &tables, &LEDGER));
+    assert!(code == Some(0) && text.contains("not there any more"), "{text}");
+    let (code, text) = output(command("verify", folder.path(), &tables, &[]));
+    assert!(code == Some(3) && text.contains("cut one.jsonl.gz"), "{text}");
+    std::fs::write(&path, &whole).unwrap();
+    let (code, text) = output(run(folder.path(), &tables, &LEDGER));
+    assert!(code == Some(0) && text.contains(" files_set_aside=0"), "{text}");
+    assert_eq!(recount(&tables).totals["tweets"], 3_001);
+    let (code, text) = output(command("verify", folder.path(), &tables, &[]));
+    assert_eq!(code, Some(0), "{text}");
 }

@@ -179,7 +179,7 @@ fn refuse(job: &Job, places: &[(u32, u64)]) {
     for (partition, offset) in places {
         sql.run(&format!(
             "INSERT INTO dead_letters VALUES ('{}', {partition}, {offset}, '2026-01-01', 'shape', \
-             'an older version', '', 0)",
+             'an older version', '', 0, '')",
             job.topic
         ));
     }

@@ -83,8 +83,13 @@ fn act(args: &DeadLettersArgs) -> Result<String, JobError> {
 
 /// One letter; text from the topic is escaped, it may hold anything.
 fn line(letter: &DeadLetter) -> String {
-    let DeadLetter { partition, offset, ms, reason, detail, sample } = letter;
-    let at = jiff::Timestamp::from_millisecond(ms.cast_signed()).unwrap_or_default();
+    let DeadLetter { partition, offset, ms, reason, detail, sample, file } = letter;
+    let file = if file.is_empty() { String::new() } else { format!("file={file:?} ") };
+    let at = jiff::Timestamp::from_millisecond(ms.cast_signed()).ok();
+    // 0: the record has no timestamp.
+    let at = at.filter(|_| *ms > 0).map_or_else(String::new, |at| format!("at={at} "));
     let sample = String::from_utf8_lossy(&sample[..sample.len().min(60)]).into_owned();
-    format!("partition={partition} offset={offset} at={at} reason={reason} {detail:?} {sample:?}\n")
+    format!(
+        "{file}partition={partition} offset={offset} {at}reason={reason} {detail:?} {sample:?}\n"
+    )
 }

@@ -151,7 +151,8 @@ fn is_counted(settings: &FolderSettings, monitor: &Monitor) -> bool {
     (0..settings.partitions).all(|number| {
         let path = settings.folder.join(format!("partition-{number}.ndjson"));
         let length = std::fs::metadata(path).map_or(0, |data| data.len());
-        length == 0 || places.iter().any(|at| at.partition == number && at.next >= length)
+        // What is counted ends before the last line feed.
+        length == 0 || places.iter().any(|at| at.partition == number && at.next + 1 >= length)
     })
 }
 

@@ -231,6 +231,11 @@ impl JobArgs {
         }
     }
 
+    /// Whether the topic is a folder.
+    pub(super) fn reads_files(&self) -> bool {
+        self.files.is_some()
+    }
+
     /// What offsets count.
     pub(super) fn unit(&self) -> &'static str {
         if self.files.is_some() { "bytes" } else { "records" }

@@ -93,11 +93,16 @@ pub(super) fn run(args: &RunArgs, stop: Arc<AtomicBool>) -> ExitCode {
     let result = if args.rebuild { rebuild(args, &stop) } else { follow(args, stop) };
     match result {
         Ok(summary) => {
-            let Summary { records, bytes, elapsed, commits, rows, resolved } = summary;
+            let Summary { records, bytes, elapsed, commits, rows, resolved, set_aside } = summary;
             let (seconds, rate) = (elapsed.as_secs_f64(), super::per_second(records, elapsed));
+            let files = if args.job.reads_files() {
+                format!(" files_set_aside={set_aside}")
+            } else {
+                String::new()
+            };
             println!(
                 "done records={records} bytes={bytes} seconds={seconds:.3} \
-                 records_per_second={rate:.0} commits={commits} rows={rows} resolved={resolved}"
+                 records_per_second={rate:.0} commits={commits} rows={rows} resolved={resolved}{files}"
             );
             ExitCode::SUCCESS
         }

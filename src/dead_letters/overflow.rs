@@ -207,6 +207,7 @@ mod tests {
             reason: "json".into(),
             detail: "12345".into(),
             sample: [0; 5].into(),
+            file: "".into(),
         };
         let (rows, bytes) = (Room { rows: 2, bytes: 1_000 }, Room { rows: 9, bytes: 25 });
         for limit in [rows, bytes] {

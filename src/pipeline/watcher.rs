@@ -18,9 +18,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How often the topic is looked at: partitions that were added are to be read within 30 s, and a
-/// topic that was made anew is to be noticed while the anchors still are the old one's.
-const DISCOVERY: Duration = Duration::from_secs(10);
 /// How often the offsets are published.
 const PUBLISHING: Duration = Duration::from_secs(1);
 /// How long the answer to that is waited for, and at the end.
@@ -170,15 +167,24 @@ impl<W: Watch> Watching<W> {
             self.try_ends();
             let read = self.look_up();
             self.steps.look_up.note(&read);
-            if looked.elapsed() < DISCOVERY {
+            if looked.elapsed() < self.watch.interval() {
                 continue;
             }
             looked = Instant::now();
             let discovered = self.discover();
+            // A file that was renamed must not be read under its new name.
+            if let Err(error) = &discovered
+                && error.is_changed()
+            {
+                let _ = discovered.map_err(|error| self.news.send(News::Changed(error)));
+                return;
+            }
             self.steps.discover.note(&discovered);
             let compared = self.compare();
-            if let Err(error @ SourceError::Changed { .. }) = compared {
-                let _ = self.news.send(News::Changed(error));
+            if let Err(error) = &compared
+                && error.is_changed()
+            {
+                let _ = compared.map_err(|error| self.news.send(News::Changed(error)));
                 return;
             }
             self.steps.compare.note(&compared);
@@ -233,7 +239,12 @@ impl<W: Watch> Watching<W> {
             return Ok(());
         }
         let partitions: Vec<_> = found.iter().map(|found| found.partition).collect();
-        tracing::info!(?partitions, "partitions were added to the topic, reading them");
+        if found.iter().all(|found| found.file.is_empty()) {
+            tracing::info!(?partitions, "partitions were added to the topic, reading them");
+        } else {
+            let files: Vec<_> = found.iter().take(5).map(|found| found.file.as_str()).collect();
+            tracing::info!(?files, new = found.len(), "new files are read");
+        }
         self.known.extend(partitions);
         // Nobody listens any more while the run ends.
         let _ = self.news.send(News::Partitions(found));

@@ -451,7 +451,9 @@ impl<T: Topic> Reader<'_, T> {
                 }
                 partition.reading.pass(record.offset);
                 partition.clock.pass();
-                refusals.note(decoding.map_err(|letter| bury(inputs, letter, taken, bound)));
+                let file = partition.reading.file();
+                let bury = |letter| bury(inputs, letter, file, (taken, bound));
+                refusals.note(decoding.map_err(bury));
             }
             Polled::Reached(reached) => {
                 let Some(partition) = find(partitions, reached.partition) else { return };

@@ -19,6 +19,8 @@ const ZSTD_SKIPPABLE: &[u8] = b"\x2a\x4d\x18";
 pub(super) struct Raw {
     bytes: Box<dyn Read + Send>,
     read: Arc<AtomicU64>,
+    /// Whether reading never waits for somebody who writes.
+    pub(super) is_at_hand: bool,
 }
 
 impl Raw {
@@ -28,15 +30,16 @@ impl Raw {
             return Ok(Self::new(Box::new(std::io::stdin())));
         }
         let file = File::open(path)?;
+        let metadata = file.metadata()?;
         // A folder can be opened; only reading it fails.
-        if file.metadata()?.is_dir() {
+        if metadata.is_dir() {
             return Err(ErrorKind::IsADirectory.into());
         }
-        Ok(Self::new(Box::new(file)))
+        Ok(Self { is_at_hand: metadata.is_file(), ..Self::new(Box::new(file)) })
     }
 
     pub(super) fn new(bytes: Box<dyn Read + Send>) -> Self {
-        Self { bytes, read: Arc::default() }
+        Self { bytes, read: Arc::default(), is_at_hand: false }
     }
 
     /// The count.

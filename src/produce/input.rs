@@ -23,6 +23,7 @@ use super::split::{Broken, Splitter, Step};
 use super::synthetic::Synthetic;
 use super::{ProduceArgs, ProduceError};
 use crate::decode::look::{Facts, look};
+use crate::foreign::{self, Beginning};
 
 /// A batch is handed on when it holds so many bytes, or earlier when nothing more is at hand.
 const BATCH_BYTES: usize = 64 << 10;
@@ -42,6 +43,7 @@ pub(super) struct Position {
 pub(super) struct Record<'a> {
     pub(super) key: Option<u64>,
     pub(super) payload: &'a [u8],
+    pub(super) is_json: bool,
     /// Behind it.
     pub(super) position: Position,
 }
@@ -50,8 +52,8 @@ pub(super) struct Record<'a> {
 #[derive(Default)]
 pub(super) struct Batch {
     bytes: Vec<u8>,
-    /// Per record: its key, where it ends in `bytes`, and the position behind it.
-    records: Vec<(Option<u64>, usize, Position)>,
+    /// Per record: its key, where it ends in `bytes`, the position behind it, and whether it is JSON.
+    records: Vec<(Option<u64>, usize, Position, bool)>,
     /// Records that `--require-location` left out.
     pub(super) left_out: u64,
 }
@@ -59,10 +61,10 @@ pub(super) struct Batch {
 impl Batch {
     /// Each record.
     pub(super) fn records(&self) -> impl Iterator<Item = Record<'_>> {
-        let starts = std::iter::once(0).chain(self.records.iter().map(|(_, end, _)| *end));
-        starts.zip(&self.records).map(|(start, &(key, end, position))| {
+        let starts = std::iter::once(0).chain(self.records.iter().map(|(_, end, ..)| *end));
+        starts.zip(&self.records).map(|(start, &(key, end, position, is_json))| {
             let payload = &self.bytes[start..end];
-            Record { key, payload, position }
+            Record { key, payload, is_json, position }
         })
     }
 
@@ -200,6 +202,22 @@ impl Reading {
         Ok(())
     }
 
+    /// Looks what a file is, as far as that can be seen without waiting for anybody.
+    pub(super) fn recognize(&mut self) -> Result<(), ProduceError> {
+        match &mut self.origin {
+            Origin::File(file) if file.is_at_hand => {
+                while !file.recognize()? {
+                    if let Err(fault) = file.read_more() {
+                        file.fault = Some(fault);
+                        break;
+                    }
+                }
+                Ok(())
+            }
+            Origin::File(_) | Origin::Synthetic { .. } => Ok(()),
+        }
+    }
+
     /// How many bytes of a file have been read.
     pub(super) fn counter(&self) -> Arc<AtomicU64> {
         match &self.origin {
@@ -221,7 +239,7 @@ impl Reading {
                     return Ok(Taken::Record);
                 }
                 let position = Position { records: *index, hash: generator.identity() };
-                batch.records.push((Some(key), batch.bytes.len(), position));
+                batch.records.push((Some(key), batch.bytes.len(), position, true));
                 return Ok(Taken::Record);
             }
             Origin::File(file) => file,
@@ -253,7 +271,12 @@ impl Reading {
             return Ok(Taken::Record);
         }
         batch.bytes.extend_from_slice(payload);
-        batch.records.push((found.facts.key, batch.bytes.len(), self.position));
+        let Facts { key, is_page, .. } = found.facts;
+        // What has a key was read as JSON.
+        let is_json = key.is_some()
+            || is_page
+            || serde_json::from_slice::<serde::de::IgnoredAny>(payload).is_ok();
+        batch.records.push((key, batch.bytes.len(), self.position, is_json));
         Ok(Taken::Record)
     }
 
@@ -280,6 +303,11 @@ struct FileInput {
     splitter: Splitter,
     /// A line that was a page of statuses.
     page: Option<Splitter>,
+    is_at_hand: bool,
+    /// Whether it is known what its first bytes are.
+    is_known: bool,
+    /// What the next reading meets.
+    fault: Option<ProduceError>,
 }
 
 /// A record that was found.
@@ -299,12 +327,31 @@ impl FileInput {
     }
 
     fn new(path: String, raw: Raw) -> Self {
-        let (counter, bytes) = (raw.counter(), Plain::New(Some(raw)));
-        Self { path, counter, bytes, splitter: Splitter::new(), page: None }
+        let (counter, is_at_hand) = (raw.counter(), raw.is_at_hand);
+        let (bytes, splitter, page) = (Plain::New(Some(raw)), Splitter::new(), None);
+        let (is_known, fault) = (false, None);
+        Self { path, counter, bytes, splitter, page, is_at_hand, is_known, fault }
+    }
+
+    /// Refuses what cannot hold tweets by its first bytes; whether these were read.
+    fn recognize(&mut self) -> Result<bool, ProduceError> {
+        let is_whole = self.splitter.is_ended();
+        self.is_known |= match foreign::beginning(self.splitter.held(), is_whole) {
+            _ if self.is_known => true,
+            Beginning::Foreign(foreign) => {
+                return Err(ProduceError::Foreign { path: self.path.clone(), foreign });
+            }
+            Beginning::Unknown => is_whole,
+            Beginning::Object | Beginning::Array => true,
+        };
+        Ok(self.is_known)
     }
 
     /// The next record that was read, or why there is none.
     fn next(&mut self) -> Result<Result<Found, Taken>, ProduceError> {
+        if !self.is_known && !self.recognize()? {
+            return Ok(Err(Taken::Nothing));
+        }
         loop {
             let splitter = self.page.as_mut().unwrap_or(&mut self.splitter);
             let step = splitter.step().map_err(|Broken { at, what }| {
@@ -333,6 +380,9 @@ impl FileInput {
     }
 
     fn read_more(&mut self) -> Result<(), ProduceError> {
+        if let Some(fault) = self.fault.take() {
+            return Err(fault);
+        }
         let read = self.splitter.fill(&mut self.bytes);
         read.map_err(|source| {
             let path = self.path.clone();

@@ -54,10 +54,10 @@ fn a_page_among_lines_is_its_statuses() {
 
 #[test]
 fn lines_of_any_length_and_any_bytes_leave_once() {
-    let lines: Vec<Vec<u8>> = (0..300_usize)
+    let lines = (0..300_usize)
         .map(|number| vec![b'a' + u8::try_from(number % 26).unwrap(); 1 + number * number])
-        .chain([vec![b'x'; 10 << 20], b"\xff\xfe\0\x01".to_vec(), b"last".to_vec()])
-        .collect();
+        .chain([vec![b'x'; 10 << 20], b"\xff\xfe\0\x01".to_vec(), b"last".to_vec()]);
+    let lines: Vec<_> = std::iter::once(b"{}".to_vec()).chain(lines).collect();
     let seen: Vec<Vec<u8>> =
         read(&lines.join(&b"\n"[..])).into_iter().map(|(_, payload)| payload).collect();
     assert!(seen == lines);
@@ -106,6 +106,26 @@ fn tweets_without_location_are_left_out_and_counted() {
     let seen = batches.iter().flat_map(Batch::records);
     let seen: Vec<_> = seen.map(|record| (record.key, record.position.records)).collect();
     assert_eq!(seen, [(Some(2), 2), (None, 3), (None, 4)]);
+}
+
+#[test]
+fn what_holds_no_tweets_is_refused_before_anything_leaves() {
+    for text in [
+        &b"id,text\n1,x\n"[..],
+        b"PK\x03\x04\0\0",
+        b"BZh9",
+        b"\xff\xfe{\0",
+        b"window.YTD.tweets.part0 = [ {\n",
+    ] {
+        // In pieces of any size.
+        for cut in 1..text.len() {
+            let bytes = Cursor::new(text[..cut].to_vec()).chain(Cursor::new(text[cut..].to_vec()));
+            let seen = batches(reading(Box::new(bytes)));
+            assert!(matches!(seen[..], [Err(ProduceError::Foreign { .. })]), "{cut}: {text:?}");
+        }
+    }
+    let alive = read(b"keep-alive\r\n{\"id\":1}\n");
+    assert_eq!(alive.last().map(|(key, _)| *key), Some(Some(1)));
 }
 
 #[test]

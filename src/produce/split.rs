@@ -135,6 +135,11 @@ impl Splitter {
         self.place == Place::Line
     }
 
+    /// Whether nothing more can be read.
+    pub(super) fn is_ended(&self) -> bool {
+        self.ended
+    }
+
     /// The bytes of a record.
     pub(super) fn bytes(&self, record: Range<usize>) -> &[u8] {
         &self.buffer[record]
@@ -161,7 +166,7 @@ impl Splitter {
     }
 
     /// What was read and is not done with.
-    fn held(&self) -> &[u8] {
+    pub(super) fn held(&self) -> &[u8] {
         &self.buffer[..self.end]
     }
 

@@ -30,7 +30,9 @@ pub(super) fn json(look: &Look, about: &About) -> Vec<u8> {
         .map(|place| {
             let (partition, next) = (place.partition, number(place.next));
             let (end, lag) = (place.end.map(number), place.lag().map(number));
-            json!({ "partition": partition, "next": next, "end": end, "lag": lag })
+            let file = Some(&place.file).filter(|file| !file.is_empty());
+            let file = file.map(|file| file.as_str());
+            json!({ "partition": partition, "file": file, "next": next, "end": end, "lag": lag })
         })
         .collect();
     let reasons: Vec<_> = look
@@ -249,8 +251,9 @@ mod tests {
         monitor.begin(&tables);
         monitor.enter(Phase::Running);
         let mut changes = vec![TableChanges::default(); tables.all().len()];
-        let mut row: Row = vec![Value::Null; 10].into();
+        let mut row: Row = vec![Value::Null; 11].into();
         row[0] = Value::Text("t".into());
+        row[10] = Value::Text("".into());
         for (column, number) in (1..).zip([0, 0, next, next]) {
             row[column] = Value::UInt(number);
         }

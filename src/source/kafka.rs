@@ -353,7 +353,8 @@ impl KafkaTopic {
         }
         if replay_from < low {
             let topic = self.config.topic.clone();
-            return Err(SourceError::Forgotten { topic, partition, replay_from, low });
+            let place = stored.place();
+            return Err(SourceError::Forgotten { topic, partition, place, replay_from, low });
         }
         Ok(replay_from)
     }

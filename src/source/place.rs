@@ -79,9 +79,23 @@ impl Topic for AnyTopic {
             AnyTopic::Files(topic) => topic.counts_bytes(),
         }
     }
+
+    fn set_aside(&self) -> u64 {
+        match self {
+            AnyTopic::Kafka(topic) => topic.set_aside(),
+            AnyTopic::Files(topic) => topic.set_aside(),
+        }
+    }
 }
 
 impl Watch for AnyWatch {
+    fn interval(&self) -> Duration {
+        match self {
+            AnyWatch::Kafka(watch) => watch.interval(),
+            AnyWatch::Files(watch) => watch.interval(),
+        }
+    }
+
     fn added(&mut self, known: &[u32]) -> Result<Vec<Assignment>, SourceError> {
         match self {
             AnyWatch::Kafka(watch) => watch.added(known),

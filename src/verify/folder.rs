@@ -1,15 +1,12 @@
 //! The verifier's own way through a folder of files: each file from its first byte, line by line.
 //!
-//! It shares with the job which file is which partition, and nothing else.
+//! It shares with the job which file is which partition and how it is unpacked, and nothing else.
 
 use super::VerifyError;
 use super::topic::{Range, Visit};
-use crate::source::files::{FilesTopic, first_data};
+use crate::source::files::{FilesTopic, Found, Packing, first_data, open_unpacked};
 use crate::source::{Record, SourceError, fingerprint};
-use std::ffi::OsStr;
-use std::fs::File;
-use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::io::{BufRead, BufReader, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Visits every record of the ranges, per file in order.
@@ -19,60 +16,91 @@ pub(super) fn read(
     stop: &AtomicBool,
     visit: &mut Visit<'_>,
 ) -> Result<(), VerifyError> {
-    let paths = topic.paths()?;
+    let files = topic.files()?;
     for range in ranges.iter().filter(|range| range.start < range.next) {
         let partition = range.partition;
-        let path = paths.get(&partition).ok_or(VerifyError::NoPartition { partition })?;
-        read_file(path, *range, stop, visit)?;
+        let found = files.get(&partition).ok_or(VerifyError::NoPartition { partition })?;
+        read_file(found, *range, stop, visit)?;
     }
     Ok(())
 }
 
 fn read_file(
-    path: &Path,
+    found: &Found,
     range: Range,
     stop: &AtomicBool,
     visit: &mut Visit<'_>,
 ) -> Result<(), VerifyError> {
-    let fault = |source| SourceError::File { path: path.to_owned(), source };
-    let Range { partition, start, .. } = range;
+    let fault = |source| SourceError::File { path: found.path.clone(), source };
+    let Range { partition, start, next } = range;
     // The demo gives the room of what it has counted back.
-    let low = first_data(path).map_err(fault)?;
+    let low =
+        if found.packing == Packing::Plain { first_data(&found.path).map_err(fault)? } else { 0 };
     if low > start {
         return Err(VerifyError::Gone { partition, start, low });
     }
-    let mut file = open(path).map_err(fault)?;
+    let bytes = open_unpacked(&found.path, found.packing, 0).map_err(fault)?;
+    // What was written behind the range, also to its last line, is not of the tables.
+    let mut bytes = BufReader::with_capacity(64 << 10, bytes.take(next));
     let (mut line, mut position) = (Vec::new(), 0);
-    while position < range.next {
+    while position < next {
         if stop.load(Ordering::Relaxed) {
             return Err(VerifyError::Stopped);
         }
         line.clear();
-        let read = file.read_until(b'\n', &mut line).map_err(fault)?;
+        let read = bytes.read_until(b'\n', &mut line).map_err(fault)?;
         if read == 0 {
             break;
         }
         position += read as u64;
-        let text = line.trim_ascii_end();
-        if position <= start || text.is_empty() {
+        let Some((end, text)) = record(&line) else { continue };
+        let offset = position - read as u64 + end as u64 - 1;
+        if offset < start {
             continue;
         }
-        let offset = position - 1;
         let record = Record { partition, offset, timestamp_ms: 0, key: None, payload: Some(text) };
         visit(record, fingerprint(None, Some(text)))?;
     }
     Ok(())
 }
 
-fn open(path: &Path) -> std::io::Result<Box<dyn BufRead>> {
-    let file = File::open(path)?;
-    Ok(match path.extension().map(OsStr::to_ascii_lowercase) {
-        Some(end) if end == "gz" => {
-            Box::new(BufReader::new(flate2::read::MultiGzDecoder::new(file)))
+/// A line without what does not belong to its record: blanks and zeros around it, and the comma that
+/// follows an object; with the place where it ends. `None` if nothing is left.
+fn record(line: &[u8]) -> Option<(usize, &[u8])> {
+    let is_filled = |byte: &u8| *byte != 0 && !byte.is_ascii_whitespace();
+    let last = |bytes: &[u8]| bytes.iter().rposition(is_filled);
+    let mut end = last(line)? + 1;
+    if line[end - 1] == b',' {
+        let before = last(&line[..end - 1])?;
+        if line[before] == b'}' {
+            end = before + 1;
         }
-        Some(end) if end == "zst" || end == "zstd" => {
-            Box::new(BufReader::new(zstd::stream::read::Decoder::new(file)?))
+    }
+    let start = line.iter().position(is_filled)?;
+    Some((end, &line[start..end]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::record;
+
+    #[test]
+    fn what_does_not_belong_to_a_record() {
+        for (line, expected) in [
+            ("{} \r\n", "{}"),
+            ("\0\0 {}\0\0\0\n", "{}"),
+            ("{},\r\n", "{}"),
+            ("{} , \0", "{}"),
+            (",\n", ""),
+            ("},", "}"),
+            ("{},,", "{},,"),
+            (" ,,\n", ",,"),
+            ("no json,\n", "no json,"),
+            (" \0\r\n", ""),
+        ] {
+            let found = record(line.as_bytes());
+            assert_eq!(found.map_or(&b""[..], |(_, text)| text), expected.as_bytes(), "{line:?}");
+            assert!(found.is_none_or(|(end, _)| line[..end].ends_with(expected)), "{line:?}");
         }
-        _ => Box::new(BufReader::with_capacity(1 << 20, file)),
-    })
+    }
 }

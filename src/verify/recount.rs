@@ -94,8 +94,6 @@ pub(super) struct Recount<'a> {
     /// What the tables say was left out of the dead letters, and how many such records were seen.
     dropped: BTreeMap<Refuser, (Dropped, u64)>,
     decoded: Vec<Event>,
-    /// Whether the last offsets before `next_offset` may hold no record: markers of transactions.
-    pub(super) has_markers: bool,
     /// Records seen.
     pub(super) records: u64,
     /// Records that could be counted although a dead letter stands.
@@ -124,7 +122,6 @@ impl<'a> Recount<'a> {
             anchors: said.offsets.iter().filter_map(anchor).collect(),
             dropped: BTreeMap::new(),
             decoded: Vec::new(),
-            has_markers: false,
             records: 0,
             countable: 0,
         }
@@ -265,8 +262,9 @@ impl<'a> Recount<'a> {
         let before = || before.next().and_then(|stored| stored.last);
         let last = self.last.get(&partition).copied().or_else(before);
         let next = last.map_or(start, |last| last.offset + 1);
-        // All of the range was read: between its last record and its end there is none.
-        let next = if self.has_markers { next.max(stored.next) } else { next };
+        // All of the range was read: between its last record and its end there is none, but for
+        // markers of transactions or blank lines.
+        let next = next.max(stored.next);
         // It may lie before the first record that must be read again, not behind it.
         let needed = self.acts.needed(partition).unwrap_or(u64::MAX);
         let field =
@@ -286,6 +284,7 @@ impl<'a> Recount<'a> {
             field(|last| last.hash),
             anchored(|anchor| anchor.offset),
             anchored(|anchor| anchor.hash),
+            Value::Text(stored.file.clone()),
         ]
         .into()
     }

@@ -363,7 +363,14 @@ impl Schedule {
         let mut out = Vec::new();
         let how = (plan, dataflows::Settings::default(), 10);
         let keep = &mut |_: &_| Ok(());
-        let found = compare(how, Summary::default(), (stored, recount), keep, &mut out);
+        let found = compare(
+            how,
+            &super::BTreeMap::new(),
+            Summary::default(),
+            (stored, recount),
+            keep,
+            &mut out,
+        );
         (String::from_utf8(out).expect("text"), found.expect("a temporary file"))
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn recognize(topic: &AnyTopic, counted: &[Stored]) -> Result<(), Veri
         AnyTopic::Files(topic) => topic.recognize(counted),
     };
     recognized.map_err(|error| match error {
-        SourceError::Changed { .. } => VerifyError::Changed(error),
+        error if error.is_changed() => VerifyError::Changed(error),
         error => error.into(),
     })
 }

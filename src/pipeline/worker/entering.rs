@@ -80,9 +80,10 @@ impl Refusals {
 pub(super) fn bury(
     inputs: &mut Inputs,
     letter: DeadLetter,
-    taken: &mut Taken,
-    limit: Room,
+    file: &Text,
+    (taken, limit): (&mut Taken, Room),
 ) -> Text {
+    let letter = DeadLetter { file: file.clone(), ..letter };
     let (partition, offset, detail) = (letter.partition, letter.offset, letter.detail.clone());
     if taken.take(&letter, limit) {
         inputs.letters.update(letter, 1);

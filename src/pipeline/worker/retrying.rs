@@ -45,10 +45,11 @@ impl<T: Topic> Reader<'_, T> {
                     inputs.letters.update(letter, -1);
                 }
                 // The row anew, without its mark; it has its room.
-                Err(letter) => inputs.letters.update(letter, 1),
+                Err(again) => inputs.letters.update(DeadLetter { file: letter.file, ..again }, 1),
             }
         } else {
-            tracing::warn!(partition, offset, "the topic no longer holds a record to try again");
+            let place = crate::progress::place(partition, &letter.file);
+            tracing::warn!(offset, "{place} no longer holds a record to try again");
             inputs.letters.update(letter, 1);
         }
         let (partition, position) = reader.reading.noted(self.floor);

@@ -214,8 +214,8 @@ function show(state) {
   setText($("lag-more"), `${state.lag_unit} in ${state.partitions.length} partitions`);
   state.tables.forEach(showTable);
   bars($("partitions"), state.partitions.map((part) => ({
-    key: String(part.partition), rank: String(part.partition), more: "",
-    label: `at ${shown(part.next)}`, value: part.lag ?? 0,
+    key: String(part.partition), rank: part.file ? "" : String(part.partition), more: "",
+    label: `${part.file ?? ""} at ${shown(part.next)}`.trim(), value: part.lag ?? 0,
     text: part.lag === null ? "end not known" : `${amount(part.lag)} left`,
   })));
   showCluster(state.cluster);
