@@ -7,9 +7,12 @@
 
 mod cluster;
 mod ledger;
+mod samples;
 
 pub use cluster::{Process, Processes, Report};
 pub use ledger::Remembered;
+pub use samples::Percentiles;
+pub(crate) use samples::Samples;
 
 use crate::mesh::Traffic;
 use crate::progress::Stored;
@@ -29,8 +32,6 @@ use std::time::{Duration, Instant};
 const WINDOW: Duration = Duration::from_mins(1);
 /// Over how long the speed of reading is.
 const SPEED_WINDOW: Duration = Duration::from_secs(5);
-/// Samples of a window; the oldest go first.
-const SAMPLES: usize = 4096;
 /// A commit that takes longer than this has the pipeline wait.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// A database that owes an answer for longer than this does not answer.
@@ -95,10 +96,6 @@ struct State {
     ledger: BTreeMap<usize, Figures>,
 }
 
-/// Figures of the last minutes, each with its moment.
-#[derive(Debug, Default)]
-pub(crate) struct Samples(VecDeque<(Instant, f64)>);
-
 /// A table that is shown, with its rows by key.
 #[derive(Clone, Debug)]
 pub struct Shown {
@@ -134,15 +131,6 @@ pub enum Trouble {
     Database,
     /// The topic.
     Topic,
-}
-
-/// The 50th and the 99th percentile, in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Percentiles {
-    /// Half are at most this.
-    pub p50: f64,
-    /// 99 of 100 are at most this.
-    pub p99: f64,
 }
 
 /// A partition's place.
@@ -550,30 +538,6 @@ impl State {
             _ => 0.0,
         };
         ((last.1 - first.1) as f64 / seconds, gained / seconds)
-    }
-}
-
-impl Samples {
-    /// Adds one, of now.
-    pub(crate) fn push(&mut self, sample: f64) {
-        self.0.push_back((Instant::now(), sample));
-        if self.0.len() > SAMPLES {
-            self.0.pop_front();
-        }
-    }
-
-    /// Of the samples that are not older than `window`, which is the same each time.
-    pub(crate) fn percentiles(&mut self, window: Duration) -> Option<Percentiles> {
-        while self.0.front().is_some_and(|(at, _)| at.elapsed() > window) {
-            self.0.pop_front();
-        }
-        let mut sorted: Vec<_> = self.0.iter().map(|(_, sample)| *sample).collect();
-        sorted.sort_unstable_by(f64::total_cmp);
-        let at = |percent: usize| sorted.get((sorted.len() * percent / 100).min(sorted.len() - 1));
-        if sorted.is_empty() {
-            return None;
-        }
-        Some(Percentiles { p50: *at(50)?, p99: *at(99)? })
     }
 }
 
