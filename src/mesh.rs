@@ -19,7 +19,7 @@ pub use link::Traffic;
 use hello::{Hello, Verdict};
 use link::Link;
 use std::any::Any;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read};
 use std::net::{TcpListener, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,6 +33,8 @@ use timely::communication::allocator::{AllocatorBuilder, ProcessBuilder};
 const PAUSE: Duration = Duration::from_millis(50);
 /// How long somebody who has called may take to say who it is.
 const INTRODUCTION: Duration = Duration::from_secs(5);
+/// Callers that are heard at a time; further ones are sent away, and a process calls again.
+const CALLERS: usize = 64;
 /// One attempt to reach an address.
 const ATTEMPT: Duration = Duration::from_secs(2);
 
@@ -236,6 +238,7 @@ impl Forming<'_> {
     fn answer(&mut self, listener: &TcpListener) -> Result<(), MeshError> {
         let (heard_in, heard) = channel();
         let own = Arc::new(self.hello.clone());
+        let callers = Arc::new(());
         loop {
             self.take(&heard);
             let above = self.hello.index + 1..self.hello.processes;
@@ -247,7 +250,11 @@ impl Forming<'_> {
                 return Err(self.missing(&missing, String::new()));
             }
             match listener.accept() {
-                Ok((stream, _)) => attend(stream, &own, &heard_in)?,
+                // Each caller that is heard holds one.
+                Ok((stream, _)) if Arc::strong_count(&callers) <= CALLERS => {
+                    attend(stream, &own, (&heard_in, &callers))?;
+                }
+                Ok(_) => {}
                 // Of a call that was given up meanwhile.
                 Err(_) => self.pause()?,
             }
@@ -356,9 +363,9 @@ fn connect(address: &str) -> io::Result<TcpStream> {
 fn attend(
     stream: TcpStream,
     own: &Arc<Hello>,
-    heard: &Sender<(usize, TcpStream)>,
+    (heard, callers): (&Sender<(usize, TcpStream)>, &Arc<()>),
 ) -> io::Result<()> {
-    let (own, heard) = (Arc::clone(own), heard.clone());
+    let (own, heard, caller) = (Arc::clone(own), heard.clone(), Arc::clone(callers));
     let work = move || {
         let from = stream.peer_addr().map_or_else(|_| "somebody".to_owned(), |at| at.to_string());
         match receive(stream, &own) {
@@ -366,6 +373,7 @@ fn attend(
             Ok(joined) => drop(heard.send(joined)),
             Err(why) => tracing::warn!(from, why, "refused a caller at the mesh port"),
         }
+        drop(caller);
     };
     std::thread::Builder::new().name("mesh".to_owned()).spawn(work).map(drop)
 }
@@ -377,13 +385,15 @@ fn receive(mut stream: TcpStream, own: &Hello) -> Result<(usize, TcpStream), Str
     stream.set_nodelay(true).map_err(text)?;
     stream.set_read_timeout(Some(INTRODUCTION)).map_err(text)?;
     stream.set_write_timeout(Some(INTRODUCTION)).map_err(text)?;
-    let theirs = match hello::hear(&mut stream) {
+    let until = Instant::now() + INTRODUCTION;
+    let theirs = match hello::hear(&mut InTime { stream: &mut stream, until }) {
         Ok(theirs) => theirs,
         Err(error) => {
             hello::refuse_stranger(&mut stream);
             return Err(error.to_string());
         }
     };
+    stream.set_read_timeout(Some(INTRODUCTION)).map_err(text)?;
     let fits = own.fits(&theirs).and_then(|()| {
         if (own.index + 1..own.processes).contains(&theirs.index) {
             return Ok(());
@@ -400,6 +410,23 @@ fn receive(mut stream: TcpStream, own: &Hello) -> Result<(usize, TcpStream), Str
     match hello::receive(&mut stream).map_err(text)? {
         Verdict::Welcome => Ok((theirs.index, stream)),
         Verdict::Refused(why) => Err(why),
+    }
+}
+
+/// A stream that is read until a moment, however slowly its bytes come.
+struct InTime<'a> {
+    stream: &'a mut TcpStream,
+    until: Instant,
+}
+
+impl Read for InTime<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        self.stream.set_read_timeout(Some(left))?;
+        self.stream.read(buffer)
     }
 }
 

@@ -35,8 +35,21 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 
-/// Connections at a time; further ones wait.
-const CONNECTIONS: usize = 512;
+/// How many connections there are at a time.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// Of viewers and whoever else asks; they may stay.
+    open: usize,
+    /// Of these, viewers that follow the events: they stay for hours, and may never read.
+    viewers: usize,
+    /// Beside the open ones, each for one request: health checks get through however many viewers
+    /// there are. Further connections wait.
+    brief: usize,
+}
+
+const LIMITS: Limits = Limits { open: 448, viewers: 384, brief: 64 };
+/// How long a brief connection may last.
+const BRIEF_TIME: Duration = Duration::from_secs(5);
 /// How long the head of a request may take.
 const HEAD_TIME: Duration = Duration::from_secs(10);
 /// How often viewers get a new state.
@@ -85,11 +98,23 @@ struct Shared {
     about: About,
     /// The newest state, as an event.
     events: watch::Sender<Bytes>,
+    /// Places for those who follow the events.
+    viewers: Arc<Semaphore>,
 }
 
 impl Server {
     /// Listens, then serves on a thread of its own.
     pub fn start(
+        address: SocketAddr,
+        names: Names,
+        about: About,
+        monitor: Arc<Monitor>,
+    ) -> Result<Self, ServerError> {
+        Self::start_within(LIMITS, address, names, about, monitor)
+    }
+
+    fn start_within(
+        limits: Limits,
         address: SocketAddr,
         names: Names,
         about: About,
@@ -101,12 +126,13 @@ impl Server {
         let address = listener.local_addr().map_err(fault)?;
         monitor.watch();
         let (events, _) = watch::channel(Bytes::new());
-        let shared = Arc::new(Shared { monitor, about, events });
+        let viewers = Arc::new(Semaphore::new(limits.viewers));
+        let shared = Arc::new(Shared { monitor, about, events, viewers });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(ServerError::Start)?;
         let (ending, ended) = oneshot::channel();
         let thread = std::thread::Builder::new().name("server".to_owned()).spawn(move || {
-            runtime.block_on(serve(listener, shared, names, ended));
+            runtime.block_on(serve(limits, listener, shared, names, ended));
         });
         let thread = Some(thread.map_err(ServerError::Start)?);
         Ok(Server { address, ending: Some(ending), thread })
@@ -128,6 +154,7 @@ impl Drop for Server {
 
 /// Accepts until `ended`; then all connections are closed.
 async fn serve(
+    limits: Limits,
     listener: std::net::TcpListener,
     shared: Arc<Shared>,
     names: Names,
@@ -135,26 +162,41 @@ async fn serve(
 ) {
     let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
     let app = routes(Arc::clone(&shared), names);
-    let (room, mut tasks) = (Arc::new(Semaphore::new(CONNECTIONS)), JoinSet::new());
+    let open = Arc::new(Semaphore::new(limits.open));
+    let brief = Arc::new(Semaphore::new(limits.brief));
+    let mut tasks = JoinSet::new();
     tasks.spawn(tell(shared));
     loop {
-        let place = Arc::clone(&room).acquire_owned();
         let accepted = tokio::select! {
             _ = &mut ended => return,
             Some(_) = tasks.join_next() => continue,
-            accepted = async { (place.await, listener.accept().await) } => accepted,
+            accepted = listener.accept() => accepted,
         };
-        let (place, Ok((stream, _))) = accepted else {
+        let Ok((stream, _)) = accepted else {
             // Too many files open, or the like: it passes.
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
         let service = TowerToHyperService::new(app.clone());
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new());
+        // A viewer that breaks off is no fault of ours.
+        if let Ok(place) = Arc::clone(&open).try_acquire_owned() {
+            http.header_read_timeout(HEAD_TIME);
+            tasks.spawn(async move {
+                let _ = http.serve_connection(TokioIo::new(stream), service).await;
+                drop(place);
+            });
+            continue;
+        }
+        let place = tokio::select! {
+            _ = &mut ended => return,
+            place = Arc::clone(&brief).acquire_owned() => place,
+        };
+        http.header_read_timeout(BRIEF_TIME).keep_alive(false);
         tasks.spawn(async move {
-            let mut http = http1::Builder::new();
-            http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
-            // A viewer that breaks off is no fault of ours.
-            let _ = http.serve_connection(TokioIo::new(stream), service).await;
+            let served = http.serve_connection(TokioIo::new(stream), service);
+            let _ = tokio::time::timeout(BRIEF_TIME, served).await;
             drop(place);
         });
     }
@@ -225,6 +267,10 @@ async fn look(State(shared): State<Arc<Shared>>) -> Response {
 
 /// The state now, and again with each tick.
 async fn follow(State(shared): State<Arc<Shared>>) -> Response {
+    let Ok(place) = Arc::clone(&shared.viewers).try_acquire_owned() else {
+        let text = "too many viewers follow this job; try again later\n";
+        return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
+    };
     let mut events = shared.events.subscribe();
     events.mark_changed();
     shared.events.send_if_modified(|event| {
@@ -234,10 +280,61 @@ async fn follow(State(shared): State<Arc<Shared>>) -> Response {
         }
         is_first
     });
-    let stream = futures_util::stream::unfold(events, |mut events| async {
+    let stream = futures_util::stream::unfold((events, place), |(mut events, place)| async {
         events.changed().await.ok()?;
         let event = events.borrow_and_update().clone();
-        Some((Ok::<_, Infallible>(event), events))
+        Some((Ok::<_, Infallible>(event), (events, place)))
     });
     ([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(stream)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{About, Limits, Server};
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+    use std::time::{Duration, Instant};
+
+    fn ask(server: &Server, path: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(server.address()).expect("it listens");
+        stream.set_read_timeout(Some(Duration::from_secs(9))).expect("it takes a time");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        stream.write_all(request.as_bytes()).expect("it reads");
+        stream
+    }
+
+    fn status(mut stream: TcpStream) -> String {
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).expect("it answers");
+        String::from_utf8_lossy(&head[9..]).into_owned()
+    }
+
+    /// Neither viewers that never read nor connections that say nothing keep a health check out.
+    #[test]
+    fn health_checks_have_places_of_their_own() {
+        let text = String::new;
+        let about = About { job: text(), topic: text(), source: "kafka", database: text() };
+        let limits = Limits { open: 12, viewers: 8, brief: 4 };
+        let address = "127.0.0.1:0".parse().expect("an address");
+        let server = Server::start_within(limits, address, Vec::new(), about, Default::default());
+        let server = server.expect("it starts");
+        let viewers: Vec<_> = (0..8).map(|_| ask(&server, "/api/v1/events")).collect();
+        for viewer in &viewers {
+            assert_eq!(status(viewer.try_clone().expect("a stream")), "200");
+        }
+        assert_eq!(status(ask(&server, "/api/v1/events")), "503");
+        let silent = || TcpStream::connect(server.address()).expect("it listens");
+        let silent: Vec<_> = (0..5).map(|_| silent()).collect();
+        for path in ["/healthz", "/metrics", "/healthz"] {
+            let began = Instant::now();
+            assert_eq!(status(ask(&server, path)), "200");
+            assert!(began.elapsed() < Duration::from_secs(2), "{path}");
+        }
+        drop(viewers);
+        let began = Instant::now();
+        while status(ask(&server, "/api/v1/events")) != "200" {
+            assert!(began.elapsed() < Duration::from_secs(9), "places come back");
+        }
+        drop(silent);
+    }
 }

@@ -411,6 +411,28 @@ fn secrets_stay_secret_and_json_is_json() {
     assert!(!text.contains("hush"), "{text}");
 }
 
+/// The last line says what did not count, and a warning how to see it.
+#[test]
+fn the_last_line_says_what_did_not_count() {
+    let folder = tempfile::tempdir().unwrap();
+    let tweet =
+        |id: u64| format!("{{\"id\":{id},\"text\":\"t\",\"user\":{{\"id\":2,\"name\":\"n\"}}}}\n");
+    let (first, again, second) = (tweet(1 << 60), tweet(1 << 60), tweet((1 << 60) + 1));
+    let delete = format!("{{\"delete\":{{\"status\":{{\"id\":{}}}}}}}\n", (1_u64 << 60) + 1);
+    let text = [first, again, second, delete, "no json\n".to_owned()].concat();
+    std::fs::write(folder.path().join("partition-0.ndjson"), text).unwrap();
+    let database = format!("sqlite:{}", folder.path().join("tables").display());
+    let files = folder.path().to_str().unwrap();
+    let arguments = ["run", "--files", files, "--until-end", "--ledger", "15m"];
+    let output = program(&arguments, &database).output().unwrap();
+    let text = said(&output);
+    for part in ["done records=5 ", " dead_letters=1 tweets=1 duplicates=1 deleted=1 late_tweets=0"]
+    {
+        assert!(text.contains(part), "{text}");
+    }
+    assert!(text.contains("WARN") && text.contains("`tweetflow dead-letters list`"), "{text}");
+}
+
 /// What the shells and `man` read is what the parser knows.
 #[test]
 fn completions_and_manual() {

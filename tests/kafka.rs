@@ -73,6 +73,47 @@ fn an_offset_that_is_gone_is_an_error_and_no_jump() {
     assert!(matches!(error, SourceError::Gap { next: 0, low: 50, .. }), "{error}");
 }
 
+/// Records that take long to decode do not keep a process from its heartbeats: a poll ends early, and
+/// the next ones hand out the rest.
+#[test]
+fn a_poll_of_slow_records_ends_early() {
+    let (topic, file) = (fresh_topic("slow"), tempfile::NamedTempFile::new().unwrap());
+    let text = "x".repeat(80_000);
+    let line = |id: u64| format!("{{\"id\":{id},\"text\":\"{text}\",\"user\":{{\"id\":2}}}}\n");
+    std::fs::write(file.path(), (1..=30).map(line).collect::<String>()).unwrap();
+    let (brokers, path) = (service("TEST_KAFKA"), file.path().to_str().unwrap().to_owned());
+    let arguments = ["produce", "--input", &path, "--topic", &topic, "--partitions", "1"];
+    let output = program(&[&arguments[..], &["--brokers", &brokers]].concat(), "").output();
+    assert!(output.unwrap().status.success());
+    let config = KafkaConfig {
+        brokers,
+        topic: topic.clone(),
+        group: "tweetflow".to_owned(),
+        from: From::Earliest,
+        starts: BTreeMap::new(),
+        until_end: false,
+        accept_gap: false,
+        settings: Vec::new(),
+    };
+    let mut source = KafkaTopic::new(config).unwrap().open(Box::new(|| {})).unwrap();
+    source.assign(&Assignment::fresh(0, 0)).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let (mut records, mut longest) = (0, Duration::ZERO);
+    while records < 30 {
+        let began = Instant::now();
+        let slow = &mut |polled: tweetflow::source::Polled<'_>| {
+            if matches!(polled, tweetflow::source::Polled::Record(_)) {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        };
+        records += source.poll(512, slow).unwrap();
+        longest = longest.max(began.elapsed());
+        assert!(Instant::now() < deadline, "{records} records");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(longest < Duration::from_millis(1_000), "{longest:?}");
+}
+
 #[test]
 fn records_removed_unread_stop_a_start_until_the_gap_is_accepted() {
     let (topic, database) = (fresh_topic("unread"), Server::MariaDb.fresh_database("unread"));

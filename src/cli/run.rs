@@ -90,7 +90,8 @@ pub(super) struct RunArgs {
 
 /// Runs the command to its end.
 pub(super) fn run(args: &RunArgs, stop: Arc<AtomicBool>) -> ExitCode {
-    let result = if args.rebuild { rebuild(args, &stop) } else { follow(args, stop) };
+    let monitor = Arc::<Monitor>::default();
+    let result = if args.rebuild { rebuild(args, &stop) } else { follow(args, stop, &monitor) };
     match result {
         Ok(summary) => {
             let Summary { records, bytes, elapsed, commits, rows, resolved, set_aside } = summary;
@@ -102,7 +103,9 @@ pub(super) fn run(args: &RunArgs, stop: Arc<AtomicBool>) -> ExitCode {
             };
             println!(
                 "done records={records} bytes={bytes} seconds={seconds:.3} \
-                 records_per_second={rate:.0} commits={commits} rows={rows} resolved={resolved}{files}"
+                 records_per_second={rate:.0} commits={commits} rows={rows} \
+                 resolved={resolved}{}{files}",
+                tables(&monitor)
             );
             ExitCode::SUCCESS
         }
@@ -114,21 +117,50 @@ pub(super) fn run(args: &RunArgs, stop: Arc<AtomicBool>) -> ExitCode {
     }
 }
 
-fn follow(args: &RunArgs, stop: Arc<AtomicBool>) -> Result<Summary, JobError> {
+/// What the tables say at the end of the records that did not count, or not as a tweet; nothing
+/// where this process has no tables.
+fn tables(monitor: &Monitor) -> String {
+    let look = monitor.look();
+    if look.tables.is_empty() || look.processes.as_ref().is_some_and(|all| !all.is_lead()) {
+        return String::new();
+    }
+    let dead_letters: u64 = look.letters.values().sum();
+    if dead_letters > 0 {
+        tracing::warn!(
+            dead_letters,
+            "records could not be counted; `tweetflow dead-letters list` shows them"
+        );
+    }
+    let totals = [
+        ("tweets", "tweets"),
+        ("duplicates", "duplicates"),
+        ("deleted", "deleted"),
+        ("late_tweets", "late_posts"),
+        ("late_deletes", "late_deletes"),
+        ("superseded", "superseded"),
+    ];
+    let totals = totals.map(|(name, row)| format!(" {name}={}", look.total(row)));
+    format!(" dead_letters={dead_letters}{}", totals.concat())
+}
+
+fn follow(
+    args: &RunArgs,
+    stop: Arc<AtomicBool>,
+    monitor: &Arc<Monitor>,
+) -> Result<Summary, JobError> {
     let mut config = config(args)?;
     let (topic, sink) = (args.job.topic(args.until_end, args.accept_gap)?, args.job.sink()?);
     config.cluster = args.cluster.cluster()?;
-    let monitor = Arc::<Monitor>::default();
     let mut about = args.job.about(&sink);
     if !config.is_lead() {
         "that of process 0".clone_into(&mut about.database);
     }
-    let server = args.listen.start(about, &monitor)?;
+    let server = args.listen.start(about, monitor)?;
     if let Some(server) = &server {
         tracing::info!("the live page: http://{}/", server.address());
     }
-    let _status = StatusLine::start(&monitor, args.job.unit());
-    Ok(pipeline::run_watched(config, topic, sink, stop, &monitor)?)
+    let _status = StatusLine::start(monitor, args.job.unit());
+    Ok(pipeline::run_watched(config, topic, sink, stop, monitor)?)
 }
 
 fn rebuild(args: &RunArgs, stop: &Arc<AtomicBool>) -> Result<Summary, JobError> {

@@ -58,6 +58,36 @@ fn strangers_stop_nothing() {
     }
 }
 
+/// However many strangers call, few threads hear them, and the processes come together.
+#[test]
+fn strangers_are_heard_by_few_threads() {
+    let (hosts, stop) = (hosts(2), Arc::default());
+    let first = process(&hosts, 0, 20_000, "a=1", &stop);
+    let connect = || {
+        (0..100)
+            .find_map(|_| {
+                let stream = TcpStream::connect(&hosts[0]).ok();
+                if stream.is_none() {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                stream
+            })
+            .unwrap()
+    };
+    let silent: Vec<_> = (0..200).map(|_| connect()).collect();
+    let threads = || {
+        let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+        let names = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")));
+        names.filter(|name| name.as_ref().is_ok_and(|name| name == "mesh\n")).count()
+    };
+    std::thread::sleep(Duration::from_millis(500));
+    // Those of other tests among them.
+    assert!(threads() < super::CALLERS + 20, "{}", threads());
+    let second = process(&hosts, 1, 20_000, "a=1", &stop);
+    assert!(first.join().unwrap().is_ok() && second.join().unwrap().is_ok());
+    drop(silent);
+}
+
 #[test]
 fn who_is_missing_is_named() {
     let (hosts, stop) = (hosts(3), Arc::default());
