@@ -3,7 +3,7 @@
 //!
 //! One rule for every field. An empty object or array, null and a missing key all say nothing. A
 //! number may be written as a number, as digits in a text, as a float without fraction (up to 2⁵³,
-//! where floats begin to round), or as MongoDB's `{"$numberLong": "…"}`. What is none of that is
+//! where floats begin to round), or as extended JSON's `{"$numberLong": "…"}`. What is none of that is
 //! told apart, so that whoever reads can decide what it costs.
 //!
 //! Invariant: nothing here recurses with the input's depth, because only fields that are looked at
@@ -36,13 +36,11 @@ pub(super) fn parse_list<'a, T: Deserialize<'a>>(list: Raw<'a>) -> Result<List<T
 /// Why `bytes` are no such value.
 #[cold]
 fn refusal<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Undecodable {
-    match serde_json::from_slice::<IgnoredAny>(bytes) {
-        Err(error) => Undecodable::Json(error),
-        Ok(_) => {
-            let what = lazy::explain::<T>(bytes);
-            Undecodable::Shape(what.unwrap_or_else(|| "it is not an object".to_owned()).into())
-        }
+    if let Err(error) = serde_json::from_slice::<IgnoredAny>(bytes) {
+        return Undecodable::Json(error);
     }
+    let what = lazy::explain::<T>(bytes);
+    Undecodable::Shape(what.unwrap_or_else(|| "it is not an object".to_owned()).into())
 }
 
 /// What stands where an object may stand.
@@ -348,7 +346,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Leaf<'a> {
     }
 }
 
-/// Reads a leaf, which may stand in so many objects of MongoDB's.
+/// Reads a leaf, which may stand in so many objects of extended JSON.
 struct LeafSeed {
     depth: u8,
 }
@@ -419,7 +417,7 @@ impl<'de> Visitor<'de> for LeafSeed {
     }
 }
 
-/// Whether a key names a type of MongoDB's extended JSON that is a leaf here.
+/// Whether a key names a type of extended JSON that is a leaf here.
 fn is_type(key: &[u8]) -> bool {
     matches!(key, b"$numberLong" | b"$numberInt" | b"$numberDouble" | b"$date")
 }
