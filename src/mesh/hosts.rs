@@ -38,8 +38,10 @@ impl Cluster {
         let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
         let hosts: Vec<_> = lines.take(processes).map(str::to_owned).collect();
         let is_address = |line: &str| {
-            line.rsplit_once(':')
-                .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+            line.rsplit_once(':').is_some_and(|(host, port)| {
+                // `parse` takes a sign as well.
+                !host.is_empty() && !port.starts_with('+') && port.parse::<u16>().is_ok()
+            })
         };
         if let Some(process) = hosts.iter().position(|line| !is_address(line)) {
             return Err(HostsError::Line { path, process });
@@ -85,6 +87,7 @@ mod tests {
         assert!(
             read("a:1\nb\n", 2).unwrap_err().contains("the line of process 1 is not HOST:PORT")
         );
+        assert!(read("a:1\nb:+7\n", 2).unwrap_err().contains("is not HOST:PORT"));
         assert!(read("a:1\nb:70000\n", 2).unwrap_err().contains("is not HOST:PORT"));
     }
 }

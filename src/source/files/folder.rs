@@ -187,6 +187,8 @@ fn number(path: &Path) -> u32 {
     let digits =
         name.strip_prefix(b"partition-").and_then(|rest| rest.split(|b| *b == b'.').next());
     let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
+    // `parse` takes a sign as well.
+    let digits = digits.filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
     match digits.and_then(|digits| digits.parse::<u32>().ok()) {
         Some(number) if number < 1 << 31 => number,
         _ => {
