@@ -300,6 +300,15 @@ impl Monitor {
         self.lock().ledger.insert(worker, figures);
     }
 
+    /// Posts and deletes that came below the floor of the ledger in this run, on this process.
+    pub fn late(&self) -> (u64, u64) {
+        let state = self.lock();
+        let add = |(posts, deletes), figures: &Figures| {
+            (posts + figures.late_posts, deletes + figures.late_deletes)
+        };
+        state.ledger.values().fold((0, 0), add)
+    }
+
     /// The process is one of several.
     pub fn join(&self, own: usize, hosts: &[String], traffic: Arc<Traffic>) {
         self.lock().processes = Some(Processes::new(own, hosts, traffic));

@@ -28,6 +28,7 @@
 
 mod engine;
 mod flow;
+mod late;
 mod ledger;
 mod peers;
 mod watcher;
@@ -250,6 +251,7 @@ impl<T: Topic> Run<T> {
 fn follow<T: Topic>(run: Run<T>) -> Result<Summary, RunError> {
     let (shared, engine) = run.start(None, Arc::default())?;
     let workers = engine.wait()?;
+    late::finish(shared.config.ledger.span, &shared.monitor);
     let summary = || Summary {
         set_aside: shared.topic.set_aside(),
         ..summary(&workers, &Counters::default())
@@ -329,6 +331,7 @@ fn lead<T: Topic, S: Sink>(run: Run<T>, sink: S) -> Result<Summary, RunError> {
     };
     let result = join(committer);
     watcher.end();
+    late::finish(shared.config.ledger.span, &shared.monitor);
     match result {
         Ok(_sink) => {
             Ok(Summary { set_aside: shared.topic.set_aside(), ..summary(&workers, &counters) })

@@ -18,6 +18,7 @@ mod folder;
 mod marks;
 mod model;
 mod ranges;
+mod readings;
 mod recent;
 mod recount;
 mod runs;

@@ -65,11 +65,11 @@ fn section(table: &Table) -> String {
 const FLOORS: &str = "
 | row | `newest` |
 |---|---|
-| `minutes` | the newest minute in which a tweet was written, since 1970 |
-| `tweets` | the newest tweet id, read with a ledger |
+| `minutes` | the newest minute in which a tweet was written, since 1970, as far as two clocks of its record bear it out |
+| `tweets` | the newest tweet id that another clock of its record bears out, read with a ledger; 0 if there is none |
 | `ledger` | its floor: of tweets below this id nothing is remembered |
 | `span` | 2⁶⁴ - 1 less the smallest span of the ledger so far, in milliseconds; there is none if there never was a ledger |
-| `forgotten` | the newest tweet id that was read without a ledger, or remembered by one that was switched off or forgotten |
+| `forgotten` | the newest such tweet id that was read without a ledger, or remembered by one that was switched off or forgotten |
 ";
 
 const METRICS_HEAD: &str = "\

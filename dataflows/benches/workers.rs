@@ -157,5 +157,6 @@ fn event(n: u64) -> Event {
     let user = User { id, name: format!("user {id}").into(), friends, followers };
     // A minute of 60,000 tweets.
     let time = Time::Own(30_000_000 + (n / 60_000) as u32);
-    Event::Tweet(Tweet { version, time, hashtags, user: Some(user), replaces: [].into() })
+    let (own_ms, replaces) = (0, [].into());
+    Event::Tweet(Tweet { version, time, own_ms, hashtags, user: Some(user), replaces })
 }

@@ -1,7 +1,7 @@
 //! `floors(name, newest)`: the newest key that was seen of what is forgotten by age.
 //!
-//! Whatever is forgotten is forgotten by one number that rises and never falls: its floor. That of
-//! minutes lies a fixed span below the newest one: a function of the data's own keys, so that it is
+//! Whatever is forgotten is forgotten by one number that rises and never falls: its floor. Only times
+//! and ids that two clocks of a record bear out raise one ([`crate::clock`]). That of minutes lies a fixed span below the newest one: a function of the data's own keys, so that it is
 //! the same whatever the order of arrival, the epochs and the workers. That of the ledger is the
 //! program's to raise ([`Said`]); exactness does not hang on how. Floors are stored, because the
 //! newest key may have no row of its own.
@@ -23,6 +23,8 @@ use serde::{Deserialize, Serialize};
 use timely::dataflow::StreamVec;
 use timely::dataflow::operators::vec::{Broadcast, Map};
 
+const MINUTE_MS: u64 = 60_000;
+
 /// The declaration.
 pub const TABLE: Table = Table {
     name: "floors",
@@ -34,7 +36,7 @@ pub const TABLE: Table = Table {
     key: 1,
     restore: Restore::FromRows,
     panel: Panel::None,
-    version: 2,
+    version: 3,
 };
 
 /// What is known by its greatest number.
@@ -42,7 +44,7 @@ pub const TABLE: Table = Table {
 pub enum Name {
     /// Minutes in which tweets were written, since 1970.
     Minutes,
-    /// Ids that the ledger was told of, but for those that are ahead of their record.
+    /// Ids that the ledger was told of and that another clock bears out; 0 for the others.
     Tweets,
     /// The floor of the ledger: of tweets below this id nothing is remembered.
     Ledger,
@@ -82,9 +84,13 @@ impl Name {
 
     /// The key of an event.
     fn key(self, event: &Event) -> Option<u64> {
+        let clocks = event.clocks()?;
         match (self, event) {
-            (Name::Minutes, Event::Tweet(tweet)) => tweet.time.minute().map(u64::from),
-            (Name::Tweets | Name::Forgotten, event) => event.aged_id(),
+            (Name::Minutes, Event::Tweet(tweet)) => {
+                let proven = clocks.proven_ms()? / MINUTE_MS;
+                tweet.time.minute().map(|minute| proven.min(minute.into()))
+            }
+            (Name::Tweets | Name::Forgotten, _) => Some(clocks.proven_id()),
             _ => None,
         }
     }

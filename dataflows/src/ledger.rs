@@ -12,6 +12,12 @@
 //! restart can make a difference. Below the floor a post counts and is not remembered, anything else
 //! is ignored.
 //!
+//! **Transient acts.** An id that no tweet can have ([`crate::clock`]) would be remembered for ever, and
+//! what must be remembered must be read again by a restart. So an act on such an id is remembered in
+//! this run only ([`transient`]). An entry of it stands for effects that left since the start, so no
+//! count falls below zero, whatever a restart forgets. Ordinary acts on the same id go before: they
+//! make what they would make without the transient ones, and take back what those had counted.
+//!
 //! **Floor.** One number that never falls and is the same on all workers. It holds behind the epoch at
 //! which it enters, so a floor and the counts that were made above it leave in one transaction. To
 //! forget what is below emits nothing: its effects stay.
@@ -24,8 +30,9 @@
 
 mod floor;
 mod replay;
+mod transient;
 
-pub use floor::{Policy, is_ahead};
+pub use floor::{Policy, Reached};
 pub use replay::Replay;
 
 use crate::{Epoch, RESTORED};
@@ -39,19 +46,22 @@ use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::operator::Operator;
 use timely::dataflow::operators::vec::Broadcast;
 use timely::progress::frontier::MutableAntichain;
+use transient::Transient;
 
 /// What was read about a tweet.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Act<C> {
     /// It was posted.
     Post(C),
-    /// It was posted, and its id says nothing about its age: it counts and is not remembered, as if
-    /// it were below the floor.
-    Ageless(C),
     /// It was deleted.
     Delete,
     /// A newer version of it was posted.
     Replace,
+    /// It was posted under an implausible id. That is remembered in this run only, until the floor
+    /// passes the second number, which is an id of the time of its record.
+    TransientPost(Box<(C, u64)>),
+    /// Such a one was deleted; likewise.
+    TransientDelete(u64),
 }
 
 /// What a tweet adds up to. Of an id with posts exactly one of the first three stands, and the fourth
@@ -85,6 +95,10 @@ pub struct Figures {
     pub floor: u64,
     /// Tweets that were counted and then taken back, in this run.
     pub retractions: u64,
+    /// Posts that came below the floor, in this run.
+    pub late_posts: u64,
+    /// Deletes that came below the floor, in this run.
+    pub late_deletes: u64,
 }
 
 /// How a worker's share is looked at.
@@ -171,6 +185,7 @@ fn pop_before<V>(map: &mut BTreeMap<Epoch, V>, until: Option<Epoch>) -> Option<(
 }
 
 /// What is remembered of a tweet.
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum State<C> {
     /// This content counts.
     Posted(C),
@@ -188,30 +203,76 @@ fn gone<C>(is_deleted: bool) -> Effect<C> {
 struct Memory<C> {
     floor: u64,
     entries: BTreeMap<u64, State<C>>,
+    transient: Transient<C>,
     weigh: fn(&C) -> usize,
     /// Of all contents.
     weight: usize,
     retractions: u64,
+    late_posts: u64,
+    late_deletes: u64,
 }
 
 impl<C: Clone + Ord> Memory<C> {
     fn new(weigh: fn(&C) -> usize) -> Self {
-        Memory { floor: 0, entries: BTreeMap::new(), weigh, weight: 0, retractions: 0 }
+        Memory {
+            floor: 0,
+            entries: BTreeMap::new(),
+            transient: Transient::default(),
+            weigh,
+            weight: 0,
+            retractions: 0,
+            late_posts: 0,
+            late_deletes: 0,
+        }
     }
 
     fn act(&mut self, id: u64, act: Act<C>, mut emit: impl FnMut(Effect<C>, isize)) {
-        match act {
-            Act::Post(content) if id >= self.floor => self.post(id, content, emit),
-            Act::Post(content) => {
-                emit(Effect::LatePost, 1);
-                emit(Effect::Counts(content), 1);
-            }
-            Act::Ageless(content) => emit(Effect::Counts(content), 1),
-            Act::Delete if id >= self.floor => self.withdraw(id, true, emit),
-            Act::Delete => emit(Effect::LateDelete, 1),
-            Act::Replace if id >= self.floor => self.withdraw(id, false, emit),
-            Act::Replace => emit(Effect::LateEdit, 1),
+        if id < self.floor {
+            return self.late(act, emit);
         }
+        match act {
+            Act::Post(content) => {
+                self.transient.give_way_to_post(id, &mut emit);
+                self.post(id, content, emit);
+            }
+            Act::Delete => {
+                let was_posted = self.transient.give_way_to_withdrawal(id, true, &mut emit);
+                self.withdraw(id, (true, was_posted), emit);
+            }
+            Act::Replace => {
+                let was_posted = self.transient.give_way_to_withdrawal(id, false, &mut emit);
+                self.withdraw(id, (false, was_posted), emit);
+            }
+            Act::TransientPost(post) => match self.entries.get_mut(&id) {
+                None => self.transient.post(id, *post, emit),
+                Some(State::Posted(_)) => emit(Effect::Duplicate, 1),
+                Some(State::Gone { was_posted, is_deleted }) => {
+                    let is_first = !std::mem::replace(was_posted, true);
+                    emit(if is_first { gone(*is_deleted) } else { Effect::Duplicate }, 1);
+                }
+            },
+            Act::TransientDelete(until) => {
+                if !self.entries.contains_key(&id) {
+                    self.transient.delete(id, until, emit);
+                }
+            }
+        }
+    }
+
+    /// An act below the floor.
+    fn late(&mut self, act: Act<C>, mut emit: impl FnMut(Effect<C>, isize)) {
+        let content = match act {
+            Act::Post(content) => content,
+            Act::TransientPost(post) => post.0,
+            Act::Delete | Act::TransientDelete(_) => {
+                self.late_deletes += 1;
+                return emit(Effect::LateDelete, 1);
+            }
+            Act::Replace => return emit(Effect::LateEdit, 1),
+        };
+        self.late_posts += 1;
+        emit(Effect::LatePost, 1);
+        emit(Effect::Counts(content), 1);
     }
 
     fn post(&mut self, id: u64, content: C, mut emit: impl FnMut(Effect<C>, isize)) {
@@ -241,9 +302,14 @@ impl<C: Clone + Ord> Memory<C> {
         }
     }
 
-    /// The tweet is deleted, or else replaced.
-    fn withdraw(&mut self, id: u64, is_deleted: bool, mut emit: impl FnMut(Effect<C>, isize)) {
-        let fresh = State::Gone { was_posted: false, is_deleted };
+    /// The tweet is deleted, or else replaced. `was_posted`: a transient post of it was taken for that.
+    fn withdraw(
+        &mut self,
+        id: u64,
+        (is_deleted, was_posted): (bool, bool),
+        mut emit: impl FnMut(Effect<C>, isize),
+    ) {
+        let fresh = State::Gone { was_posted, is_deleted };
         match self.entries.entry(id).or_insert(fresh) {
             State::Gone { was_posted, is_deleted: was_deleted } => {
                 if is_deleted && !std::mem::replace(was_deleted, true) && *was_posted {
@@ -267,9 +333,9 @@ impl<C: Clone + Ord> Memory<C> {
     fn recall(&mut self, id: u64, act: Act<C>) {
         match act {
             Act::Post(content) => self.post(id, content, |_, _| ()),
-            Act::Ageless(_) => (),
-            Act::Delete => self.withdraw(id, true, |_, _| ()),
-            Act::Replace => self.withdraw(id, false, |_, _| ()),
+            Act::Delete => self.withdraw(id, (true, false), |_, _| ()),
+            Act::Replace => self.withdraw(id, (false, false), |_, _| ()),
+            Act::TransientPost(_) | Act::TransientDelete(_) => (),
         }
     }
 
@@ -284,6 +350,7 @@ impl<C: Clone + Ord> Memory<C> {
                 State::Gone { .. } => None,
             });
             self.weight -= weights.sum::<usize>();
+            self.transient.forget_below(floor);
         }
     }
 
@@ -292,7 +359,8 @@ impl<C: Clone + Ord> Memory<C> {
         let entry = size_of::<(u64, State<C>)>() * 2;
         let entries = self.entries.len();
         let bytes = entries * entry + self.weight;
-        Figures { entries, bytes, floor: self.floor, retractions: self.retractions }
+        let Memory { floor, retractions, late_posts, late_deletes, .. } = *self;
+        Figures { entries, bytes, floor, retractions, late_posts, late_deletes }
     }
 }
 

@@ -19,6 +19,7 @@
 //! This crate does no I/O: it knows neither Kafka nor MySQL, no files, no clocks.
 
 pub mod changes;
+pub mod clock;
 pub mod counted;
 pub mod floors;
 pub mod friends_histogram;

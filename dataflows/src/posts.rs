@@ -6,7 +6,7 @@
 //! its author stays true when the tweet is deleted.
 
 use crate::latest::Version;
-use crate::ledger::{Act, Acts, Effect, Figures, Floors, Watched, is_ahead, ledger};
+use crate::ledger::{Act, Acts, Effect, Figures, Floors, Watched, ledger};
 use crate::tweet::{Time, Tweet};
 use crate::{Epoch, Event, Events, Shared, Text};
 use differential_dataflow::VecCollection;
@@ -150,23 +150,19 @@ impl<'scope> Posts<'scope> {
 fn acts<'scope>(events: &Events<'scope>) -> Acts<'scope, Content> {
     events.extract("acts on tweets", |batch, acts| {
         for (event, epoch, difference) in batch {
+            let Some(clocks) = event.clocks() else { continue };
             let mut push = |id, act| acts.push(((id, act), *epoch, *difference));
-            match event {
-                Event::Tweet(tweet) => {
-                    let (version, content) = (&tweet.version, Content::of(tweet));
-                    if is_ahead(version.tweet_id, version.record_ms) {
-                        push(version.tweet_id, Act::Ageless(content));
-                        continue;
-                    }
-                    push(version.tweet_id, Act::Post(content));
+            match (event, clocks.is_implausible()) {
+                (Event::Tweet(tweet), false) => {
+                    push(clocks.id, Act::Post(Content::of(tweet)));
                     tweet.replaces.iter().for_each(|id| push(*id, Act::Replace));
                 }
-                Event::Delete { version, .. } => {
-                    if !is_ahead(version.tweet_id, version.record_ms) {
-                        push(version.tweet_id, Act::Delete);
-                    }
+                (Event::Tweet(tweet), true) => {
+                    let post = (Content::of(tweet), clocks.id_of_record());
+                    push(clocks.id, Act::TransientPost(Box::new(post)));
                 }
-                Event::User(..) | Event::Other(_) => {}
+                (_, false) => push(clocks.id, Act::Delete),
+                (_, true) => push(clocks.id, Act::TransientDelete(clocks.id_of_record())),
             }
         }
     })
@@ -184,7 +180,7 @@ mod tests {
         let (version, time) = (Version::default(), Time::Own(7));
         let contents = lists.each_ref().map(|tags| {
             let (hashtags, user, replaces) = (tags.clone(), None, [].into());
-            Content::of(&Tweet { version, time, hashtags, user, replaces })
+            Content::of(&Tweet { version, time, own_ms: 0, hashtags, user, replaces })
         });
         assert!(contents.is_sorted(), "{contents:?}");
         for (tags, content) in lists.iter().zip(&contents) {

@@ -1,7 +1,9 @@
 //! `totals(name, records)`: what was read, by kind: tweets that count, tweets that the filter left
 //! out, users that pages list beside their tweets, and the stream's other messages.
 //!
-//! A tweet that was read and whose time is not its own adds one to `time_from_record` or `time_unknown` as well.
+//! A tweet that was read and whose time is not its own adds one to `time_from_record` or `time_unknown` as well;
+//! a tweet or delete whose id claims a later time than its other clocks bear out ([`crate::clock`]) one to
+//! `clock_ahead`.
 //! Every record adds at least one here, or is a dead letter: nothing is unaccounted for. A page of
 //! the second API adds one for each of its tweets and users. With a ledger the tweets that were read
 //! are told apart: those that count, those that were deleted, earlier versions of edited ones, and what
@@ -29,7 +31,7 @@ pub const TABLE: Table = Table {
     key: 1,
     restore: Restore::FromRows,
     panel: Panel::Numbers,
-    version: 1,
+    version: 2,
 };
 
 /// The rows as a function of the events.
@@ -39,7 +41,7 @@ pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'s
         for (event, epoch, difference) in batch {
             // With a ledger, that of a tweet is what the ledger makes of it.
             let kind = Some(event.kind()).filter(|kind| *kind != tweet::Kind::Tweet || !is_kept);
-            for kind in kind.into_iter().chain(event.remark()) {
+            for kind in kind.into_iter().chain(event.remarks()) {
                 add(read, kind.name(), *epoch, *difference);
             }
         }

@@ -4,8 +4,8 @@
 //! arrives here, so that a table is a pure function of these fields.
 
 use crate::Text;
+use crate::clock::Clocks;
 use crate::latest::Version;
-use crate::ledger::is_ahead;
 use serde::{Deserialize, Serialize};
 
 /// One tweet.
@@ -18,6 +18,8 @@ pub struct Tweet {
     pub version: Version,
     /// When it was written.
     pub time: Time,
+    /// Its `created_at`, milliseconds since 1970; 0 where it has none.
+    pub own_ms: u64,
     /// Its own hashtags as written, repeated where they are repeated; never those of a quoted or
     /// retweeted tweet.
     pub hashtags: Vec<Text>,
@@ -32,7 +34,7 @@ pub struct Tweet {
 pub enum Time {
     /// As it says.
     Own(u32),
-    /// It does not say so, or cannot be believed: the time of its record.
+    /// It does not say so, or cannot be believed: the time that other clocks of its record tell.
     Record(u32),
     /// Nothing says so.
     Unknown,
@@ -69,10 +71,12 @@ pub enum Kind {
     Tweet,
     /// A tweet that the location filter leaves out.
     Filtered,
-    /// Such a tweet whose time is its record's.
+    /// Such a tweet whose time is not its own, but that of other clocks of its record.
     TimeFromRecord,
     /// Such a tweet without any time.
     TimeUnknown,
+    /// A tweet or a delete whose id claims a later time than any other clock of its record bears out.
+    ClockAhead,
     /// A user that a page lists beside its tweets.
     User,
     /// A user that a record shows, but whose id, name or counts cannot be read.
@@ -115,6 +119,7 @@ impl Kind {
             Kind::Filtered => "filtered",
             Kind::TimeFromRecord => "time_from_record",
             Kind::TimeUnknown => "time_unknown",
+            Kind::ClockAhead => "clock_ahead",
             Kind::User => "users",
             Kind::UserUnreadable => "users_unreadable",
             Kind::Delete => "delete",
@@ -147,6 +152,8 @@ pub enum Event {
         version: Version,
         /// How that was said: a notice, or a tombstone under the tweet's id.
         kind: Kind,
+        /// When it was deleted, milliseconds since 1970; 0 where that is not said.
+        own_ms: u64,
     },
     /// Whatever else was understood.
     Other(Kind),
@@ -162,26 +169,24 @@ impl Event {
         }
     }
 
-    /// The tweet that it is about, if its id says how old it is: see [`is_ahead`].
-    pub fn aged_id(&self) -> Option<u64> {
-        let version = match self {
-            Event::Tweet(tweet) => &tweet.version,
-            Event::Delete { version, .. } => version,
+    /// The clocks of a post or a delete of a tweet.
+    pub fn clocks(&self) -> Option<Clocks> {
+        let (version, own_ms) = match self {
+            Event::Tweet(tweet) => (&tweet.version, tweet.own_ms),
+            Event::Delete { version, own_ms, .. } => (version, *own_ms),
             Event::User(..) | Event::Other(_) => return None,
         };
-        let is_ahead = is_ahead(version.tweet_id, version.record_ms);
-        (!is_ahead).then_some(version.tweet_id)
+        Some(Clocks { id: version.tweet_id, own_ms, record_ms: version.record_ms })
     }
 
     /// Under what more `totals` counts it.
-    pub fn remark(&self) -> Option<Kind> {
-        match self {
-            Event::Tweet(tweet) => match tweet.time {
-                Time::Own(_) => None,
-                Time::Record(_) => Some(Kind::TimeFromRecord),
-                Time::Unknown => Some(Kind::TimeUnknown),
-            },
-            Event::User(..) | Event::Delete { .. } | Event::Other(_) => None,
-        }
+    pub fn remarks(&self) -> impl Iterator<Item = Kind> + use<> {
+        let time = match self {
+            Event::Tweet(Tweet { time: Time::Record(_), .. }) => Some(Kind::TimeFromRecord),
+            Event::Tweet(Tweet { time: Time::Unknown, .. }) => Some(Kind::TimeUnknown),
+            _ => None,
+        };
+        let is_ahead = self.clocks().is_some_and(Clocks::is_ahead);
+        time.into_iter().chain(is_ahead.then_some(Kind::ClockAhead))
     }
 }

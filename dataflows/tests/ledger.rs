@@ -18,7 +18,7 @@ use dataflows::Epoch;
 use dataflows::ledger::{Act, Effect, Replay, Watched, ledger};
 use differential_dataflow::input::Input;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use timely::dataflow::ProbeHandle;
@@ -47,6 +47,8 @@ enum Mutant {
     ForgottenByEpoch,
     /// Where a record is read again hangs on the least id of it.
     NotedByLeastId,
+    /// A restart remembers transient acts, as far as it reads them again.
+    TransientRemembered,
 }
 
 /// All that was said of one tweet.
@@ -61,7 +63,12 @@ struct Known {
 #[derive(Default)]
 struct Model {
     floor: u64,
+    /// By id.
     known: BTreeMap<u64, Known>,
+    /// By id, of this run, and until the floor passes a number.
+    transient: BTreeMap<u64, (Known, u64)>,
+    /// What transient acts came to in earlier runs.
+    before: Table,
     /// Posts that count and are not remembered.
     late: Vec<Content>,
     late_posts: isize,
@@ -72,37 +79,85 @@ struct Model {
 impl Model {
     fn act(&mut self, id: u64, act: &Act<Content>) {
         match act {
-            Act::Post(content) if id < self.floor => {
-                self.late.push(*content);
-                self.late_posts += 1;
-            }
-            Act::Ageless(content) => self.late.push(*content),
+            Act::Post(content) if id < self.floor => self.late(*content),
+            Act::TransientPost(post) if id < self.floor => self.late(post.0),
+            Act::Delete | Act::TransientDelete(_) if id < self.floor => self.late_deletes += 1,
             Act::Post(content) => self.known.entry(id).or_default().posts.push(*content),
-            Act::Delete if id < self.floor => self.late_deletes += 1,
             Act::Delete => self.known.entry(id).or_default().is_deleted = true,
             Act::Replace if id < self.floor => self.late_edits += 1,
             Act::Replace => self.known.entry(id).or_default().is_replaced = true,
+            Act::TransientPost(post) => self.transient(id, post.1).posts.push(post.0),
+            Act::TransientDelete(until) => self.transient(id, *until).is_deleted = true,
+        }
+    }
+
+    fn late(&mut self, content: Content) {
+        self.late.push(content);
+        self.late_posts += 1;
+    }
+
+    fn transient(&mut self, id: u64, until: u64) -> &mut Known {
+        let (said, held) = self.transient.entry(id).or_insert((Known::default(), until));
+        *held = until.min(*held);
+        said
+    }
+
+    fn raise(&mut self, floor: u64) {
+        if floor > self.floor {
+            self.floor = floor;
+            let known = std::mem::take(&mut self.known);
+            self.forget(|id, until| until < floor && !known.contains_key(&id));
+            self.known = known;
+        }
+    }
+
+    /// Transient acts are forgotten; what they came to stays.
+    fn forget(&mut self, is_forgotten: impl Fn(u64, u64) -> bool) {
+        let all = self.of_ids();
+        self.transient.retain(|id, (_, until)| !is_forgotten(*id, *until));
+        for (effect, count) in all {
+            *self.before.entry(effect).or_default() += count;
+        }
+        for (effect, count) in self.of_ids() {
+            *self.before.entry(effect).or_default() -= count;
         }
     }
 
     fn table(&self) -> Table {
-        let mut table = Table::new();
+        let mut table = self.of_ids();
         let mut add = |effect, count| *table.entry(effect).or_default() += count;
+        self.before.iter().for_each(|(effect, count)| add(effect.clone(), *count));
         self.late.iter().for_each(|content| add(Effect::Counts(*content), 1));
         add(Effect::LatePost, self.late_posts);
         add(Effect::LateDelete, self.late_deletes);
         add(Effect::LateEdit, self.late_edits);
-        for Known { posts, is_deleted, is_replaced } in self.known.values() {
-            let Some(greatest) = posts.iter().max() else { continue };
-            let effect = match (is_deleted, is_replaced) {
+        table.retain(|_, count| *count != 0);
+        table
+    }
+
+    /// Without what was late. Ordinary acts decide, where there are any.
+    fn of_ids(&self) -> Table {
+        let mut table = Table::new();
+        let mut add = |effect, count| *table.entry(effect).or_default() += count;
+        let none = Known::default();
+        let ids = self.known.keys().chain(self.transient.keys()).collect::<BTreeSet<_>>();
+        for id in ids {
+            let transient = self.transient.get(id).map_or(&none, |(known, _)| known);
+            let known = self.known.get(id);
+            let posts = &known.unwrap_or(&none).posts;
+            let number = (posts.len() + transient.posts.len()).cast_signed();
+            let Some(greatest) = posts.iter().max().or(transient.posts.iter().max()) else {
+                continue;
+            };
+            let decisive = known.unwrap_or(transient);
+            let effect = match (decisive.is_deleted, decisive.is_replaced) {
                 (true, _) => Effect::Deleted,
                 (false, true) => Effect::Superseded,
                 (false, false) => Effect::Counts(*greatest),
             };
             add(effect, 1);
-            add(Effect::Duplicate, posts.len().cast_signed() - 1);
+            add(Effect::Duplicate, number - 1);
         }
-        table.retain(|_, count| *count != 0);
         table
     }
 }
@@ -148,9 +203,13 @@ fn partition(random: &mut Random) -> Vec<Record> {
         let id = offset / 2 + random.below(8);
         let content = u8::try_from(random.below(3)).expect("small");
         match random.below(20) {
-            0..5 => vec![(id, Act::Delete)],
-            5 => vec![(id, Act::Ageless(content))],
-            6..10 => {
+            0..4 => vec![(id, Act::Delete)],
+            4 => vec![(id, Act::TransientDelete(offset / 2 + random.below(4)))],
+            5 | 6 => {
+                let post = (content, offset / 2 + random.below(4));
+                vec![(id, Act::TransientPost(Box::new(post)))]
+            }
+            7..11 => {
                 let mut record = vec![(id, Act::Post(content))];
                 let earlier = (0..1 + random.below(2)).map(|_| id.checked_sub(1 + random.below(6)));
                 record.extend(earlier.flatten().map(|id| (id, Act::Replace)));
@@ -165,6 +224,7 @@ fn partition(random: &mut Random) -> Vec<Record> {
 impl Schedule {
     /// The next run: it reads on from what is stored, and stores what it commits.
     fn run(&mut self) -> Run {
+        self.model.forget(|_, _| true);
         let mut chunks = vec![Replay::new(self.width); self.partitions.len()];
         let workers = 1 + self.random.index(3);
         let floor = if self.mutant == Mutant::FloorNotStored { 0 } else { self.model.floor };
@@ -191,8 +251,7 @@ impl Schedule {
                     self.note(&mut chunks[*partition], *offset, record);
                     record.iter().for_each(|(id, act)| self.model.act(*id, act));
                 }
-                let raised = floors.iter().map(|(_, floor)| *floor);
-                self.model.floor = raised.fold(self.model.floor, u64::max);
+                floors.iter().for_each(|(_, floor)| self.model.raise(*floor));
                 run.expected.push(self.model.table());
                 self.commit(&next, &mut chunks, &before_last);
             }
@@ -232,7 +291,15 @@ impl Schedule {
             let acts = &self.partitions[partition][small(*from)..small(*next)];
             for (offset, record) in (*from..).zip(acts) {
                 self.note(&mut chunks[partition], offset, record);
-                read.push((partition, offset, record.clone()));
+                let mut record = record.clone();
+                for (_, act) in &mut record {
+                    if let (Act::TransientPost(post), Mutant::TransientRemembered) =
+                        (&*act, self.mutant)
+                    {
+                        *act = Act::Post(post.0);
+                    }
+                }
+                read.push((partition, offset, record));
             }
         }
         self.entering(workers, read)
@@ -361,7 +428,7 @@ fn check(seeds: std::ops::Range<u64>, mutant: Mutant) -> Result<(), String> {
                 *table.entry(effect).or_default() += difference;
             }
             table.retain(|_, count| *count != 0);
-            if table != *expected {
+            if table != *expected || table.values().any(|count| *count < 0) {
                 let Run { seed, workers, .. } = run;
                 return Err(format!(
                     "seed {seed}, run {number}, epoch {epoch}, {workers} workers: {table:?} is not \
@@ -392,9 +459,9 @@ fn what_counts_equals_the_model_at_every_epoch_across_crashes() {
 #[test]
 fn each_mutant_is_found_within_a_hundred_schedules() {
     use Mutant::{FloorNotStored, ForgottenByEpoch, NotedByLeastId};
-    use Mutant::{ReplayCounted, ReplayFromOneLater};
-    let all = [ReplayFromOneLater, FloorNotStored, ReplayCounted, ForgottenByEpoch, NotedByLeastId];
-    for mutant in all {
+    use Mutant::{ReplayCounted, ReplayFromOneLater, TransientRemembered};
+    let replays = [ReplayFromOneLater, ReplayCounted, NotedByLeastId, TransientRemembered];
+    for mutant in replays.into_iter().chain([FloorNotStored, ForgottenByEpoch]) {
         let difference = check(0..100, mutant).expect_err(&format!("{mutant:?} goes unseen"));
         println!("{mutant:?}: {difference}");
     }

@@ -71,7 +71,7 @@ fn event(random: &mut Random, offset: u64, ids: u64) -> Event {
     if random.below(10) == 0 {
         let kind = *random.pick(&[Kind::Delete, Kind::Tombstone]);
         let version = Version { tweet_id: random.below(ids), offset, ..Version::default() };
-        return Event::Delete { version, kind };
+        return Event::Delete { version, kind, own_ms: 0 };
     }
     if random.below(10) == 0 {
         return Event::Other(*random.pick(&[Kind::Delete, Kind::Filtered, Kind::Limit]));
@@ -83,8 +83,7 @@ fn event(random: &mut Random, offset: u64, ids: u64) -> Event {
     // partition, the offset or the values, as in a topic that holds a tweet twice.
     let version = Version {
         tweet_id: random.below(ids),
-        // After whatever the ids say: an id that is ahead of its record would not be remembered.
-        record_ms: 2_000_000_000_000 + random.below(2),
+        record_ms: clock(random, offset),
         partition: u32::try_from(random.below(3)).expect("small"),
         offset,
     };
@@ -95,7 +94,7 @@ fn event(random: &mut Random, offset: u64, ids: u64) -> Event {
         friends,
         followers: (random.below(3) > 0).then_some(7),
     };
-    let time = time(random, offset);
+    let (time, own_ms) = (time(random, offset), clock(random, offset));
     let user = match random.below(4) {
         0 => return Event::User(version, user),
         1 => None,
@@ -104,12 +103,28 @@ fn event(random: &mut Random, offset: u64, ids: u64) -> Event {
     let edits = if random.below(6) == 0 { random.below(3) } else { 0 };
     let replaces = (0..edits).filter_map(|_| version.tweet_id.checked_sub(1 + random.below(9)));
     let replaces = replaces.collect();
-    Event::Tweet(Tweet { version, time, hashtags: tags, user, replaces })
+    Event::Tweet(Tweet { version, time, own_ms, hashtags: tags, user, replaces })
+}
+
+/// The minute of the first event.
+const FIRST_MINUTE: u32 = 30_000_000;
+
+/// Mostly right; also none, in seconds, hours behind or ahead.
+fn clock(random: &mut Random, offset: u64) -> u64 {
+    let now_ms = 60_000 * (u64::from(FIRST_MINUTE) + 100 + offset / 8);
+    match random.below(20) {
+        0 => 0,
+        1 => now_ms / 1000,
+        2 => now_ms - 8 * 3_600_000,
+        3 => now_ms + 8 * 3_600_000,
+        4 => u64::MAX,
+        _ => now_ms + random.below(2),
+    }
 }
 
 /// Minutes that rise with the offsets, with late ones, early ones, leaps over every span, and none.
 fn time(random: &mut Random, offset: u64) -> Time {
-    let now = u32::try_from(100 + offset / 8).expect("small");
+    let now = FIRST_MINUTE + u32::try_from(100 + offset / 8).expect("small");
     match random.below(40) {
         0 => Time::Unknown,
         1 => Time::Own(0),
@@ -328,8 +343,16 @@ mod model {
         counts(events.iter().map(|event| event.kind().name()).chain(remarks))
     }
 
+    /// A minute that two clocks bear out: these ids hold no time.
     fn newest(events: &[Event]) -> Option<u32> {
-        tweets(events).filter_map(|tweet| tweet.time.minute()).max()
+        let raises = |tweet: &Tweet| {
+            let clocks = [tweet.own_ms, tweet.version.record_ms];
+            let is_sound = |ms: &u64| (1_142_899_200_000..4_102_444_800_000).contains(ms);
+            let proven = clocks.iter().min().filter(|_| clocks.iter().all(is_sound))?;
+            let proven = u32::try_from(proven / 60_000).expect("before 2100");
+            Some(tweet.time.minute()?.min(proven))
+        };
+        tweets(events).filter_map(raises).max()
     }
 
     fn floors(events: &[Event], _: Settings) -> Vec<Row> {
@@ -348,7 +371,9 @@ mod model {
     fn uses_within(events: &[Event], minutes: u32) -> BTreeMap<(u32, &str), i64> {
         let (newest, mut uses) = (newest(events).unwrap_or(0), BTreeMap::new());
         for tweet in tweets(events) {
-            let Some(minute) = tweet.time.minute().filter(|it| newest - it <= minutes) else {
+            let Some(minute) =
+                tweet.time.minute().filter(|it| newest.saturating_sub(*it) <= minutes)
+            else {
                 continue;
             };
             for tag in &tweet.hashtags {
@@ -374,7 +399,8 @@ mod model {
         let minutes = settings.minutes_span.min(2 * settings.trend_minutes - 1);
         for ((minute, tag), uses) in uses_within(events, minutes) {
             let (now, before) = trends.entry(tag).or_default();
-            let window = if newest - minute < settings.trend_minutes { now } else { before };
+            let window =
+                if newest.saturating_sub(minute) < settings.trend_minutes { now } else { before };
             *window += uses.cast_unsigned();
         }
         trends.retain(|_, (now, before)| now > before);

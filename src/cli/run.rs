@@ -17,6 +17,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+/// The default of --ledger: a stream comes in order.
+const KAFKA_SPAN: Duration = Duration::from_mins(15);
+/// The default with --files: the pages of an archive come newest first, and overlap.
+const FILES_SPAN: Duration = Duration::from_hours(24);
+
 pub(super) const EXAMPLES: &str = "Examples:\n  \
     TWEETFLOW_DATABASE=mysql://user:secret@127.0.0.1:3306/data tweetflow run --topic tweets\n  \
     tweetflow run --config deploy/tweetflow.toml --until-end\n  \
@@ -46,11 +51,11 @@ pub(super) struct RunArgs {
     /// At least so long between two epochs
     #[arg(long, env = "TWEETFLOW_EPOCH_MS", value_name = "MS", default_value_t = 8)]
     epoch_ms: u64,
-    /// For so long behind the newest tweet a tweet can be deleted, or come a second time: 15m, 1h. It
+    /// How long after the newest tweet deletes and duplicates are still recognised: 15m, 1h, 30d. It
     /// costs about 80 bytes for each tweet of that time. 0 = deletes and duplicates have no effect
-    #[arg(long, env = "TWEETFLOW_LEDGER", value_name = "SPAN", default_value = "15m",
-        value_parser = span)]
-    ledger: Duration,
+    /// [default: 15m; with --files 1d, for archives overlap and come newest first]
+    #[arg(long, env = "TWEETFLOW_LEDGER", value_name = "SPAN", value_parser = span)]
+    ledger: Option<Duration>,
     /// Start with an empty ledger: deletes and duplicates of tweets that were counted before have no
     /// effect. For when the topic no longer holds what the ledger must read again
     #[arg(long, env = "TWEETFLOW_FORGET_LEDGER")]
@@ -179,7 +184,8 @@ fn config(args: &RunArgs) -> Result<RunConfig, JobError> {
     config.epoch = Duration::from_millis(args.epoch_ms);
     config.pace.interval = Duration::from_millis(args.commit_interval_ms);
     config.credit = Credit { records: args.max_records.max(1), ..config.credit };
-    config.ledger = pipeline::Ledger { span: args.ledger, forget: args.forget_ledger };
+    let span = args.ledger.unwrap_or(if args.job.reads_files() { FILES_SPAN } else { KAFKA_SPAN });
+    config.ledger = pipeline::Ledger { span, forget: args.forget_ledger };
     config.replay_rate = args.replay_rate;
     config.max_dead_letters = args.max_dead_letters;
     config.dead_letters =
@@ -190,11 +196,31 @@ fn config(args: &RunArgs) -> Result<RunConfig, JobError> {
 
 /// A span of the ledger: at most about thirty years, for ids are numbers of 64 bits.
 pub(super) fn span(text: &str) -> Result<Duration, String> {
-    let wanted = || "expected a span like 15m, 1h or 90s; 0 switches the ledger off".to_owned();
+    let wanted =
+        || "expected a span like 15m, 1h, 30d or 90s; 0 switches the ledger off".to_owned();
     if text == "0" {
         return Ok(Duration::ZERO);
     }
-    let span = text.parse::<jiff::SignedDuration>().map_err(|_| wanted())?;
-    let span = Duration::try_from(span).map_err(|_| wanted())?;
+    let span = text.parse::<jiff::Span>().map_err(|_| wanted())?;
+    let span = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours());
+    let span = Duration::try_from(span.map_err(|_| wanted())?).map_err(|_| wanted())?;
     if span > Duration::from_hours(24 * 10_000) { Err(wanted()) } else { Ok(span) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Duration, span};
+
+    #[test]
+    fn a_span_may_be_days() {
+        let hours = |hours| Ok(Duration::from_hours(hours));
+        assert_eq!(span("30d"), hours(30 * 24));
+        assert_eq!(
+            [span("1d12h"), span("90m"), span("0")],
+            [hours(36), Ok(Duration::from_mins(90)), hours(0)]
+        );
+        for text in ["", "5", "d", "-1d", "1mo", "1y", "11000d", "30 parsecs"] {
+            assert!(span(text).is_err_and(|error| error.contains("30d")), "{text}");
+        }
+    }
 }

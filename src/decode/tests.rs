@@ -34,7 +34,7 @@ pub(super) fn golden_with(json: &str, settings: Settings) -> String {
     for event in events {
         match event {
             Event::Tweet(tweet) => {
-                let Tweet { version, time, hashtags, user, replaces } = tweet;
+                let Tweet { version, time, hashtags, user, replaces, .. } = tweet;
                 write!(lines, "tweet {} {time:?} {hashtags:?}", version.tweet_id).unwrap();
                 if !replaces.is_empty() {
                     write!(lines, " instead of {replaces:?}").unwrap();
@@ -48,7 +48,7 @@ pub(super) fn golden_with(json: &str, settings: Settings) -> String {
                 assert_eq!(Version { tweet_id: 0, ..version }, PLACE);
                 write!(lines, "user {} as of {}", shown(&user), version.tweet_id).unwrap();
             }
-            Event::Delete { version, kind } => {
+            Event::Delete { version, kind, .. } => {
                 assert_eq!(Version { tweet_id: 0, ..version }, PLACE);
                 write!(lines, "{} {}", kind.name(), version.tweet_id).unwrap();
             }
@@ -269,25 +269,36 @@ fn messages_are_counted_by_kind() {
 
 #[test]
 fn a_delete_says_which_tweet() {
-    for (json, tweet_id) in [
+    let at = 1_539_202_764_000;
+    for (json, tweet_id, own_ms) in [
         (
             r#"{"delete":{"status":{"id":1,"id_str":"9007199254740993","user_id":3}}}"#,
             9_007_199_254_740_993,
+            0,
         ),
-        (r#"{"delete":{"timestamp_ms":"5","status":{"id":18446744073709551615}}}"#, u64::MAX),
-        (r#"{"data":{"delete":{"tweet":{"id":"1","author_id":"2"},"event_at":"x"}}}"#, 1),
-        (r#"{"data":{"tweet_delete":{"tweet":{"id":"1"}}}}"#, 1),
-        (r#"{"delete":{"status":{"id":"1"}}}"#, 1),
-        (r#"{"delete":{"status":{"id":{"$numberLong":"1"}}}}"#, 1),
-        (r#"{"delete":{"status":{"id":1e3}}}"#, 1000),
-        (r#"{"delete":{"status":{"id":1,"id":2,"\u0069d_str":"3","x":"\ud83d"}}}"#, 3),
-        (r#"{"data":{"delete":{"tweet":{"id":"1","id":"2"}},"\n":1}}"#, 2),
-        (r#"{"data":{"delete":{"tweet":{"id":1}}}}"#, 1),
-        (r#"{"data":{"delete":{"tweet":{"id":"1"}},"id":[]},"meta":[]}"#, 1),
+        (r#"{"delete":{"timestamp_ms":"5","status":{"id":18446744073709551615}}}"#, u64::MAX, 0),
+        (r#"{"delete":{"timestamp_ms":"1539202764000","status":{"id":1}}}"#, 1, at),
+        (r#"{"delete":{"status":{"id":1},"timestamp_ms":1539202764000}}"#, 1, at),
+        (r#"{"delete":{"status":{"id":1},"timestamp_ms":[{"a":1}]}}"#, 1, 0),
+        (r#"{"data":{"delete":{"tweet":{"id":"1","author_id":"2"},"event_at":"x"}}}"#, 1, 0),
+        (
+            r#"{"data":{"delete":{"tweet":{"id":"1"},"event_at":"2018-10-10T20:19:24.000Z"}}}"#,
+            1,
+            at,
+        ),
+        (r#"{"data":{"tweet_delete":{"tweet":{"id":"1"}}}}"#, 1, 0),
+        (r#"{"delete":{"status":{"id":"1"}}}"#, 1, 0),
+        (r#"{"delete":{"status":{"id":{"$numberLong":"1"}}}}"#, 1, 0),
+        (r#"{"delete":{"status":{"id":1e3}}}"#, 1000, 0),
+        (r#"{"data":{"delete":{"tweet":{"id":1}}}}"#, 1, 0),
+        (r#"{"data":{"delete":{"tweet":{"id":"1"}},"id":[]},"meta":[]}"#, 1, 0),
+        (r#"{"delete":{"status":{"id":1,"id":2,"\u0069d_str":"3","x":"\ud83d"}}}"#, 3, 0),
+        (r#"{"data":{"delete":{"tweet":{"id":"1","id":"2"}},"\n":1}}"#, 2, 0),
     ] {
         let events = decoded(json).map_err(|fault| fault.to_string());
         let version = Version { tweet_id, ..PLACE };
-        assert_eq!(events, Ok(vec![Event::Delete { version, kind: Kind::Delete }]), "{json}");
+        let delete = Event::Delete { version, kind: Kind::Delete, own_ms };
+        assert_eq!(events, Ok(vec![delete]), "{json}");
     }
     // Which one is not said: counted apart, and nothing is deleted.
     for json in [
@@ -307,7 +318,7 @@ fn a_delete_says_which_tweet() {
         events
     };
     let version = Version { tweet_id: 20, ..PLACE };
-    let deleted = Event::Delete { version, kind: Kind::Tombstone };
+    let deleted = Event::Delete { version, kind: Kind::Tombstone, own_ms: 0 };
     assert_eq!(tombstone(Some("20")), [deleted]);
     for key in [None, Some(""), Some("twenty"), Some("-20"), Some("+20"), Some("\"20\"")] {
         assert_eq!(tombstone(key), [Event::Other(Kind::TombstoneWithoutId)]);

@@ -1,29 +1,23 @@
 //! When a tweet was written: its own `created_at`, as far as that can be.
 //!
-//! Rule. `created_at` is taken as it is when it lies before the reference or at most 5 minutes ahead
-//! of it: archives are old, not wrong, and clocks differ a little. Further ahead, unreadable or
-//! missing: the reference itself, which `totals` counts. The reference is the record's timestamp;
-//! of a record without one (a line of a file) it is the time in the tweet's id, which is a Snowflake
-//! since November 2010 ([`snowflake`]). Older ids hold no time: there `created_at` stands alone. No time is before
-//! 1970 or after 2099; where nothing is left, the tweet has none.
+//! Rule. `created_at` is taken as it is when it lies before the time that the clocks of the record
+//! prove ([`dataflows::clock`]) or at most 5 minutes ahead of it: archives are old, not wrong, and
+//! clocks differ a little. Further ahead, unreadable or missing: the proven time, which `totals`
+//! counts. A clock that has no other beside it is taken too, but raises nothing: see
+//! [`dataflows::floors`]. No time is before the service's first tweet or after 2099; where nothing is
+//! left, the tweet has none.
 //!
 //! Why: the newest minute decides which minutes are forgotten, so one wrong date ahead would empty
-//! the tables by time for ever. It takes a wrong reference beside the wrong date to do so; Kafka
-//! bounds timestamps by `message.timestamp.after.max.ms`.
+//! the tables by time for ever. It takes two wrong clocks of one record to do so.
 //!
 //! The forms in which it may be written are [`super::date`]'s; each is read wherever it stands.
 
 use super::date;
 use super::json::Leaf;
-use dataflows::latest::Version;
-use dataflows::snowflake;
+use dataflows::clock::{Clocks, TOLERANCE_MS, plausible_ms};
 use dataflows::tweet::Time;
 use serde::de::{Deserialize, Deserializer};
 
-/// How far ahead of the reference a tweet's own time may be.
-const AHEAD_MS: u64 = 5 * 60_000;
-/// 2100-01-01: no time is as late.
-const END_MS: u64 = 4_102_444_800_000;
 const MINUTE_MS: u64 = 60_000;
 
 /// A `created_at`, whatever it holds.
@@ -31,27 +25,21 @@ const MINUTE_MS: u64 = 60_000;
 pub(super) struct CreatedAt<'a>(Leaf<'a>);
 
 impl CreatedAt<'_> {
-    /// The time of the tweet whose id and record `version` names.
-    pub(super) fn time(&self, version: Version) -> Time {
-        let own = read(&self.0).filter(|own| *own < END_MS);
-        let minute = |ms: u64| u32::try_from(ms / MINUTE_MS).unwrap_or(u32::MAX);
-        match (own, reference(version)) {
-            (Some(own), Some(reference)) if own <= reference + AHEAD_MS => Time::Own(minute(own)),
-            (Some(own), None) => Time::Own(minute(own)),
-            (_, Some(reference)) => Time::Record(minute(reference)),
-            (None, None) => Time::Unknown,
-        }
+    /// Milliseconds since 1970; 0 where it tells no time that a tweet can have.
+    pub(super) fn ms(&self) -> u64 {
+        plausible_ms(read(&self.0).unwrap_or(0))
     }
 }
 
-/// What a tweet's own time is held against, milliseconds since 1970.
-fn reference(version: Version) -> Option<u64> {
-    let of_id = || {
-        let is_snowflake = version.tweet_id >= snowflake::FIRST;
-        is_snowflake.then(|| snowflake::written_ms(version.tweet_id))
-    };
-    let ms = if version.record_ms > 0 { Some(version.record_ms) } else { of_id() };
-    ms.filter(|ms| *ms < END_MS)
+/// The minute of a tweet.
+pub(super) fn minute(clocks: Clocks) -> Time {
+    let minute = |ms: u64| u32::try_from(ms / MINUTE_MS).unwrap_or(u32::MAX);
+    let own_ms = clocks.own_ms;
+    match clocks.proven_ms().or(clocks.single_ms()) {
+        Some(ms) if own_ms > 0 && own_ms <= ms + TOLERANCE_MS => Time::Own(minute(own_ms)),
+        Some(ms) => Time::Record(minute(ms)),
+        None => Time::Unknown,
+    }
 }
 
 /// The time that a value tells, milliseconds since 1970.
@@ -74,39 +62,59 @@ impl<'de: 'a, 'a> Deserialize<'de> for CreatedAt<'a> {
 #[cfg(test)]
 mod tests {
     use super::super::lazy;
-    use super::{CreatedAt, Leaf, Time, Version};
-    use dataflows::snowflake::FIRST as FIRST_SNOWFLAKE;
+    use super::{Clocks, CreatedAt, Leaf, Time, minute};
+    use dataflows::clock::id_at;
     use std::borrow::Cow;
 
     /// 2026-11-23 09:00:00 is minute 29,923,740.
     #[test]
-    fn what_is_ahead_of_its_reference_is_not_believed() {
+    fn what_no_other_clock_bears_out_is_not_believed() {
         const NINE: u64 = 29_923_740 * 60_000;
-        let snowflake = |ms: u64| (ms - dataflows::snowflake::EPOCH_MS) << 22;
-        for (created_at, record_ms, tweet_id, expected) in [
+        for (created_at, record_ms, id, expected) in [
             // As it is, however old, and a little ahead.
             ("Mon Nov 23 09:00:59 +0000 2026", NINE + 60_000, 1, Time::Own(29_923_740)),
             ("Tue Mar 21 20:50:14 +0000 2006", NINE, 1, Time::Own(19_049_570)),
             ("Mon Nov 23 09:05:00 +0000 2026", NINE, 1, Time::Own(29_923_745)),
             // Further ahead, unreadable, missing.
             ("Mon Nov 23 09:05:01 +0000 2026", NINE, 1, Time::Record(29_923_740)),
+            ("Mon Nov 23 09:05:01 +0000 2026", NINE, id_at(NINE), Time::Record(29_923_740)),
             ("yesterday", NINE, 1, Time::Record(29_923_740)),
-            // Without a record's time the id knows better, if it is a Snowflake.
-            ("Mon Nov 23 09:05:00 +0000 2026", 0, snowflake(NINE), Time::Own(29_923_745)),
-            ("Mon Nov 23 09:06:00 +0000 2026", 0, snowflake(NINE), Time::Record(29_923_740)),
-            ("", 0, snowflake(NINE), Time::Record(29_923_740)),
-            ("Mon Nov 23 09:00:00 +0000 2026", 0, FIRST_SNOWFLAKE - 1, Time::Own(29_923_740)),
-            ("", 0, FIRST_SNOWFLAKE - 1, Time::Unknown),
+            // A record's timestamp in seconds, none, 8 hours behind: the other two agree.
+            ("Mon Nov 23 09:00:00 +0000 2026", NINE / 1000, id_at(NINE), Time::Own(29_923_740)),
+            ("Mon Nov 23 09:00:00 +0000 2026", 0, id_at(NINE), Time::Own(29_923_740)),
+            (
+                "Mon Nov 23 09:00:00 +0000 2026",
+                NINE - 28_800_000,
+                id_at(NINE),
+                Time::Own(29_923_740),
+            ),
+            // An id that is wrong.
+            (
+                "Mon Nov 23 09:00:00 +0000 2026",
+                NINE,
+                id_at(NINE + 3_000_000),
+                Time::Own(29_923_740),
+            ),
+            ("Mon Nov 23 09:00:00 +0000 2026", 0, u64::MAX, Time::Own(29_923_740)),
+            // Without a record's time the id holds against it.
+            ("Mon Nov 23 09:05:00 +0000 2026", 0, id_at(NINE), Time::Own(29_923_745)),
+            ("Mon Nov 23 09:06:00 +0000 2026", 0, id_at(NINE), Time::Record(29_923_740)),
+            // One clock.
+            ("", 0, id_at(NINE), Time::Record(29_923_740)),
+            ("Mon Nov 23 09:00:00 +0000 2026", 0, 1, Time::Own(29_923_740)),
+            ("", NINE, 1, Time::Record(29_923_740)),
+            ("", 0, 1, Time::Unknown),
             // What no date can be.
             ("Fri Jan 01 00:00:00 +0000 2100", 0, 1, Time::Unknown),
             ("Fri Jan 01 00:00:00 +0000 2100", u64::MAX, 1, Time::Unknown),
+            ("Thu Jan 01 00:00:07 +0000 1970", NINE / 1000, 1, Time::Unknown),
             ("Mon Nov 23 09:00:00 +0000 2026", u64::MAX, 1, Time::Own(29_923_740)),
         ] {
-            let version = Version { tweet_id, record_ms, partition: 0, offset: 0 };
-            let found = CreatedAt(Leaf::Text(Cow::Borrowed(created_at))).time(version);
-            assert_eq!(found, expected, "{created_at:?} {record_ms} {tweet_id}");
+            let own_ms = CreatedAt(Leaf::Text(Cow::Borrowed(created_at))).ms();
+            let found = minute(Clocks { id, own_ms, record_ms });
+            assert_eq!(found, expected, "{created_at:?} {record_ms} {id}");
         }
-        assert_eq!(CreatedAt(Leaf::Absent).time(Version::default()), Time::Unknown);
+        assert_eq!(CreatedAt(Leaf::Absent).ms(), 0);
     }
 
     #[test]

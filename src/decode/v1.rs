@@ -9,9 +9,10 @@
 //! like one, whatever other keys stand beside; what else it may be is asked afterwards.
 
 use super::json::{self, Given, Leaf, List, Part, Raw};
-use super::time::CreatedAt;
+use super::time::{self, CreatedAt};
 use super::{Retweets, Settings, Undecodable, edits, hashtag, hashtags_of_text};
 use dataflows::Event;
+use dataflows::clock::Clocks;
 use dataflows::latest::Version;
 use dataflows::tweet::{Kind, Tweet, User};
 use serde::de::IgnoredAny;
@@ -191,15 +192,15 @@ impl<'a> Message<'a> {
             events.push(Event::Other(Kind::Filtered));
             return Ok(());
         }
-        let version = Version { tweet_id, ..version };
+        let (version, own_ms) = (Version { tweet_id, ..version }, self.created_at.ms());
         let is_silent = self.retweeted_status.0 && settings.retweets == Retweets::None;
         let hashtags = if is_silent { Vec::new() } else { self.hashtags()? };
-        let time = self.created_at.time(version);
+        let time = time::minute(Clocks { id: tweet_id, own_ms, record_ms: version.record_ms });
         let replaces = edits::of_first_api(self.edit_history)?.before(tweet_id);
         let stated = author.user(settings);
         let is_unreadable = matches!(stated, Stated::Unreadable);
         let user = if let Stated::User(user) = stated { Some(user) } else { None };
-        events.push(Event::Tweet(Tweet { version, time, hashtags, user, replaces }));
+        events.push(Event::Tweet(Tweet { version, time, own_ms, hashtags, user, replaces }));
         events.extend(is_unreadable.then_some(Event::Other(Kind::UserUnreadable)));
         Ok(())
     }

@@ -17,10 +17,11 @@
 
 use super::edits::Versions;
 use super::json::{self, Given, Leaf, List, OneOrMany, Part, Raw};
-use super::time::CreatedAt;
+use super::time::{self, CreatedAt};
 use super::v1::Stated;
 use super::{Retweets, Settings, Undecodable, hashtag, hashtags_of_text};
 use dataflows::Event;
+use dataflows::clock::Clocks;
 use dataflows::latest::Version;
 use dataflows::tweet::{Kind, Tweet, User};
 use serde::de::IgnoredAny;
@@ -156,10 +157,10 @@ fn record(
         }
         let is_silent = settings.retweets == Retweets::None && item.is_retweet()?;
         let hashtags = if is_silent { Vec::new() } else { item.hashtags()? };
-        let version = Version { tweet_id, ..version };
-        let time = item.created_at.time(version);
+        let (version, own_ms) = (Version { tweet_id, ..version }, item.created_at.ms());
+        let time = time::minute(Clocks { id: tweet_id, own_ms, record_ms: version.record_ms });
         let replaces = item.edit_history_tweet_ids.before(tweet_id);
-        events.push(Event::Tweet(Tweet { version, time, hashtags, user: None, replaces }));
+        events.push(Event::Tweet(Tweet { version, time, own_ms, hashtags, user: None, replaces }));
     }
     let version = Version { tweet_id: greatest, ..version };
     for account in included.iter().chain(tweets.iter().map(|item| &item.author)) {

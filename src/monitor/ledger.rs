@@ -19,7 +19,7 @@ pub struct Remembered {
 
 impl Remembered {
     pub(super) fn of(figures: &Figures) -> Self {
-        let Figures { entries, bytes, floor, retractions } = *figures;
+        let Figures { entries, bytes, floor, retractions, .. } = *figures;
         Remembered { entries: entries as u64, bytes: bytes as u64, floor, retractions }
     }
 

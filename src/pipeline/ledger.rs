@@ -1,7 +1,7 @@
 //! The ledger's part of the run: with which floor it starts, and how the floor rises.
 //!
 //! ```text
-//! each worker: newest ids, ends ──tidings──► worker 0: policy ──► floors (rows)
+//! each worker: clocks, ends ────tidings────► worker 0: policy ──► floors (rows)
 //!      ▲                                        │
 //!      └────────── Floor, Wait ◄────────────────┘
 //! ```
@@ -14,14 +14,18 @@
 //! What the ledger does stands in [`dataflows::ledger`].
 
 use crate::source::Assignment;
+use dataflows::clock::{Clocks, plausible_ms};
 use dataflows::floors::Name;
-use dataflows::ledger::Policy;
+use dataflows::ledger::{Policy, Reached};
+use dataflows::snowflake::written_ms;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A partition of which more was read since its end was seen is not at its end.
 const BEHIND_RECORDS: u64 = 1_000;
+/// No partition waits for longer than this for one whose clocks stand still while it can be read.
+pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Whether there is a ledger, and how long it remembers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,9 +37,9 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Ids that make a difference to the floor, if there is a ledger.
-    pub(super) fn step(&self) -> Option<u64> {
-        self.span_ms().map(Policy::step)
+    /// Milliseconds that make a difference to the floor, if there is a ledger.
+    pub(super) fn step_ms(&self) -> Option<u64> {
+        self.span_ms().map(Policy::step_ms)
     }
 
     /// The span in milliseconds, if there is a ledger.
@@ -83,30 +87,60 @@ impl Start {
 pub(super) enum Tiding {
     /// It has read again all that it had to.
     Replayed,
-    /// The newest id of what it read of a partition, and whether all of it is read.
-    Read { partition: u32, newest: u64, is_at_end: bool },
+    /// How far it has read a partition.
+    Read { partition: u32, reached: Reached },
 }
 
-/// How far a partition is, in the time of its tweets.
-#[derive(Clone, Copy, Debug, Default)]
+/// How far a partition is, in the time of its tweets and of its records.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
-    newest: u64,
+    proven_ms: u64,
+    /// The last reading that had no other beside it in its record: the next such one may bear it out.
+    /// (Only floors that are stored must follow from each record alone.)
+    single_ms: u64,
+    /// The timestamps of the last two records that have one.
+    record_ms: (u64, u64),
     is_at_end: bool,
     /// Records read since its end was seen.
     since_end: u64,
-    told: Option<(u64, bool)>,
+    /// When a clock moved, or it could not be read.
+    moved: Instant,
+    /// The clocks of that moment.
+    seen: (u64, u64),
+    told: Option<Reached>,
 }
 
 impl Clock {
-    /// A record was read.
-    pub(super) fn pass(&mut self) {
-        self.since_end += 1;
-        self.is_at_end &= self.since_end <= BEHIND_RECORDS;
+    pub(super) fn new() -> Self {
+        Clock {
+            proven_ms: 0,
+            single_ms: 0,
+            record_ms: (0, 0),
+            is_at_end: false,
+            since_end: 0,
+            moved: Instant::now(),
+            seen: (0, 0),
+            told: None,
+        }
     }
 
-    /// It was about the tweet of this id.
-    pub(super) fn see(&mut self, id: u64) {
-        self.newest = self.newest.max(id);
+    /// A record was read.
+    pub(super) fn pass(&mut self, record_ms: u64) {
+        self.since_end += 1;
+        self.is_at_end &= self.since_end <= BEHIND_RECORDS;
+        let record_ms = plausible_ms(record_ms);
+        if record_ms > 0 {
+            self.record_ms = (self.record_ms.1, record_ms);
+        }
+    }
+
+    /// It was about a tweet. A new delete of an old one proves no more than that: floors are ids.
+    pub(super) fn see(&mut self, clocks: Clocks) {
+        let proven_ms = clocks.proven_ms().unwrap_or_else(|| {
+            let single_ms = clocks.single_ms().unwrap_or(0);
+            std::mem::replace(&mut self.single_ms, single_ms).min(single_ms)
+        });
+        self.proven_ms = self.proven_ms.max(proven_ms.min(written_ms(clocks.id)));
     }
 
     /// All of it is read.
@@ -114,17 +148,30 @@ impl Clock {
         (self.is_at_end, self.since_end) = (true, 0);
     }
 
+    /// It could not be read just now, or waits.
+    pub(super) fn hold(&mut self, now: Instant) {
+        self.moved = now;
+    }
+
     /// What worker 0 is to hear, if it would make a difference.
-    pub(super) fn tiding(&mut self, partition: u32, step: u64) -> Option<Tiding> {
-        let Clock { newest, is_at_end, .. } = *self;
-        let is_news = self.told.is_none_or(|(told, was_at_end)| {
-            newest.saturating_sub(told) >= step || is_at_end != was_at_end
+    pub(super) fn tiding(&mut self, partition: u32, step_ms: u64, now: Instant) -> Option<Tiding> {
+        let Clock { proven_ms, is_at_end, record_ms: (first, second), .. } = *self;
+        let record_ms = (first.min(second), first.max(second));
+        if self.seen != (proven_ms, record_ms.0) {
+            (self.seen, self.moved) = ((proven_ms, record_ms.0), now);
+        }
+        let is_stalled = !is_at_end && now.duration_since(self.moved) >= PATIENCE;
+        let reached = Reached { proven_ms, record_ms, is_at_end, is_stalled };
+        let is_news = self.told.is_none_or(|told| {
+            proven_ms.saturating_sub(told.proven_ms) >= step_ms
+                || record_ms.0.abs_diff(told.record_ms.0) >= step_ms
+                || (is_at_end, is_stalled) != (told.is_at_end, told.is_stalled)
         });
         if !is_news {
             return None;
         }
-        self.told = Some((newest, is_at_end));
-        Some(Tiding::Read { partition, newest, is_at_end })
+        self.told = Some(reached);
+        Some(Tiding::Read { partition, reached })
     }
 }
 
@@ -142,13 +189,21 @@ impl Keeper {
     /// These partitions will be read.
     pub(super) fn expect(&mut self, assignments: &[Assignment]) {
         for assignment in assignments {
-            self.policy.read(assignment.partition, 0, false);
+            self.policy.read(assignment.partition, Reached::default());
         }
     }
 
     pub(super) fn hear(&mut self, tiding: Tiding) {
-        if let Tiding::Read { partition, newest, is_at_end } = tiding {
-            self.policy.read(partition, newest, is_at_end);
+        let Tiding::Read { partition, reached } = tiding else { return };
+        let is_waited_for = reached.is_stalled && !self.waiting.is_empty();
+        self.policy.read(partition, reached);
+        if is_waited_for {
+            tracing::warn!(
+                partition,
+                waiting = self.waiting.len(),
+                "this partition has not moved for {PATIENCE:?}; the others wait for it no longer. \
+                 Tweets that come of it later than --ledger says are counted as late"
+            );
         }
     }
 

@@ -15,6 +15,7 @@ mod retrying;
 pub use credit::Credit;
 
 use super::flow::{self, Control, Flow};
+use super::late::Late;
 use super::ledger::{Clock, Keeper, Tiding};
 use super::peers::Voice;
 use super::{Lead, Shared};
@@ -26,6 +27,7 @@ use crate::source::{Assignment, Polled, Source, SourceError, Topic};
 use as_of::AsOf;
 use backlog::Backlog;
 use credit::Outstanding;
+use dataflows::clock::Clocks;
 use dataflows::{Epoch, Event};
 use entering::{Refusals, bury, decode};
 use leading::Leading;
@@ -65,7 +67,7 @@ pub(super) fn run<T: Topic>(timely: &mut Worker, shared: &Shared<T>) -> WorkerSu
     let mut flow = flow::build(timely, &shared.config, orders);
     let peers = shared.peers.as_ref();
     let mut voice = peers.and_then(|peers| Voice::build(timely, peers, shared.config.workers));
-    let durable = flow.durable.clone();
+    let (durable, figures) = (flow.durable.clone(), flow.figures.clone());
     let this = std::thread::current();
     let mut summary = WorkerSummary::default();
     let source = shared.topic.open(Box::new(move || this.unpark())).map_err(RunError::from);
@@ -88,7 +90,8 @@ pub(super) fn run<T: Topic>(timely: &mut Worker, shared: &Shared<T>) -> WorkerSu
             stage: Stage::Waiting,
             partitions: Vec::new(),
             floor: None,
-            step: shared.config.ledger.step(),
+            step_ms: shared.config.ledger.step_ms(),
+            waiting: BTreeSet::new(),
             taken: Taken::default(),
             is_bounded: false,
             clock: None,
@@ -97,6 +100,7 @@ pub(super) fn run<T: Topic>(timely: &mut Worker, shared: &Shared<T>) -> WorkerSu
             decoded: Vec::new(),
             refusals: Refusals::default(),
             looked: Instant::now(),
+            late: Late::new(shared.config.ledger.span),
         };
         reader.run(timely, lead)
     });
@@ -117,6 +121,9 @@ pub(super) fn run<T: Topic>(timely: &mut Worker, shared: &Shared<T>) -> WorkerSu
         voice.end(shared);
     }
     drop(held);
+    if shared.config.ledger.step_ms().is_some() {
+        shared.monitor.ledger(timely.index(), figures.get());
+    }
     summary.last = Some(Instant::now());
     summary
 }
@@ -135,6 +142,14 @@ enum Stage {
 struct Partition {
     reading: Reading,
     clock: Clock,
+}
+
+impl Partition {
+    /// The record that is read now is about a tweet.
+    fn see(&mut self, clocks: Clocks) {
+        self.reading.note(clocks.id_to_remember());
+        self.clock.see(clocks);
+    }
 }
 
 /// The state of one worker's loop.
@@ -158,8 +173,10 @@ struct Reader<'a, T: Topic> {
     partitions: Vec<Partition>,
     /// With a ledger: its floor, which is stored.
     floor: Option<u64>,
-    /// With a ledger: ids that make a difference to its floor.
-    step: Option<u64>,
+    /// With a ledger: milliseconds that make a difference to its floor.
+    step_ms: Option<u64>,
+    /// Partitions that are not read for a while, of all workers.
+    waiting: BTreeSet<u32>,
     /// The room that the dead letters of its partitions take.
     taken: Taken,
     /// Whether reading ends at an offset that was seen at the start.
@@ -173,6 +190,7 @@ struct Reader<'a, T: Topic> {
     refusals: Refusals,
     /// When the ledger was shown, and the monitor asked.
     looked: Instant,
+    late: Late,
 }
 
 impl<T: Topic> Reader<'_, T> {
@@ -248,7 +266,10 @@ impl<T: Topic> Reader<'_, T> {
                 Control::Replay(all, letters) => self.remember(all, letters)?,
                 Control::Assign(all) => self.assign(all)?,
                 Control::Floor(floor) => self.rise(floor),
-                Control::Wait(partitions) => self.source.wait(&partitions)?,
+                Control::Wait(partitions) => {
+                    self.source.wait(&partitions)?;
+                    self.waiting = partitions;
+                }
                 Control::Retry(letter, found) => self.retry(letter, found),
             }
         }
@@ -272,7 +293,7 @@ impl<T: Topic> Reader<'_, T> {
         }
         for assignment in self.mine(all) {
             let reading = Reading::new(&assignment);
-            self.partitions.push(Partition { reading, clock: Clock::default() });
+            self.partitions.push(Partition { reading, clock: Clock::new() });
             let Assignment { replay_from, next, .. } = assignment;
             if replay_from < next {
                 let until = Some(next);
@@ -311,9 +332,8 @@ impl<T: Topic> Reader<'_, T> {
             let is_refused = letters.contains(&(record.partition, record.offset));
             if !is_refused && decode(&record, settings, decoded).is_ok() {
                 for event in decoded.drain(..) {
-                    if let Some(id) = event.aged_id() {
-                        partition.reading.note(id);
-                        partition.clock.see(id);
+                    if let Some(clocks) = event.clocks() {
+                        partition.see(clocks);
                         before.replayed.update(event, 1);
                     }
                 }
@@ -347,7 +367,7 @@ impl<T: Topic> Reader<'_, T> {
             self.taken.set(assignment.partition, assignment.letters);
             if find(&mut self.partitions, assignment.partition).is_none() {
                 let reading = Reading::new(assignment);
-                self.partitions.push(Partition { reading, clock: Clock::default() });
+                self.partitions.push(Partition { reading, clock: Clock::new() });
             }
             let (Some(partition), Some(inputs)) =
                 (find(&mut self.partitions, assignment.partition), &mut self.flow.inputs)
@@ -381,10 +401,16 @@ impl<T: Topic> Reader<'_, T> {
 
     /// Worker 0 hears what makes a difference to the floor.
     fn tell(&mut self) {
-        let Some(step) = self.step else { return };
-        let partitions = self.partitions.iter_mut();
-        let mut tidings: Vec<_> =
-            partitions.filter_map(|it| it.clock.tiding(it.reading.partition(), step)).collect();
+        let Some(step_ms) = self.step_ms else { return };
+        let (waiting, now) = (&self.waiting, Instant::now());
+        let tiding = |Partition { reading, clock }: &mut Partition| {
+            let partition = reading.partition();
+            if waiting.contains(&partition) {
+                clock.hold(now);
+            }
+            clock.tiding(partition, step_ms, now)
+        };
+        let mut tidings: Vec<_> = self.partitions.iter_mut().filter_map(tiding).collect();
         if !tidings.is_empty() {
             self.flow.tell.send_batch(&mut tidings);
             self.flow.tell.flush();
@@ -399,8 +425,11 @@ impl<T: Topic> Reader<'_, T> {
         }
         self.looked = Instant::now();
         let (index, peers) = self.place;
-        if self.step.is_some() {
+        if self.step_ms.is_some() {
             self.shared.monitor.ledger(index, self.flow.figures.get());
+            if index % self.shared.config.workers == 0 {
+                self.late.look(&self.shared.monitor);
+            }
         }
         if !self.release.is_paced() && !self.shared.topic.counts_bytes() {
             self.backlog.know(self.shared.monitor.left().unwrap_or_default() / peers as u64);
@@ -429,12 +458,14 @@ impl<T: Topic> Reader<'_, T> {
         }
         let due = room.min(released);
         if due == 0 {
+            let now = Instant::now();
+            self.partitions.iter_mut().for_each(|partition| partition.clock.hold(now));
             return Ok(0);
         }
         let (settings, decoded) = (self.shared.config.decode, &mut self.decoded);
         let (refusals, partitions) = (&mut self.refusals, &mut self.partitions);
         let (taken, bound) = (&mut self.taken, self.shared.config.dead_letters);
-        let (floor, has_ledger) = (self.floor, self.step.is_some());
+        let (floor, has_ledger) = (self.floor, self.step_ms.is_some());
         let (mut bytes, mut is_moved) = (0, false);
         let limit = usize::try_from(due.min(POLL_RECORDS)).unwrap_or(usize::MAX);
         let records = self.source.poll(limit, &mut |polled| match polled {
@@ -443,14 +474,13 @@ impl<T: Topic> Reader<'_, T> {
                 let Some(partition) = find(partitions, record.partition) else { return };
                 let decoding = decode(&record, settings, decoded);
                 for event in decoded.drain(..).filter(|_| decoding.is_ok()) {
-                    if let Some(id) = event.aged_id().filter(|_| has_ledger) {
-                        partition.reading.note(id);
-                        partition.clock.see(id);
+                    if let Some(clocks) = event.clocks().filter(|_| has_ledger) {
+                        partition.see(clocks);
                     }
                     inputs.events.update(event, 1);
                 }
                 partition.reading.pass(record.offset);
-                partition.clock.pass();
+                partition.clock.pass(record.timestamp_ms);
                 let file = partition.reading.file();
                 let bury = |letter| bury(inputs, letter, file, (taken, bound));
                 refusals.note(decoding.map_err(bury));

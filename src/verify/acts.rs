@@ -7,7 +7,7 @@
 //!   or behind, and none counts; nor if a newer version says that it replaces the tweet. The other posts
 //!   are duplicates.
 //! - *late*, below the floor of that moment: a post counts, whatever else is known; the rest is ignored.
-//! - *ahead* of its record: as if it were late, but not counted as that.
+//! - *transient*, for no tweet can have that id: remembered in one run only, so each post may count.
 //!
 //! The recount reads partition by partition and cannot know where the floor was ([`super::marks`]), so
 //! an act is certainly in time or possibly late. What a tweet with possibly late acts adds is a range,
@@ -17,8 +17,9 @@
 //! acts are read again, in time then, and what they add up to alone is subtracted; of those below
 //! nothing can be in time any more.
 
-use super::marks::{Clock, Marks, Moment, is_ahead};
+use super::marks::{Clock, Marks, Moment, id_at};
 use super::model::State;
+use super::readings::Readings;
 use super::runs::{Part, Runs, Sum};
 use super::weigh::{Bounds, Counts, Times, Totals, Tweet};
 use dataflows::tweet::Time;
@@ -61,7 +62,18 @@ pub(super) enum What {
 struct Act {
     id: u64,
     said: What,
+    is_transient: bool,
     read: Read,
+}
+
+/// How an act was met.
+#[derive(Clone, Copy)]
+struct Seen {
+    when: When,
+    moment: Moment,
+    /// The ledger that is now has met it, if it was read in time.
+    is_known: bool,
+    is_transient: bool,
 }
 
 /// When it was read, as far as that tells whether it may be late.
@@ -69,8 +81,9 @@ struct Act {
 enum Read {
     /// In time.
     Before,
-    /// Possibly late by its own partition's ids; or by those of others, up to a minute.
-    Now { is_behind: bool, minute: u64 },
+    /// Possibly late by its own partition's ids; or by those of others, up to a minute; or, if it is
+    /// not known, because it may have been read before the ledger was.
+    Now { is_behind: bool, minute: u64, is_known: bool },
     /// A dead letter until then: possibly late by what was read meanwhile.
     Later,
 }
@@ -138,7 +151,7 @@ impl Acts {
         }
     }
 
-    /// The greatest id that is not ahead of its record.
+    /// The greatest id that another clock bears out; 0 where there are only others.
     pub(super) fn newest(&self) -> Option<u64> {
         self.newest
     }
@@ -155,64 +168,71 @@ impl Acts {
         when: When,
         counts: &mut Counts<'_>,
     ) -> Result<()> {
-        let (version, said, replaces) = match event {
+        let Some((version, readings)) = Readings::of(&event) else { return Ok(()) };
+        let (said, replaces) = match event {
             Event::Tweet(tweet) => {
                 let content = Content { hashtags: tweet.hashtags, time: tweet.time };
-                (tweet.version, What::Post(content), tweet.replaces)
+                (What::Post(content), tweet.replaces)
             }
-            Event::Delete { version, .. } => (version, What::Delete, Box::default()),
-            Event::User(..) | Event::Other(_) => return Ok(()),
+            _ => (What::Delete, Box::default()),
         };
-        let (id, ms, is_before) = (version.tweet_id, version.record_ms, when == When::Before);
-        let is_ahead = is_ahead(id, ms);
-        self.newest = self.newest.max((!is_ahead).then_some(id));
+        let (id, is_before) = (readings.id, when == When::Before);
+        let is_proven = readings.is_proven();
+        self.newest = self.newest.max(Some(if is_proven { id } else { 0 }));
         self.posts += i64::from(matches!(said, What::Post(_)) && !is_before);
-        if self.has_ledger && !is_ahead && id >= self.remembered {
-            self.needed.entry(version.partition).or_insert(version.offset);
-        }
-        if !self.has_ledger || is_ahead {
+        if !self.has_ledger {
             return if is_before { Ok(()) } else { self.loose(&said, (0, 0), counts) };
         }
-        let moment = match when {
-            When::Before | When::Now => self.clock.read(version.partition, ms, id),
-            When::Later => {
-                self.clock.note(ms, id);
-                Moment { newest: u64::MAX, minute: u64::MAX }
-            }
-        };
-        self.act(id, said, (when, moment), counts)?;
+        let is_transient = readings.is_implausible;
+        // Where the ledger was forgotten, an id that is not proven may be from before that.
+        let is_known = is_proven || self.forgotten.is_none();
+        if !is_transient && is_known && id >= self.remembered {
+            self.needed.entry(version.partition).or_insert(version.offset);
+        }
+        let moment = self.moment(version.partition, &readings, when);
+        let seen = Seen { when, moment, is_known, is_transient };
+        self.act(id, said, seen, counts)?;
         // What an edited tweet says of its earlier versions.
-        for id in replaces {
-            self.act(id, What::Replace, (when, moment), counts)?;
+        for id in replaces.iter().filter(|_| !is_transient) {
+            self.act(*id, What::Replace, seen, counts)?;
         }
         Ok(())
     }
 
+    /// When an act was read.
+    fn moment(&mut self, partition: u32, readings: &Readings, when: When) -> Moment {
+        let ms = readings.record_ms;
+        let newest = readings.proven_ms.or(readings.latest_ms).map_or(0, id_at).min(readings.id);
+        match when {
+            When::Before | When::Now => self.clock.read(partition, ms, newest),
+            When::Later => {
+                self.clock.note(ms, newest);
+                Moment { newest: u64::MAX, minute: u64::MAX }
+            }
+        }
+    }
+
     /// Takes an act that went through the ledger.
-    fn act(
-        &mut self,
-        id: u64,
-        said: What,
-        (when, moment): (When, Moment),
-        counts: &mut Counts<'_>,
-    ) -> Result<()> {
+    fn act(&mut self, id: u64, said: What, seen: Seen, counts: &mut Counts<'_>) -> Result<()> {
+        let Seen { when, moment, is_known, is_transient } = seen;
         if id < self.floor {
             // Where there was no ledger at that moment it was not counted as late.
-            let late = (i64::from(Some(id) > self.forgotten), 1);
+            let late = (i64::from(is_known && Some(id) > self.forgotten), 1);
             let is_before = when == When::Before;
             return if is_before { Ok(()) } else { self.loose(&said, late, counts) };
         }
         let read = match when {
             When::Before => Read::Before,
             // Where nothing was late, nothing of that matters.
-            When::Now if self.is_in_time => Read::Now { is_behind: false, minute: 0 },
+            When::Now if self.is_in_time => Read::Now { is_behind: false, minute: 0, is_known },
             When::Now => {
                 let Moment { newest, minute } = moment;
-                Read::Now { is_behind: id < newest.saturating_sub(self.span), minute }
+                let is_behind = id < newest.saturating_sub(self.span);
+                Read::Now { is_behind, minute, is_known }
             }
             When::Later => Read::Later,
         };
-        self.runs.add(Act { id, said, read }, 1)
+        self.runs.add(Act { id, said, is_transient, read }, 1)
     }
 
     /// An act that is in no set: a post counts, the rest is ignored.
@@ -252,15 +272,25 @@ impl Acts {
         let may_be_late = match act.read {
             Read::Before => false,
             Read::Later => !self.is_in_time,
-            Read::Now { is_behind, minute } => {
+            Read::Now { is_behind, minute, is_known } => {
                 let newest = || self.clock.newest(minute).saturating_sub(self.span);
                 Some(act.id) <= self.forgotten
+                    || !is_known
                     || !self.is_in_time && (self.is_retried || is_behind || act.id < newest())
             }
         };
         let if_so = |is_so: bool| if is_so { times } else { 0 };
         let before = if_so(act.read == Read::Before);
-        Times { in_time: if_so(!may_be_late), late: if_so(may_be_late), before }
+        if act.is_transient {
+            return Times {
+                transient: times - before,
+                transient_late: if_so(may_be_late),
+                transient_before: before,
+                ..Times::default()
+            };
+        }
+        let (in_time, late) = (if_so(!may_be_late), if_so(may_be_late));
+        Times { in_time, late, before, ..Times::default() }
     }
 }
 
@@ -286,7 +316,8 @@ mod tests {
     fn post(id: u64, (partition, record_ms): (u32, u64), tag: &str) -> Event {
         let version = Version { tweet_id: id, record_ms, partition, offset: 0 };
         let Content { hashtags, time } = content(tag);
-        Event::Tweet(Posted { version, time, hashtags, user: None, replaces: [].into() })
+        let (own_ms, replaces) = (record_ms, [].into());
+        Event::Tweet(Posted { version, time, own_ms, hashtags, user: None, replaces })
     }
 
     fn edit(id: u64, at: (u32, u64), tag: &str, earlier: &[u64]) -> Event {
@@ -296,7 +327,7 @@ mod tests {
 
     fn delete(id: u64, (partition, record_ms): (u32, u64)) -> Event {
         let version = Version { tweet_id: id, record_ms, partition, offset: 0 };
-        Event::Delete { version, kind: Kind::Delete }
+        Event::Delete { version, kind: Kind::Delete, own_ms: record_ms }
     }
 
     fn marks(floors: &[(&str, u64)], late_posts: u64) -> Marks {
@@ -358,7 +389,7 @@ mod tests {
             let ids = [NOW - 2, NOW + 3_700_000 * MS, NOW, NOW - 1, NOW + 1];
             for (offset, id) in (5..).zip(ids) {
                 let version = Version { tweet_id: id, record_ms: NOW_MS, partition: 1, offset };
-                let event = Event::Delete { version, kind: Kind::Delete };
+                let event = Event::Delete { version, kind: Kind::Delete, own_ms: NOW_MS };
                 acts.event(event, When::Now, &mut |_, _| Ok(())).expect("no file");
             }
             assert_eq!(acts.needed(0), None);
@@ -382,15 +413,15 @@ mod tests {
             delete(NOW - 2, (1, NOW_MS)),
             // By its own partition this would be late.
             post(NOW - 9_000 * MS, (0, NOW_MS), "d"),
-            // An hour and more ahead: no one's, twice; and such a delete is ignored.
+            // An hour and more ahead: what of it one run remembered is not known.
             post(NOW + 3_700_000 * MS, (0, NOW_MS), "e"),
             post(NOW + 3_700_000 * MS, (0, NOW_MS), "e"),
             delete(NOW + 3_700_000 * MS, (0, NOW_MS)),
         ];
         let (tags, totals) = found((&marks(&[SPAN], 0), &Marks::default()), now(events));
         let one = |tag: &str, times| (tag.to_owned(), (times, times));
-        assert_eq!(tags, [one("b", 1), one("d", 1), one("e", 2)]);
-        assert_eq!(totals, [("tweets", (4, 4)), ("deleted", (1, 1)), ("duplicates", (2, 2))]);
+        assert_eq!(tags, [one("b", 1), one("d", 1), ("e".to_owned(), (0, 2))]);
+        assert_eq!(totals, [("tweets", (2, 4)), ("deleted", (1, 3)), ("duplicates", (2, 4))]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! A job with a ledger forgets the tweets below a floor that follows the newest ids; where it was at
 //! which moment is stored nowhere. But it was never above what [`Clock`] says: a span below the newest
-//! id that had been read. So an act is certainly in time, or possibly late. Where the tables say that
+//! time that had been read. So an act is certainly in time, or possibly late. Where the tables say that
 //! nothing was late, nothing was.
 
 use dataflows::{Row, Text, Value};
@@ -11,7 +11,6 @@ use std::collections::BTreeMap;
 /// Milliseconds since 1970 at which ids begin, and bits of an id below its milliseconds. A copy of
 /// `dataflows::snowflake` on purpose: a check shares no code with what it checks.
 const IDS: (u64, u32) = (1_288_834_974_657, 22);
-const HOUR_MS: u64 = 3_600_000;
 const MINUTE_MS: u64 = 60_000;
 /// A record may be read so long before another one that is stamped with the same time.
 const SLACK_MS: u64 = 10 * MINUTE_MS;
@@ -89,7 +88,7 @@ impl Marks {
     }
 
     /// The rows of `floors` that ids have: names, with the number where that is known. `newest` is the
-    /// greatest id that is not ahead of its record.
+    /// greatest id that another clock bears out.
     pub(super) fn floors(&self, newest: Option<u64>) -> Vec<(&'static str, Option<u64>)> {
         let is_there = |name: &str| self.floors.contains_key(name);
         if !self.has_ledger() {
@@ -108,18 +107,31 @@ impl Marks {
     }
 }
 
-/// Whether a tweet claims to be written more than an hour after its record was stored.
-pub(super) fn is_ahead(id: u64, record_ms: u64) -> bool {
+/// The least id of a tweet that was written at this time.
+pub(super) fn id_at(ms: u64) -> u64 {
     let (begin, bits) = IDS;
-    record_ms > 0 && begin + (id >> bits) > record_ms.saturating_add(HOUR_MS)
+    ms.saturating_sub(begin).saturating_mul(1 << bits)
 }
 
-/// The newest ids that were read, of each partition and by the time of their records.
+/// The newest times that were read, as ids: of each partition, and by the timestamps of records.
 #[derive(Debug, Default)]
 pub(super) struct Clock {
-    partitions: BTreeMap<u32, u64>,
+    partitions: BTreeMap<u32, Partition>,
     /// From a minute on, the greatest id up to it: minutes and ids rise together.
     minutes: BTreeMap<u64, u64>,
+    /// By how much the timestamps of a partition are behind what its tweets prove.
+    behind_ms: u64,
+}
+
+#[derive(Debug, Default)]
+struct Partition {
+    /// The greatest id so far.
+    newest: u64,
+    /// The timestamp of the last record.
+    last_ms: u64,
+    /// What is read now was not read before this moment: of each two records the smaller timestamp,
+    /// for one may be wrong.
+    since_ms: u64,
 }
 
 /// When an act was read, as far as the floor of that moment is concerned.
@@ -132,23 +144,32 @@ pub(super) struct Moment {
 }
 
 impl Clock {
-    /// An act of a record with this time, the next one of its partition.
+    /// An act of a record with this timestamp (0: none), the next one of its partition; `id` stands for
+    /// the newest time that it may have proved.
     pub(super) fn read(&mut self, partition: u32, record_ms: u64, id: u64) -> Moment {
         let held = self.partitions.entry(partition).or_default();
-        let newest = *held;
-        *held = id.max(newest);
-        self.note(record_ms, id);
-        let minute = match record_ms {
-            0 => u64::MAX,
-            ms => ms.saturating_add(SLACK_MS) / MINUTE_MS,
+        let newest = held.newest;
+        held.newest = id.max(newest);
+        let since_ms = held.since_ms.max(held.last_ms.min(record_ms));
+        let (noted, minute) = match record_ms {
+            0 => ((held.since_ms, id), u64::MAX),
+            _ => {
+                (held.last_ms, held.since_ms) = (record_ms, since_ms);
+                let stamped_ms = record_ms.max(since_ms);
+                let (begin, bits) = IDS;
+                let behind_ms = ((id >> bits) + begin).saturating_sub(stamped_ms);
+                self.behind_ms = self.behind_ms.max(if id > 0 { behind_ms } else { 0 });
+                ((stamped_ms, held.newest), stamped_ms.saturating_add(SLACK_MS) / MINUTE_MS)
+            }
         };
+        self.note(noted.0, noted.1);
         Moment { newest, minute }
     }
 
     /// An id that was read, wherever.
     pub(super) fn note(&mut self, record_ms: u64, id: u64) {
         let minute = record_ms / MINUTE_MS;
-        if id <= self.newest(minute) {
+        if id <= self.up_to(minute) {
             return;
         }
         self.minutes.insert(minute, id);
@@ -158,15 +179,19 @@ impl Clock {
         }
     }
 
-    /// The greatest id of the records up to a minute.
+    /// The greatest id of the records that may have been read up to a minute.
     pub(super) fn newest(&self, minute: u64) -> u64 {
+        self.up_to(minute.saturating_add(self.behind_ms.div_ceil(MINUTE_MS)))
+    }
+
+    fn up_to(&self, minute: u64) -> u64 {
         self.minutes.range(..=minute).next_back().map_or(0, |(_, id)| *id)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Clock, IDS, MINUTE_MS, Marks, Moment, is_ahead};
+    use super::{Clock, IDS, MINUTE_MS, Marks, Moment, id_at};
     use dataflows::Value;
 
     fn marks(rows: &[(&str, &str, u64)]) -> Marks {
@@ -205,15 +230,6 @@ mod tests {
     }
 
     #[test]
-    fn an_hour_ahead_is_ahead() {
-        // 2017-05-11; the very millisecond from the id.
-        let (id, written) = (862_755_279_187_214_336, 1_494_531_862_433);
-        assert_eq!((id >> IDS.1) + IDS.0, written);
-        assert!(!is_ahead(id, written - 3_600_000) && is_ahead(id, written - 3_600_001));
-        assert!(is_ahead(u64::MAX, written) && !is_ahead(u64::MAX, 0));
-    }
-
-    #[test]
     fn the_newest_id_up_to_a_minute() {
         let mut clock = Clock::default();
         let moment = |newest, minute| Moment { newest, minute };
@@ -222,10 +238,32 @@ mod tests {
         assert_eq!(clock.read(0, 104 * MINUTE_MS + 59_999, 60), moment(50, 114));
         assert_eq!(clock.read(1, 0, 10), moment(40, u64::MAX), "it may have been read at any time");
         assert_eq!(clock.minutes.len(), 3);
-        let newest = [0, 99, 100, 103, 104, u64::MAX].map(|minute| clock.newest(minute));
+        let newest = [0, 99, 100, 103, 104, u64::MAX].map(|minute| clock.up_to(minute));
         assert_eq!(newest, [10, 10, 50, 50, 60, 60]);
         clock.note(99 * MINUTE_MS, 55);
-        assert_eq!([98, 99, 103, 104].map(|minute| clock.newest(minute)), [10, 55, 55, 60]);
+        assert_eq!([98, 99, 103, 104].map(|minute| clock.up_to(minute)), [10, 55, 55, 60]);
         assert_eq!(clock.minutes.len(), 3, "what says nothing is not held");
+    }
+
+    #[test]
+    fn odd_timestamps_make_nothing_certain() {
+        let minute = |minute: u64| 30_000_000 * MINUTE_MS + minute * MINUTE_MS;
+        let of = |clock: &Clock, at: u64| clock.newest(minute(at) / MINUTE_MS);
+        let mut clock = Clock::default();
+        clock.read(0, minute(0), 0);
+        // Far ahead: the next record says that it was read before.
+        clock.read(0, minute(500), 70);
+        clock.read(0, minute(1), 0);
+        assert_eq!([of(&clock, 0), of(&clock, 1)], [0, 70]);
+        // Behind, or none: read behind those two all the same.
+        let behind = clock.read(0, minute(0) - 500 * MINUTE_MS, 0);
+        assert_eq!(behind.minute, minute(11) / MINUTE_MS);
+        clock.read(0, 0, 80);
+        assert_eq!([of(&clock, 0), of(&clock, 1)], [0, 80]);
+        // All of a partition are an hour behind.
+        clock.read(1, minute(1), id_at(minute(61)));
+        assert_eq!(clock.behind_ms, 60 * MINUTE_MS);
+        clock.read(0, minute(40), id_at(minute(40)));
+        assert!(of(&clock, 1) >= id_at(minute(61)));
     }
 }

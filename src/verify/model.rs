@@ -5,6 +5,7 @@
 //! on to that. Whoever adds a table adds its model to [`MODELS`], or a test fails.
 
 use super::acts::Content;
+use super::readings::Readings;
 use dataflows::latest::Version;
 use dataflows::tweet::{Time, User};
 use dataflows::{Event, Row, Text, Value};
@@ -150,19 +151,22 @@ fn pairs(post: &Content, add: &mut dyn FnMut(Row)) {
 fn totals(event: &Event, add: &mut dyn FnMut(Row, State)) {
     let name = match event {
         Event::Tweet(tweet) => match tweet.time {
-            Time::Own(_) => return,
-            Time::Record(_) => "time_from_record",
-            Time::Unknown => "time_unknown",
+            Time::Own(_) => None,
+            Time::Record(_) => Some("time_from_record"),
+            Time::Unknown => Some("time_unknown"),
         },
-        other => other.kind().name(),
+        other => Some(other.kind().name()),
     };
-    add([Value::Text(name.into())].into(), State::Count(1));
+    let is_ahead = Readings::of(event).is_some_and(|(_, readings)| readings.is_ahead);
+    for name in name.into_iter().chain(is_ahead.then_some("clock_ahead")) {
+        add([Value::Text(name.into())].into(), State::Count(1));
+    }
 }
 
 fn floors(event: &Event, add: &mut dyn FnMut(Row, State)) {
-    let Event::Tweet(tweet) = event else { return };
-    if let Some(minute) = tweet.time.minute() {
-        let (name, newest) = (Value::Text("minutes".into()), u64::from(minute));
+    let (Event::Tweet(tweet), Some((_, readings))) = (event, Readings::of(event)) else { return };
+    if let Some(newest) = tweet.time.minute().and_then(|minute| readings.raises(minute)) {
+        let name = Value::Text("minutes".into());
         let row = [name.clone(), Value::UInt(newest)].into();
         add([name].into(), State::Newest((newest, 0, 0, 0), row));
     }
@@ -235,6 +239,7 @@ mod tests {
             include_str!("acts.rs"),
             include_str!("weigh.rs"),
             include_str!("marks.rs"),
+            include_str!("readings.rs"),
             include_str!("ranges.rs"),
             include_str!("folder.rs"),
             include_str!("derived.rs"),
@@ -255,6 +260,8 @@ mod tests {
                 "KafkaSource",
                 "ledger::",
                 "posts::",
+                "clock::",
+                "clocks(",
             ] {
                 assert!(!code.contains(word), "the recount uses {word}");
             }

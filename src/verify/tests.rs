@@ -12,14 +12,15 @@ use super::runs::{Key, Runs};
 use super::{Plan, Settings, Summary, compare, ranges};
 use crate::decode;
 use crate::tables::Tables;
+use dataflows::clock::id_at;
 use dataflows::latest::Version;
-use dataflows::snowflake::EPOCH_MS;
+use dataflows::snowflake::{EPOCH_MS, written_ms};
 use dataflows::tweet::{Kind, Time, Tweet};
 use dataflows::{Event, Row, Text, Value};
 use rand::Rng;
 use rand_pcg::Pcg64Mcg;
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) struct Random(Pcg64Mcg);
 
@@ -55,15 +56,18 @@ struct Job {
     floor: u64,
     tweets: Option<u64>,
     forgotten: Option<u64>,
-    minute: Option<u32>,
+    minute: Option<u64>,
     /// By tweet, of what was in time.
     tweet: BTreeMap<u64, Known>,
-    /// Posts that count whatever else is known.
-    loose: Vec<Content>,
+    /// By implausible id, of this run, and until the floor passes an id.
+    transient: BTreeMap<u64, (Known, u64)>,
+    /// What all came to of which nothing is known any more.
+    before: Sums,
     late_posts: u64,
     late_deletes: u64,
     late_edits: u64,
     deletes: u64,
+    ahead: u64,
 }
 
 /// What was said of a tweet.
@@ -74,84 +78,149 @@ struct Known {
     is_replaced: bool,
 }
 
-impl Known {
-    fn is_gone(&self) -> bool {
-        self.is_deleted || self.is_replaced
+/// How often each content counts, and posts that were deleted, superseded and duplicates.
+#[derive(Clone, Default)]
+struct Sums {
+    counts: BTreeMap<Content, i64>,
+    deleted: i64,
+    superseded: i64,
+    duplicates: i64,
+}
+
+impl Sums {
+    fn add(&mut self, other: Sums, sign: i64) {
+        for (content, count) in other.counts {
+            *self.counts.entry(content).or_default() += sign * count;
+        }
+        self.deleted += sign * other.deleted;
+        self.superseded += sign * other.superseded;
+        self.duplicates += sign * other.duplicates;
+    }
+
+    fn count(&mut self, content: &Content) {
+        *self.counts.entry(content.clone()).or_default() += 1;
     }
 }
 
 impl Job {
     fn switch(&mut self, span_ms: Option<u64>) {
+        self.restart();
+        if span_ms.is_some() != self.span_ms.is_some() {
+            let sums = self.sums();
+            self.before.add(sums, 1);
+            self.tweet.clear();
+        }
         if span_ms.is_some() && self.span_ms.is_none() {
             self.floor = self.floor.max(self.forgotten.map_or(0, |id| id + 1));
+        } else if span_ms.is_none() && self.span_ms.is_some() {
+            self.forgotten = self.forgotten.max(self.tweets);
         }
         self.span_ms = span_ms;
         self.smallest_ms = [self.smallest_ms, span_ms].into_iter().flatten().min();
     }
 
-    /// Returns the id, if it is not ahead.
+    /// Nothing is known of implausible ids any more.
+    fn restart(&mut self) {
+        self.forget(|_, _| true);
+    }
+
+    fn raise(&mut self, floor: u64) {
+        self.floor = self.floor.max(floor);
+        let (floor, tweet) = (self.floor, self.tweet.clone());
+        self.forget(|id, until| until < floor && !tweet.contains_key(&id));
+    }
+
+    /// Forgets implausible ids; what they came to stays.
+    fn forget(&mut self, is_forgotten: impl Fn(u64, u64) -> bool) {
+        let all = self.sums();
+        self.transient.retain(|id, (_, until)| !is_forgotten(*id, *until));
+        let rest = self.sums();
+        self.before.add(all, 1);
+        self.before.add(rest, -1);
+    }
+
+    /// Returns the time that was proven, as an id.
     fn read(&mut self, event: &Event) -> Option<u64> {
-        let (version, content) = match event {
+        let clocks = event.clocks()?;
+        let (content, replaces) = match event {
             Event::Tweet(tweet) => {
-                self.minute = self.minute.max(tweet.time.minute());
-                let (hashtags, time) = (tweet.hashtags.clone(), tweet.time);
-                (tweet.version, Some(Content { hashtags, time }))
+                let minute = u64::from(tweet.time.minute().expect("all have one"));
+                let minute = clocks.proven_ms().map(|ms| minute.min(ms / MINUTE_MS));
+                self.minute = self.minute.max(minute);
+                let content = Content { hashtags: tweet.hashtags.clone(), time: tweet.time };
+                (Some(content), &tweet.replaces[..])
             }
-            Event::Delete { version, .. } => {
-                self.deletes += 1;
-                (*version, None)
-            }
-            _ => return None,
+            _ => (None, &[][..]),
         };
-        let id = version.tweet_id;
-        let is_ahead =
-            version.record_ms > 0 && (id >> 22) + EPOCH_MS > version.record_ms + 60 * MINUTE_MS;
+        self.deletes += u64::from(content.is_none());
+        self.ahead += u64::from(clocks.is_ahead());
         let newest = if self.span_ms.is_some() { &mut self.tweets } else { &mut self.forgotten };
-        *newest = (*newest).max((!is_ahead).then_some(id));
-        let is_late = id < self.floor;
-        if self.span_ms.is_none() || is_ahead {
-            self.loose.extend(content);
-        } else if is_late {
+        *newest = (*newest).max(Some(clocks.proven_id()));
+        let is_transient = clocks.is_implausible();
+        if self.span_ms.is_none() {
+            content.iter().for_each(|content| self.before.count(content));
+        } else if clocks.id < self.floor {
             self.late_posts += u64::from(content.is_some());
             self.late_deletes += u64::from(content.is_none());
-            self.loose.extend(content);
+            content.iter().for_each(|content| self.before.count(content));
         } else {
-            let known = self.tweet.entry(id).or_default();
+            let until = clocks.id_of_record();
+            let known = if is_transient {
+                let fresh = (Known::default(), until);
+                let (known, held) = self.transient.entry(clocks.id).or_insert(fresh);
+                *held = until.min(*held);
+                known
+            } else {
+                self.tweet.entry(clocks.id).or_default()
+            };
             known.is_deleted |= content.is_none();
             known.posts.extend(content);
         }
-        let replaces = match event {
-            Event::Tweet(tweet) if self.span_ms.is_some() && !is_ahead => &tweet.replaces[..],
-            _ => &[],
-        };
-        for id in replaces {
+        for id in replaces.iter().filter(|_| self.span_ms.is_some() && !is_transient) {
             if *id < self.floor {
                 self.late_edits += 1;
             } else {
                 self.tweet.entry(*id).or_default().is_replaced = true;
             }
         }
-        (!is_ahead).then_some(id)
+        clocks.proven_ms().map(|ms| id_at(ms).min(clocks.id))
     }
 
-    fn counted(&self) -> Vec<&Content> {
-        let stands = self.tweet.values().filter(|known| !known.is_gone());
-        let stands = stands.filter_map(|known| known.posts.iter().max());
-        stands.chain(&self.loose).collect()
+    /// Of all tweets of which something is known. Ordinary acts decide, where there are any.
+    fn sums(&self) -> Sums {
+        let (mut sums, none) = (Sums::default(), Known::default());
+        for id in self.tweet.keys().chain(self.transient.keys()).collect::<BTreeSet<_>>() {
+            let transient = self.transient.get(id).map_or(&none, |(known, _)| known);
+            let known = self.tweet.get(id);
+            let (posts, more) = (&known.unwrap_or(&none).posts, &transient.posts);
+            let Some(greatest) = posts.iter().max().or(more.iter().max()) else { continue };
+            sums.duplicates += i64::try_from(posts.len() + more.len()).expect("few") - 1;
+            match known.unwrap_or(transient) {
+                Known { is_deleted: true, .. } => sums.deleted += 1,
+                Known { is_replaced: true, .. } => sums.superseded += 1,
+                _ => sums.count(greatest),
+            }
+        }
+        sums
     }
 
     fn rows(&self) -> Vec<(&'static str, Row)> {
         let mut tags = BTreeMap::<Text, u64>::new();
         let mut minutes = BTreeMap::<(u32, Text), u64>::new();
-        let counted = self.counted();
-        for content in &counted {
+        let mut all = self.before.clone();
+        all.add(self.sums(), 1);
+        let number =
+            |count: i64| u64::try_from(count).expect("nothing counts less than not at all");
+        for (content, count) in &all.counts {
             for tag in &content.hashtags {
-                *tags.entry(tag.clone()).or_default() += 1;
+                *tags.entry(tag.clone()).or_default() += number(*count);
                 if let Some(minute) = content.time.minute() {
-                    *minutes.entry((minute, tag.clone())).or_default() += 1;
+                    *minutes.entry((minute, tag.clone())).or_default() += number(*count);
                 }
             }
         }
+        tags.retain(|_, uses| *uses > 0);
+        minutes.retain(|_, uses| *uses > 0);
         let text = |text: &str| Value::Text(text.into());
         let mut top: Vec<_> = tags.iter().map(|(tag, uses)| (Reverse(*uses), tag)).collect();
         top.sort();
@@ -164,21 +233,18 @@ impl Job {
             ("hashtags_by_minute", [minute, text(tag), Value::UInt(*uses)].into())
         });
         let tags = tags.iter().map(|(tag, uses)| ("hashtags", tag.clone(), Some(*uses)));
-        let posted = || self.tweet.values().filter(|known| !known.posts.is_empty());
-        let posts = posted().map(|known| known.posts.len() as u64 - 1).sum();
-        let deleted = posted().filter(|known| known.is_deleted).count() as u64;
-        let gone = posted().filter(|known| known.is_gone()).count() as u64;
         let some = |number: u64| Some(number).filter(|number| *number > 0);
         let named = [
-            ("totals", "tweets", some(counted.len() as u64)),
-            ("totals", "deleted", some(deleted)),
-            ("totals", "superseded", some(gone - deleted)),
-            ("totals", "duplicates", some(posts)),
+            ("totals", "tweets", some(number(all.counts.values().sum()))),
+            ("totals", "deleted", some(number(all.deleted))),
+            ("totals", "superseded", some(number(all.superseded))),
+            ("totals", "duplicates", some(number(all.duplicates))),
             ("totals", "late_posts", some(self.late_posts)),
             ("totals", "late_deletes", some(self.late_deletes)),
             ("totals", "late_edits", some(self.late_edits)),
             ("totals", "delete", some(self.deletes)),
-            ("floors", "minutes", self.minute.map(u64::from)),
+            ("totals", "clock_ahead", some(self.ahead)),
+            ("floors", "minutes", self.minute),
             ("floors", "tweets", self.tweets),
             ("floors", "forgotten", self.forgotten),
             ("floors", "ledger", some(self.floor)),
@@ -267,6 +333,8 @@ impl Schedule {
             }
             if self.random.one_in(60) {
                 self.job.switch([None, Some(5_000), Some(60_000)][self.random.index(3)]);
+            } else if self.random.one_in(20) {
+                self.job.restart();
             }
         }
     }
@@ -279,18 +347,33 @@ impl Schedule {
             self.ids[known - 1 - random.index(known.min(30))]
         } else {
             let age = if random.one_in(10) { random.below(100_000) } else { random.below(3_000) };
-            let ahead = if random.one_in(40) { 120 * MINUTE_MS } else { 0 };
-            (self.now_ms + ahead - EPOCH_MS - age) << 22 | random.below(1 << 22)
+            match random.below(80) {
+                0 => u64::MAX - random.below(1_000),
+                written => {
+                    let ahead = [120, 50, 3].get(usize::try_from(written).expect("small"));
+                    let ahead_ms = ahead.map_or(0, |minutes| minutes * MINUTE_MS);
+                    (self.now_ms + ahead_ms - EPOCH_MS - age) << 22 | random.below(1 << 22)
+                }
+            }
         };
         self.ids.push(id);
         let record_ms = if self.has_times { self.now_ms - random.below(3 * MINUTE_MS) } else { 0 };
+        let odd = |random: &mut Random, ms: u64| match random.below(60) {
+            0 => 0,
+            1 => ms / 1000,
+            2 => ms.saturating_sub(8 * 60 * MINUTE_MS),
+            3 => ms + 8 * 60 * MINUTE_MS,
+            _ => ms,
+        };
+        let written_ms = written_ms(id).min(self.now_ms);
+        let (own_ms, record_ms) = (odd(random, written_ms), odd(random, record_ms));
         let partition = random.index(PARTITIONS);
         let events = &mut self.partitions[partition].events;
         let partition = u32::try_from(partition).expect("few");
         let offset = events.len() as u64;
         let version = Version { tweet_id: id, record_ms, partition, offset };
         events.push(if random.one_in(5) {
-            Event::Delete { version, kind: Kind::Delete }
+            Event::Delete { version, kind: Kind::Delete, own_ms }
         } else {
             // Nearly always what the tweet said before.
             let seed = if random.one_in(6) { random.below(99) } else { id };
@@ -298,14 +381,14 @@ impl Schedule {
                 [seed % 6, seed / 7 % 6].into_iter().take(usize::from(seed.to_le_bytes()[0] % 3));
             let hashtags =
                 tags.map(|tag| TAGS[usize::try_from(tag).expect("it is an index")].into());
-            let minute = u32::try_from((id >> 22) / MINUTE_MS).expect("an early one");
+            let minute = u32::try_from(written_ms / MINUTE_MS).expect("an early one");
             let (hashtags, time) = (hashtags.collect(), Time::Own(minute));
             let earlier = self.ids[..known].iter().rev().take(2).copied();
             let replaces = match random.below(20) {
                 0 => earlier.filter(|earlier| *earlier < id).collect(),
                 _ => [].into(),
             };
-            Event::Tweet(Tweet { version, time, hashtags, user: None, replaces })
+            Event::Tweet(Tweet { version, time, own_ms, hashtags, user: None, replaces })
         });
     }
 
@@ -323,7 +406,7 @@ impl Schedule {
             self.partitions.iter().filter(|partition| partition.next < partition.events.len());
         let newest = self.partitions.iter().map(|partition| partition.newest).max();
         let reached = open.map(|partition| partition.newest).min().or(newest).unwrap_or(0);
-        self.job.floor = self.job.floor.max(reached.saturating_sub(span << 22));
+        self.job.raise(reached.saturating_sub(span << 22));
     }
 
     fn commit(&self) -> Commit {
@@ -343,11 +426,10 @@ impl Schedule {
         }
         for (at, partition) in self.partitions.iter().enumerate() {
             let start = before.map_or(0, |before| before.next[at]);
-            let is_needed = |event: &Event| match event {
-                Event::Tweet(Tweet { version, .. }) | Event::Delete { version, .. } => {
-                    before.is_some_and(|before| version.tweet_id >= before.floor)
-                }
-                _ => false,
+            let is_needed = |event: &Event| {
+                let clocks = event.clocks().expect("all are about a tweet");
+                let id = if clocks.is_implausible() { clocks.id_of_record() } else { clocks.id };
+                before.is_some_and(|before| id >= before.floor)
             };
             let from = partition.events[..start].iter().position(is_needed).unwrap_or(start);
             for (offset, event) in partition.events[..now.next[at]].iter().enumerate().skip(from) {

@@ -62,6 +62,12 @@ pub(super) struct Times {
     pub(super) late: i64,
     /// Of those in time, before the baseline.
     pub(super) before: i64,
+    /// Under an id that the job remembers in one run only. What runs there were is not known.
+    pub(super) transient: i64,
+    /// Of those, possibly late.
+    pub(super) transient_late: i64,
+    /// Such ones before the baseline.
+    pub(super) transient_before: i64,
 }
 
 impl Times {
@@ -69,6 +75,9 @@ impl Times {
         self.in_time += other.in_time;
         self.late += other.late;
         self.before += other.before;
+        self.transient += other.transient;
+        self.transient_late += other.transient_late;
+        self.transient_before += other.transient_before;
     }
 }
 
@@ -99,19 +108,49 @@ impl Tweet {
     /// Adds what it comes to, without what it came to before the baseline.
     pub(super) fn settle(self, totals: &mut Totals, counts: &mut Counts<'_>) -> Result<()> {
         let posts: Vec<Times> = self.posts.iter().map(|(_, times)| *times).collect();
-        let before = |times: &Times| Times { in_time: times.before, late: 0, before: 0 };
+        let before = |times: &Times| Times { in_time: times.before, ..Times::default() };
         let posts_before: Vec<Times> = posts.iter().map(before).collect();
         let (now, sums) = weigh(&posts, self.deletes, self.edits);
         let (then, sums_then) = weigh(&posts_before, before(&self.deletes), before(&self.edits));
         totals.add(sums, 1);
         totals.add(sums_then, -1);
-        for ((content, _), (now, then)) in self.posts.iter().zip(now.into_iter().zip(then)) {
-            let bounds = (now.0 - then.0, now.1 - then.1);
+        totals.add(self.transient(), 1);
+        for ((content, times), (now, then)) in self.posts.iter().zip(now.into_iter().zip(then)) {
+            let least = now.0 - then.0 - times.transient_before;
+            let bounds = (least, now.1 - then.1 + times.transient);
             if bounds != (0, 0) {
                 counts(content, State::between(bounds))?;
             }
         }
         Ok(())
+    }
+}
+
+impl Tweet {
+    /// What transient acts may add. Each post may count, be a duplicate or be deleted, by what its run
+    /// remembered; and what was counted before the baseline may be taken back. On the other acts they
+    /// have no effect.
+    fn transient(&self) -> Totals {
+        let mut posts = Times::default();
+        self.posts.iter().for_each(|(_, times)| posts.add(*times));
+        let (now, before) = (posts.transient, posts.transient_before);
+        let late_deletes = (0, self.deletes.transient_late);
+        if now + before == 0 {
+            return Totals { late_deletes, ..Totals::default() };
+        }
+        let any = |times: Times| {
+            times.in_time + times.late + times.transient + times.transient_before > 0
+        };
+        let gone = |is_there: bool| (-before, if is_there { now + before } else { 0 });
+        Totals {
+            tweets: (-before, now),
+            deleted: gone(any(self.deletes)),
+            superseded: gone(any(self.edits)),
+            duplicates: (0, now + before),
+            late_posts: (0, posts.transient_late),
+            late_deletes,
+            late_edits: (0, 0),
+        }
     }
 }
 
@@ -260,7 +299,8 @@ mod tests {
             let mut tweet = Tweet::default();
             for (said, is_before, may_be_late) in acts.iter().cloned() {
                 let [in_time, late, before] = [!may_be_late, may_be_late, is_before].map(i64::from);
-                tweet.add(said, Times { in_time, late, before });
+                let times = Times { in_time, late, before, ..Times::default() };
+                tweet.add(said, times);
             }
             let (mut found, mut totals) = (BTreeMap::new(), Totals::default());
             let mut note = |content: &Content, state: State| {

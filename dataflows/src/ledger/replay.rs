@@ -6,8 +6,9 @@
 //! needlessly is forgotten again.
 //!
 //! Invariant: the offset falls only where an act of an older record is noted ([`Replay::note_early`]),
-//! as the floor does not fall. An id that is ahead of its record
-//! ([`super::is_ahead`]) must be kept from here: it would hold the offset for ever.
+//! as the floor does not fall. An implausible id ([`crate::clock::Clocks::is_implausible`]) must be
+//! kept from here: it would hold the offset for ever. An id of the time of its record stands for it, so
+//! that `verify` finds what may still be remembered.
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -36,7 +36,8 @@ impl<T: Topic> Reader<'_, T> {
                         0
                     };
                     for event in self.decoded.drain(..) {
-                        if let Some(id) = event.aged_id().filter(|_| self.step.is_some()) {
+                        if let Some(clocks) = event.clocks().filter(|_| self.step_ms.is_some()) {
+                            let id = clocks.id_to_remember();
                             reader.reading.note_early(offset.saturating_sub(before), id);
                         }
                         inputs.retried.update(event, 1);

@@ -146,7 +146,7 @@ fn a_delete_has_the_form_of_the_first_api_and_is_understood() {
         let payload = Some(&*line).filter(|line| !line.is_empty());
         let settings = decode::Settings::default();
         decode::decode(Some(digits.as_bytes()), payload, version, settings, &mut events).unwrap();
-        let [Event::Delete { version: Version { tweet_id, .. }, kind }] = events[..] else {
+        let [Event::Delete { version: Version { tweet_id, .. }, kind, .. }] = events[..] else {
             panic!("{events:?}")
         };
         if line.is_empty() {
