@@ -171,6 +171,7 @@ fn a_group_that_others_have_joined_costs_nothing_but_the_lag() {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", service("TEST_KAFKA")).set("group.id", &topic);
     let member: BaseConsumer = config.create().unwrap();
+    #[expect(clippy::disallowed_methods, reason = "another program's group")]
     member.subscribe(&[&topic]).unwrap();
     let deadline = Instant::now() + Duration::from_secs(30);
     while member.assignment().unwrap().count() == 0 {

@@ -7,11 +7,12 @@
 
 mod common;
 
+use common::own::OwnServer;
 use common::proxy::{Proxy, Verdict, proxied};
+use common::small_disk::SmallDisk;
 use common::{MemoryTopic, Recount, Running, Server, Sql, program};
-use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::io::Write;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{JoinHandle, sleep};
@@ -340,7 +341,7 @@ fn a_server_that_turns_read_only_is_waited_for(server: Server) {
 
 /// A full disk: no file may grow, until somebody makes room.
 fn a_full_disk_is_waited_for(server: Server) {
-    let mut own = OwnServer::on_small_disk(server);
+    let mut own = SmallDisk::start(server);
     let records = 20_000;
     // Nearly full before the job starts: what is left is taken in a moment, long before it ends.
     own.tell("fallocate -l 32M reserve; dd if=/dev/zero of=filler bs=64k; rm reserve");
@@ -426,112 +427,4 @@ fn an_account_that_asks_for_tls(server: Server) {
     let checked = Job::start(&format!("{account}?require_ssl=true"), &database, 100);
     let said = checked.thread.join().unwrap().unwrap_err();
     assert!(matches!(said, RunError::Sink(SinkError::Unreachable { .. })), "{said:?}");
-}
-
-/// A server of a test's own, to which it may do anything. It is gone when it is dropped.
-struct OwnServer {
-    shell: Child,
-    answers: BufReader<ChildStdout>,
-    url: String,
-    home: tempfile::TempDir,
-}
-
-/// Makes the disk if there is to be one, starts the server, prints its address; then does what it is
-/// told, line by line.
-const SHELL: &str = r#"
-    if [ "$3" = disk ]; then
-        mount -t tmpfs -o size=500m tmpfs "$1" || exit
-        trap 'umount -l "$1"' EXIT
-    fi
-    REDO_LOG=96M deploy/local start --dir "$1" "$2" </dev/null || exit
-    echo ready
-    while read -r line; do (cd "$1" && eval "$line"); echo ready; done
-    deploy/local stop --dir "$1"
-"#;
-
-/// Ways to mount something that only one shell and its children see: as anybody where the kernel lets
-/// users have namespaces, else as root; the last one also in a chroot, whose root is no mount.
-const NAMESPACES: [&[&str]; 3] =
-    [&["--map-root-user", "--mount"], &["--mount"], &["--mount", "--propagation", "unchanged"]];
-
-/// A shell in which a disk can be mounted.
-fn namespace() -> Command {
-    let folder = tempfile::tempdir().unwrap();
-    let attempt = r#"mount -t tmpfs -o size=1m tmpfs "$1" && umount "$1""#;
-    let mut reasons = Vec::new();
-    for way in NAMESPACES {
-        let mut command = Command::new("unshare");
-        command.args(way).args(["bash", "-c", attempt, "attempt"]).arg(folder.path());
-        let output = command.output().unwrap();
-        if output.status.success() {
-            let mut command = Command::new("unshare");
-            command.args(way).arg("bash");
-            return command;
-        }
-        let reason = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        reasons.push(format!("unshare {}: {reason}", way.join(" ")));
-    }
-    panic!(
-        "this test needs a small disk, hence a mount namespace with a tmpfs, and this machine gives \
-         none; run it as root with CAP_SYS_ADMIN, or allow user namespaces. {}",
-        reasons.join("; ")
-    )
-}
-
-impl OwnServer {
-    fn start(server: Server) -> Self {
-        OwnServer::start_in(Command::new("bash"), server, "")
-    }
-
-    /// On a small disk of its own: a tmpfs that only it and its shell see.
-    fn on_small_disk(server: Server) -> Self {
-        OwnServer::start_in(namespace(), server, "disk")
-    }
-
-    fn start_in(mut command: Command, server: Server, disk: &str) -> Self {
-        let (name, variable) = match server {
-            Server::MariaDb => ("mariadb", "TEST_MYSQL="),
-            Server::MySql => ("mysql", "TEST_MYSQL9="),
-        };
-        let home = tempfile::tempdir().unwrap();
-        let log = home.path().with_extension("log");
-        command.args(["-c", SHELL, "own-server"]).arg(home.path()).args([name, disk]);
-        command.stderr(std::fs::File::create(&log).unwrap());
-        let mut shell = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let answers = BufReader::new(shell.stdout.take().unwrap());
-        let mut own = OwnServer { shell, answers, url: String::new(), home };
-        let said = own.answer();
-        let line = said.lines().find_map(|line| line.split_once(variable));
-        line.unwrap().1.trim_matches(['"', '\'']).clone_into(&mut own.url);
-        own
-    }
-
-    /// What the shell has said of faults.
-    fn log(&self) -> PathBuf {
-        self.home.path().with_extension("log")
-    }
-
-    /// What is printed before the next `ready`.
-    fn answer(&mut self) -> String {
-        let mut said = String::new();
-        while !said.ends_with("ready\n") {
-            let length = self.answers.read_line(&mut said).unwrap();
-            let log = || std::fs::read_to_string(self.log()).unwrap_or_default();
-            assert!(length > 0, "the server's shell has ended: {said}{}", log());
-        }
-        said
-    }
-
-    fn tell(&mut self, line: &str) {
-        writeln!(self.shell.stdin.as_mut().unwrap(), "{line}").unwrap();
-        self.answer();
-    }
-}
-
-impl Drop for OwnServer {
-    fn drop(&mut self) {
-        drop(self.shell.stdin.take());
-        let _ = self.shell.wait();
-        let _ = std::fs::remove_file(self.log());
-    }
 }

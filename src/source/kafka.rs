@@ -8,9 +8,11 @@
 //!
 //! It decodes nothing and keeps no record longer than a poll.
 
+mod context;
 mod reader;
 mod watch;
 
+pub(crate) use context::{Context, is_passing};
 pub use reader::KafkaSource;
 pub use watch::KafkaWatch;
 
@@ -19,12 +21,11 @@ use crate::kafka_settings::{self, Fault, Hidden};
 use crate::progress::{Anchor, Last, Stored};
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::BorrowedMessage;
-use rdkafka::{ClientContext, Message, Offset, TopicPartitionList};
+use rdkafka::{Message, Offset, TopicPartitionList};
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 /// How long a question to a broker may take.
@@ -150,19 +151,20 @@ impl KafkaTopic {
 
     fn context(&self, quiet: bool) -> Context {
         let hidden = Hidden::new(&self.config.settings);
-        Context { quiet, hidden, ..Context::default() }
+        Context::new(quiet, hidden)
     }
 
     pub(crate) fn read_error(&self, source: KafkaError) -> SourceError {
         use RDKafkaErrorCode::{
-            AllBrokersDown, BrokerTransportFailure, OperationTimedOut, Resolve,
+            AllBrokersDown, BrokerTransportFailure, OperationTimedOut, Resolve, UnknownPartition,
+            UnknownTopic, UnknownTopicOrPartition,
         };
         match source.rdkafka_error_code() {
             Some(AllBrokersDown | BrokerTransportFailure | OperationTimedOut | Resolve) => {
                 let brokers = self.config.brokers.clone();
                 SourceError::Unreachable { brokers, reason: source.to_string() }
             }
-            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
+            Some(UnknownTopicOrPartition | UnknownTopic | UnknownPartition) => {
                 SourceError::NoTopic {
                     topic: self.config.topic.clone(),
                     brokers: self.config.brokers.clone(),
@@ -396,7 +398,7 @@ impl KafkaTopic {
             match consumer.poll(Duration::from_millis(200)) {
                 Some(Ok(record)) if record.offset() == offset.cast_signed() => {
                     let hash = fingerprint(record.key(), record.payload());
-                    let Record { timestamp_ms, payload, .. } = self::record(&record);
+                    let Record { timestamp_ms, payload, .. } = reader::record(&record);
                     break Some((Found { timestamp_ms, payload: payload.map(Vec::from) }, hash));
                 }
                 Some(Ok(_) | Err(KafkaError::PartitionEOF(_))) => break None,
@@ -494,115 +496,5 @@ impl Topic for KafkaTopic {
     fn watch(&self) -> Result<KafkaWatch, SourceError> {
         let topic = KafkaTopic { config: self.config.clone() };
         KafkaWatch::new(topic)
-    }
-}
-
-fn record<'a>(message: &'a BorrowedMessage<'_>) -> Record<'a> {
-    let timestamp_ms = message.timestamp().to_millis().unwrap_or(0).max(0).cast_unsigned();
-    Record {
-        partition: message.partition().cast_unsigned(),
-        offset: message.offset().cast_unsigned(),
-        timestamp_ms,
-        key: message.key(),
-        payload: message.payload(),
-    }
-}
-
-/// Errors that the client library goes on from by itself.
-pub(crate) fn is_passing(error: &KafkaError) -> bool {
-    use RDKafkaErrorCode as Code;
-    matches!(
-        error.rdkafka_error_code(),
-        Some(
-            Code::AllBrokersDown
-                | Code::BrokerTransportFailure
-                | Code::OperationTimedOut
-                | Code::Resolve
-                | Code::RequestTimedOut
-                | Code::LeaderNotAvailable
-                | Code::NotLeaderForPartition
-                | Code::BrokerNotAvailable
-                | Code::ReplicaNotAvailable
-                | Code::NetworkException
-                | Code::CoordinatorLoadInProgress
-                | Code::CoordinatorNotAvailable
-                | Code::KafkaStorageError
-                | Code::FencedLeaderEpoch
-                | Code::UnknownLeaderEpoch
-                | Code::OffsetNotAvailable
-        )
-    ) || is_of_group(error)
-}
-
-/// Errors of the consumer group. No group is joined: reading goes on without any right on it.
-fn is_of_group(error: &KafkaError) -> bool {
-    error.rdkafka_error_code() == Some(RDKafkaErrorCode::GroupAuthorizationFailed)
-}
-
-/// The client library's log lines as ours.
-#[derive(Default)]
-pub(crate) struct Context {
-    /// While the program is only looking, its own error says it all.
-    quiet: bool,
-    /// What its words must not show.
-    hidden: Hidden,
-    /// The library's words on the latest trouble with a broker.
-    reason: Mutex<Option<String>>,
-    /// Where the partition ends whose end was reported last.
-    end: Mutex<Option<u64>>,
-}
-
-impl Context {
-    /// The offset at which the partition ends that a poll has just called ended.
-    fn take_end(&self) -> Option<u64> {
-        self.end.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
-/// The offset in "Fetch from broker 1 reached end of partition at offset 7 (HighwaterMark 7)". The
-/// binding drops the number of the event.
-fn end_of(reason: &str) -> Option<u64> {
-    let (_, rest) = reason.split_once("end of partition at offset ")?;
-    rest.split(' ').next()?.parse().ok()
-}
-
-impl ClientContext for Context {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        let message = || self.hidden.text(message);
-        tracing::debug!(target: "librdkafka", ?level, facility, message = message());
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        // The end of a partition is reported here too; it is an answer, not trouble.
-        let is_end = error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF);
-        // "1/1 brokers are down" follows the reason and says less.
-        let reason = &*self.hidden.text(reason);
-        if !is_end && error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
-            let mut said = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
-            *said = Some(reason.to_owned());
-        }
-        if is_end {
-            *self.end.lock().unwrap_or_else(PoisonError::into_inner) = end_of(reason);
-        }
-        if self.quiet || is_end || is_of_group(&error) {
-            tracing::debug!(%error, reason, "Kafka client");
-        } else {
-            tracing::warn!(%error, reason, "Kafka client");
-        }
-    }
-}
-
-impl ConsumerContext for Context {}
-
-#[cfg(test)]
-mod tests {
-    use super::end_of;
-
-    #[test]
-    fn the_end_of_a_partition_is_read_from_the_clients_words() {
-        let reason =
-            "Fetch from broker 1 reached end of partition at offset 152 (HighwaterMark 160)";
-        assert_eq!(end_of(reason), Some(152));
-        assert_eq!(end_of("Broker: No more messages"), None);
     }
 }

@@ -29,7 +29,7 @@ pub enum AnySource {
 /// What watches it.
 pub enum AnyWatch {
     /// A topic of a broker.
-    Kafka(KafkaWatch),
+    Kafka(Box<KafkaWatch>),
     /// A folder.
     Files(FilesWatch),
 }
@@ -68,7 +68,7 @@ impl Topic for AnyTopic {
 
     fn watch(&self) -> Result<AnyWatch, SourceError> {
         Ok(match self {
-            AnyTopic::Kafka(topic) => AnyWatch::Kafka(topic.watch()?),
+            AnyTopic::Kafka(topic) => AnyWatch::Kafka(Box::new(topic.watch()?)),
             AnyTopic::Files(topic) => AnyWatch::Files(topic.watch()?),
         })
     }

@@ -8,6 +8,7 @@ pub mod browser;
 pub mod job;
 pub mod own;
 pub mod proxy;
+pub mod small_disk;
 
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};

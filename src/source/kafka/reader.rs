@@ -1,6 +1,7 @@
 //! One worker's consumer: the partitions that it was given, each up to its end.
 
-use super::{Context, KafkaConfig, KafkaTopic, is_of_group, is_passing, record};
+use super::context::is_of_group;
+use super::{Context, KafkaConfig, KafkaTopic, is_passing};
 use crate::source::{Assignment, Polled, Reached, Record, Source, SourceError, fingerprint};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -100,11 +101,8 @@ impl KafkaSource {
             return Ok(());
         }
         let code = error.rdkafka_error_code();
-        if code.is_some_and(|code| GONE.contains(&code))
-            && matches!(self.topic.partitions(&self.consumer), Err(SourceError::NoTopic { .. }))
-        {
-            let KafkaConfig { topic, brokers, .. } = self.topic.config.clone();
-            return Err(SourceError::Deleted { topic, brokers });
+        if code.is_some_and(|code| GONE.contains(&code)) {
+            self.check_existence()?;
         }
         if code == Some(RDKafkaErrorCode::AutoOffsetReset) {
             for partition in &self.partitions {
@@ -121,6 +119,22 @@ impl KafkaSource {
             }
         }
         Err(self.topic.read_error(error))
+    }
+
+    /// Says of a topic, or of one of its partitions, that it was deleted.
+    fn check_existence(&self) -> Result<(), SourceError> {
+        let KafkaConfig { topic, brokers, .. } = self.topic.config.clone();
+        let partitions = match self.topic.partitions(&self.consumer) {
+            Err(SourceError::NoTopic { .. }) => {
+                return Err(SourceError::Deleted { topic, brokers });
+            }
+            partitions => partitions?,
+        };
+        let gone = self.partitions.iter().find(|own| !partitions.contains(&own.number));
+        gone.map_or(Ok(()), |gone| {
+            let (partition, reason) = (gone.number, "it does not exist any more".to_owned());
+            Err(SourceError::Changed { topic, partition, reason })
+        })
     }
 
     /// The client has fetched partition `number` up to its end. Without `end` the consumer's position is
@@ -268,6 +282,17 @@ impl Source for KafkaSource {
 
     fn is_finished(&self) -> bool {
         self.partitions.iter().all(|partition| partition.is_done)
+    }
+}
+
+pub(super) fn record<'a>(message: &'a BorrowedMessage<'_>) -> Record<'a> {
+    let timestamp_ms = message.timestamp().to_millis().unwrap_or(0).max(0).cast_unsigned();
+    Record {
+        partition: message.partition().cast_unsigned(),
+        offset: message.offset().cast_unsigned(),
+        timestamp_ms,
+        key: message.key(),
+        payload: message.payload(),
     }
 }
 

@@ -3,7 +3,8 @@
 //! It decides nothing: where the topic is read and what a difference means is the topic's to say. What
 //! it stores under the group's name is for Kafka's own tools, and never read back.
 
-use super::{ANSWER_TIME, Context, KafkaTopic, is_of_group};
+use super::context::is_of_group;
+use super::{ANSWER_TIME, Context, KafkaTopic};
 use crate::progress::Stored;
 use crate::source::{Assignment, Found, SourceError, Watch};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
