@@ -89,6 +89,7 @@ pub(crate) enum Beginning {
 }
 
 /// What `head` begins with; `is_whole` if no more follows.
+#[allow(clippy::match_same_arms, reason = "each arm has its own reason")]
 pub(crate) fn beginning(head: &[u8], is_whole: bool) -> Beginning {
     if let Some(foreign) = binary(head) {
         return Beginning::Foreign(foreign);

@@ -222,6 +222,7 @@ impl Check<'_> {
 }
 
 /// Prints at most `show` differences, and shows each stored row to `keep`.
+#[allow(clippy::too_many_arguments, reason = "one caller")]
 fn compare(
     (plan, flows, show): (&Plan, dataflows::Settings, u64),
     files: &BTreeMap<u32, Text>,

@@ -31,7 +31,7 @@ pub(super) fn json(look: &Look, about: &About) -> Vec<u8> {
             let (partition, next) = (place.partition, number(place.next));
             let (end, lag) = (place.end.map(number), place.lag().map(number));
             let file = Some(&place.file).filter(|file| !file.is_empty());
-            let file = file.map(|file| file.as_str());
+            let file = file.map(dataflows::Text::as_str);
             json!({ "partition": partition, "file": file, "next": next, "end": end, "lag": lag })
         })
         .collect();

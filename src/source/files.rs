@@ -204,6 +204,7 @@ impl FilesTopic {
     }
 
     /// A new file must not be one that was read under another name: it would count twice.
+    #[allow(clippy::unused_self, reason = "beside its siblings")]
     fn check_renamed(&self, new: &Files, gone: &[&Stored]) -> Result<(), SourceError> {
         for found in new.values() {
             for stored in gone {

@@ -179,6 +179,7 @@ impl Lines {
 
     /// Reads a packed file up to `next`, but nothing of a record that ends there or later; `visit`
     /// sees each record, and ends the reading by an error. Whether the file goes so far.
+    #[allow(clippy::type_complexity, reason = "a callback with a fault of its own")]
     pub(super) fn skip_to<E: From<std::io::Error>>(
         &mut self,
         next: u64,

@@ -75,6 +75,7 @@ impl From<std::io::Error> for Fault {
 }
 
 /// A file as its reader sees it.
+#[allow(clippy::struct_excessive_bools, reason = "independent of each other")]
 pub(super) struct Partition {
     pub(super) number: u32,
     /// `None` = it does not exist.
