@@ -63,6 +63,7 @@ fn transaction(mut hashtags: Vec<Row>, next_offset: u64) -> Transaction {
         Value::Null,
         Value::Null,
         Value::Null,
+        Value::Text("".into()),
     ]);
     let mut tables = vec![TableChanges::default(); identity().tables.len()];
     tables[0].upserts = hashtags;
