@@ -187,6 +187,7 @@ fn naughty_rows_come_back(url: &str, strings: &[String], rows: usize) {
             Value::Text(text.as_str().into()),
             Value::Bytes(sample),
             Value::UInt(0),
+            Value::Text("".into()),
         ])
     };
     let tags: BTreeSet<_> = strings.iter().filter(|text| is_key(text)).collect();
