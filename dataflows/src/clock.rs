@@ -203,6 +203,10 @@ mod tests {
             assert_eq!(clocks.proven_id() == clocks.id, is_proven, "{id_ms} {own_ms} {record_ms}");
         }
         assert!(Clocks { id: u64::MAX, ..Clocks::default() }.is_implausible());
+        // Such an id holds no restart back: the time of its record stands for it.
+        let absurd = Clocks { id: u64::MAX, own_ms: NINE, record_ms: 0 };
+        assert_eq!(absurd.id_to_remember(), id_at(NINE));
+        assert_eq!(clocks(NINE + HOUR, NINE, NINE).id_to_remember(), id_at(NINE + HOUR));
         assert_eq!(
             Clocks { id: snowflake::FIRST - 1, ..Clocks::default() }.proven_id(),
             29_700_859_246
