@@ -153,6 +153,7 @@ fn letter(offset: u64, retry: u64) -> Row {
         Value::Text("'\"\\ \u{0} 🍣".into()),
         Value::Bytes(Box::new([0, 255, 39, 92])),
         Value::UInt(retry),
+        Value::Text("".into()),
     ])
 }
 
