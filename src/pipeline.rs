@@ -295,17 +295,10 @@ fn lead<T: Topic, S: Sink>(run: Run<T>, sink: S) -> Result<Summary, RunError> {
     let Some(offsets) = engine.receive(&offsets)? else {
         return Err(abandon(&shared, engine, None, committer));
     };
-    let mut known = match Known::read(&offsets, &tables) {
-        Ok(known) => known,
+    let (known, ledger) = match Known::read_checked(&offsets, &shared.config) {
+        Ok(read) => read,
         Err(error) => return Err(abandon(&shared, engine, Some(error.into()), committer)),
     };
-    let ledger = ledger::Start::new(shared.config.ledger, &known.floors);
-    if ledger.is_empty {
-        known.stored.iter_mut().for_each(|stored| stored.replay_from = stored.next);
-    }
-    if let Err(error) = known.check() {
-        return Err(abandon(&shared, engine, Some(error.into()), committer));
-    }
     let (news_in, news) = channel();
     let watcher = match begin(&shared, &known.stored, durable, (requests, news_in)) {
         Ok((mut assignments, watcher)) => {
@@ -369,6 +362,22 @@ struct Known {
 }
 
 impl Known {
+    /// What the rows say, and how the ledger starts with it.
+    fn read_checked(
+        rows: &[Restored],
+        config: &RunConfig,
+    ) -> Result<(Self, ledger::Start), SinkError> {
+        let mut known = Known::read(rows, &config.tables)?;
+        let ledger = ledger::Start::new(config.ledger, &known.floors);
+        if ledger.is_empty {
+            for stored in &mut known.stored {
+                stored.replay_from = stored.next;
+            }
+        }
+        known.check()?;
+        Ok((known, ledger))
+    }
+
     fn read(rows: &[Restored], tables: &Tables) -> Result<Self, SinkError> {
         let mut known = Known::default();
         for Restored { table, row } in rows {

@@ -316,7 +316,8 @@ mod tests {
         let about = About { job: text(), topic: text(), source: "kafka", database: text() };
         let limits = Limits { open: 12, viewers: 8, brief: 4 };
         let address = "127.0.0.1:0".parse().expect("an address");
-        let server = Server::start_within(limits, address, Vec::new(), about, Default::default());
+        let server =
+            Server::start_within(limits, address, Vec::new(), about, std::sync::Arc::default());
         let server = server.expect("it starts");
         let viewers: Vec<_> = (0..8).map(|_| ask(&server, "/api/v1/events")).collect();
         for viewer in &viewers {

@@ -121,6 +121,7 @@ fn layers() {
 /// Of two settings that exclude each other the nearer one holds; in the same place both are refused.
 /// What the message names shows which one was taken.
 #[test]
+#[expect(clippy::too_many_lines, clippy::type_complexity, reason = "a table of cases")]
 fn settings_that_exclude_each_other() {
     let folder = tempfile::tempdir().unwrap();
     let empty = folder.path().to_str().unwrap();
@@ -263,6 +264,7 @@ fn settings_that_exclude_each_other() {
 
 /// However a value comes in, and wherever, no output has it: neither an error nor a log line.
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn no_value_is_shown() {
     let variables = |command: &str| {
         let help = said(&plain(&[command, "--help"]).output().unwrap());

@@ -21,7 +21,7 @@ on_both_servers! {
     a_copy_that_waits_ends_when_it_is_asked,
 }
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 /// What operating.md says of `/readyz` and of a signal.
 const NOTICED: Duration = Duration::from_secs(10);
 

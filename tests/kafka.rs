@@ -111,7 +111,7 @@ fn a_poll_of_slow_records_ends_early() {
         assert!(Instant::now() < deadline, "{records} records");
         std::thread::sleep(Duration::from_millis(20));
     }
-    assert!(longest < Duration::from_millis(1_000), "{longest:?}");
+    assert!(longest < Duration::from_secs(1), "{longest:?}");
 }
 
 #[test]

@@ -32,7 +32,7 @@ const AHEAD_OF_ONE_MS: u64 = 24 * 60 * 60_000;
 /// The least id of a tweet that was written at this time.
 pub fn id_at(ms: u64) -> u64 {
     let since = ms.saturating_sub(snowflake::EPOCH_MS);
-    since.checked_mul(1 << snowflake::BELOW_MS).unwrap_or(u64::MAX)
+    since.saturating_mul(1 << snowflake::BELOW_MS)
 }
 
 /// A reading, or 0 where it cannot be right.

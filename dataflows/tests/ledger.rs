@@ -211,7 +211,7 @@ fn partition(random: &mut Random) -> Vec<Record> {
             }
             7..11 => {
                 let mut record = vec![(id, Act::Post(content))];
-                let earlier = (0..1 + random.below(2)).map(|_| id.checked_sub(1 + random.below(6)));
+                let earlier = (0..=random.below(2)).map(|_| id.checked_sub(1 + random.below(6)));
                 record.extend(earlier.flatten().map(|id| (id, Act::Replace)));
                 record
             }
@@ -249,9 +249,13 @@ impl Schedule {
             if epoch < committed {
                 for (partition, offset, record) in &read {
                     self.note(&mut chunks[*partition], *offset, record);
-                    record.iter().for_each(|(id, act)| self.model.act(*id, act));
+                    for (id, act) in record {
+                        self.model.act(*id, act);
+                    }
                 }
-                floors.iter().for_each(|(_, floor)| self.model.raise(*floor));
+                for (_, floor) in &floors {
+                    self.model.raise(*floor);
+                }
                 run.expected.push(self.model.table());
                 self.commit(&next, &mut chunks, &before_last);
             }

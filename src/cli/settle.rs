@@ -139,7 +139,8 @@ fn level(command: &Command, matches: &ArgMatches, id: &str) -> Level {
     let values: Vec<_> = matches.get_raw(id).into_iter().flatten().collect();
     let argument = command.get_arguments().find(|argument| argument.get_id() == id);
     let defaults = argument.map(clap::Arg::get_default_values).unwrap_or_default();
-    let is_default = defaults.iter().map(|value| value.as_os_str()).eq(values.iter().copied());
+    let is_default =
+        defaults.iter().map(clap::builder::OsStr::as_os_str).eq(values.iter().copied());
     match matches.value_source(id) {
         // A switch that is off.
         _ if values == ["false"] => Level::Default,

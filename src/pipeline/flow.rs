@@ -178,8 +178,7 @@ pub(super) fn build(
         let own = [offsets, letters, dropped];
         let changes = dataflows::build(tables.flows(), functions, sources, own);
 
-        let closings = Closings::default();
-        let fault = Fault::default();
+        let (closings, fault) = (Closings::default(), Fault::default());
         let commits = gather::Commits {
             orders,
             closings: Rc::clone(&closings),

@@ -180,7 +180,9 @@ fn synthetic_tweets_without_a_location_are_left_out() {
         let reading = Reading::of(None, || Synthetic::new(3)).unwrap();
         let mut reading = Reading { require_location, ..reading };
         let mut batch = Batch::default();
-        (0..1_000).for_each(|_| drop(reading.take(&mut batch).unwrap()));
+        for _ in 0..1_000 {
+            reading.take(&mut batch).unwrap();
+        }
         let records = batch.records().map(|record| (record.position, record.payload.to_vec()));
         (records.collect::<Vec<_>>(), batch.left_out)
     };

@@ -72,7 +72,7 @@ mod tests {
     fn only_an_answer_ends_the_silence() {
         let answers = Answers::default();
         assert_eq!(answers.silence(), None);
-        drop(answers.ask());
+        let _ = answers.ask();
         let moment = Duration::from_millis(20);
         std::thread::sleep(moment);
         let question = answers.ask();

@@ -151,16 +151,15 @@ impl Clock {
         let newest = held.newest;
         held.newest = id.max(newest);
         let since_ms = held.since_ms.max(held.last_ms.min(record_ms));
-        let (noted, minute) = match record_ms {
-            0 => ((held.since_ms, id), u64::MAX),
-            _ => {
-                (held.last_ms, held.since_ms) = (record_ms, since_ms);
-                let stamped_ms = record_ms.max(since_ms);
-                let (begin, bits) = IDS;
-                let behind_ms = ((id >> bits) + begin).saturating_sub(stamped_ms);
-                self.behind_ms = self.behind_ms.max(if id > 0 { behind_ms } else { 0 });
-                ((stamped_ms, held.newest), stamped_ms.saturating_add(SLACK_MS) / MINUTE_MS)
-            }
+        let (noted, minute) = if record_ms == 0 {
+            ((held.since_ms, id), u64::MAX)
+        } else {
+            (held.last_ms, held.since_ms) = (record_ms, since_ms);
+            let stamped_ms = record_ms.max(since_ms);
+            let (begin, bits) = IDS;
+            let behind_ms = ((id >> bits) + begin).saturating_sub(stamped_ms);
+            self.behind_ms = self.behind_ms.max(if id > 0 { behind_ms } else { 0 });
+            ((stamped_ms, held.newest), stamped_ms.saturating_add(SLACK_MS) / MINUTE_MS)
         };
         self.note(noted.0, noted.1);
         Moment { newest, minute }

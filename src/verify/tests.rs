@@ -158,11 +158,15 @@ impl Job {
         *newest = (*newest).max(Some(clocks.proven_id()));
         let is_transient = clocks.is_implausible();
         if self.span_ms.is_none() {
-            content.iter().for_each(|content| self.before.count(content));
+            if let Some(content) = &content {
+                self.before.count(content);
+            }
         } else if clocks.id < self.floor {
             self.late_posts += u64::from(content.is_some());
             self.late_deletes += u64::from(content.is_none());
-            content.iter().for_each(|content| self.before.count(content));
+            if let Some(content) = &content {
+                self.before.count(content);
+            }
         } else {
             let until = clocks.id_of_record();
             let known = if is_transient {

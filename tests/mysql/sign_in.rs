@@ -83,7 +83,7 @@ fn an_account_that_signs_with_ed25519_is_known() {
 /// With garbage behind it where the way has a second step.
 #[test]
 fn no_way_to_sign_in_is_a_panic() {
-    let salt = b"\x01P\0123456789012345678";
+    let salt = b"\x01P\x00123456789012345678";
     for (plugin, nonce, more) in [
         ("parsec", &[7; 32][..], &salt[..]),
         ("parsec", &[], &salt[..]),

@@ -143,8 +143,8 @@ mod tests {
         Reached { proven_ms: NINE + ms, record_ms, ..Reached::default() }
     }
 
-    fn floor(ms: u64) -> Option<u64> {
-        Some(id_at(NINE + ms))
+    fn floor(ms: u64) -> u64 {
+        id_at(NINE + ms)
     }
 
     #[test]
@@ -159,13 +159,13 @@ mod tests {
         policy.read(1, proven(15_077, false));
         assert_eq!(policy.waiting(&nobody), nobody);
         assert_eq!(policy.waiting(&first), first, "it waits until they are half a span apart");
-        assert_eq!(policy.rise(), floor(8_600), "in steps of 100 ms");
+        assert_eq!(policy.rise(), Some(floor(8_600)), "in steps of 100 ms");
         policy.read(1, proven(15_099, false));
         assert_eq!(policy.rise(), None, "less than a step");
         policy.read(1, proven(15_099, true));
-        assert_eq!(policy.rise(), floor(13_600), "only the other one is still read");
+        assert_eq!(policy.rise(), Some(floor(13_600)), "only the other one is still read");
         policy.read(0, proven(20_500, true));
-        assert_eq!(policy.rise(), floor(14_100), "all are read: the newest of all");
+        assert_eq!(policy.rise(), Some(floor(14_100)), "all are read: the newest of all");
         policy.read(1, proven(16_000, false));
         assert_eq!(policy.rise(), None, "it goes on from further behind");
         assert_eq!(policy.waiting(&nobody), nobody);
@@ -177,7 +177,7 @@ mod tests {
         policy.read(0, proven(1_050, true));
         assert_eq!(policy.rise(), None);
         policy.read(0, proven(1_200, true));
-        assert_eq!(policy.rise(), floor(1_100));
+        assert_eq!(policy.rise(), Some(floor(1_100)));
     }
 
     #[test]
@@ -189,7 +189,7 @@ mod tests {
         policy.read(1, Reached { proven_ms: NINE - 999_999, ..stamped(0, 100_150) });
         policy.read(2, Reached { proven_ms: 0, ..stamped(0, 100_200) });
         assert_eq!(policy.waiting(&nobody), nobody);
-        assert_eq!(policy.rise(), floor(93_600));
+        assert_eq!(policy.rise(), Some(floor(93_600)));
         // It is no further than the others were at that time.
         policy.read(2, Reached { proven_ms: 0, ..stamped(0, 100_050) });
         assert_eq!(policy.waiting(&nobody), BTreeSet::from([0, 1]));
@@ -209,7 +209,7 @@ mod tests {
         assert_eq!(policy.rise(), Some(id_at(NINE - 5_400)));
         policy.read(1, stamped(8_000, 500_008));
         assert_eq!(policy.waiting(&nobody), nobody);
-        assert_eq!(policy.rise(), floor(1_600));
+        assert_eq!(policy.rise(), Some(floor(1_600)));
     }
 
     #[test]
@@ -235,7 +235,7 @@ mod tests {
         assert_eq!(policy.waiting(&nobody), first);
         policy.read(1, still);
         assert_eq!(policy.waiting(&first), nobody);
-        assert_eq!(policy.rise(), floor(13_600));
+        assert_eq!(policy.rise(), Some(floor(13_600)));
         // Unless all do: then the topic is away.
         let mut policy = Policy::new(6_400, 0);
         policy.read(0, Reached { is_stalled: true, ..proven(20_000, false) });
