@@ -14,7 +14,7 @@
 //!
 //! **Transient acts.** An id that no tweet can have ([`crate::clock`]) would be remembered for ever, and
 //! what must be remembered must be read again by a restart. So an act on such an id is remembered in
-//! this run only ([`transient`]). An entry of it stands for effects that left since the start, so no
+//! this run only (`transient`). An entry of it stands for effects that left since the start, so no
 //! count falls below zero, whatever a restart forgets. Ordinary acts on the same id go before: they
 //! make what they would make without the transient ones, and take back what those had counted.
 //!

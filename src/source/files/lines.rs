@@ -242,7 +242,7 @@ pub(super) fn at(found: &Found, offset: u64, low: u64) -> std::io::Result<Option
 fn begin_of_line(path: &std::path::Path, offset: u64, low: u64) -> std::io::Result<Option<u64>> {
     let mut file = unpack::open_file(path)?;
     let mut end = offset.min(file.metadata()?.len());
-    let mut block = Box::new([0; BLOCK]);
+    let mut block = std::iter::repeat_n(0, BLOCK).collect::<Vec<u8>>();
     while end > low {
         let begin = end.saturating_sub(BLOCK as u64).max(low);
         let length = usize::try_from(end - begin).unwrap_or(BLOCK);
