@@ -362,7 +362,33 @@ fn log_to_stderr(common: &Common) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cli, CommandFactory, has_password, is_secret};
+    use super::{Cli, CommandFactory, end_on_panic, has_password, is_secret};
+    use std::process::Command;
+
+    /// In a process of its own, for that one ends.
+    #[test]
+    fn a_panic_in_any_thread_ends_the_process() {
+        const PANICS: &str = "TWEETFLOW_TEST_PANICS";
+        if std::env::var_os(PANICS).is_some() {
+            end_on_panic();
+            let thread = std::thread::Builder::new().name("a worker".to_owned());
+            let panicked = thread.spawn(|| panic!("of two\nlines")).expect("it starts").join();
+            assert!(panicked.is_ok(), "the process goes on");
+        }
+        let mut program = Command::new(std::env::current_exe().expect("this test"));
+        program.args([
+            "--exact",
+            "--nocapture",
+            "cli::tests::a_panic_in_any_thread_ends_the_process",
+        ]);
+        let output = program.env(PANICS, "1").output().expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        let line = said.lines().find(|line| line.starts_with("tweetflow: "));
+        let line = line.unwrap_or_else(|| panic!("{said}"));
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(line.starts_with("tweetflow: bug in a worker at src/cli.rs"), "{line}");
+        assert!(line.ends_with("of two lines; the tables hold the last commit"), "{line}");
+    }
 
     #[test]
     fn a_password_is_seen() {

@@ -40,6 +40,9 @@ impl Random {
 /// The payloads of each partition.
 pub type Partitions = Arc<Vec<Vec<Vec<u8>>>>;
 
+/// The timestamp of the first record of a partition in memory: 2023-11-14, a time that can be right.
+const BEGIN_MS: u64 = 1_700_000_000_000;
+
 /// A topic in memory that ends where its payloads end.
 #[derive(Clone)]
 pub struct MemoryTopic {
@@ -48,7 +51,7 @@ pub struct MemoryTopic {
     pub polled: Arc<AtomicU64>,
     /// Most records of one poll.
     pub slice: usize,
-    /// Whether records have a time: the minute of their offset.
+    /// Whether records have a time: a minute for each offset.
     pub has_time: bool,
 }
 
@@ -144,7 +147,7 @@ impl Source for MemorySource {
             let mut last = None;
             for payload in payloads.iter().skip(next).take(room) {
                 let offset = assignment.next;
-                let timestamp_ms = if self.topic.has_time { 60_000 * (1 + offset) } else { 0 };
+                let timestamp_ms = if self.topic.has_time { BEGIN_MS + 60_000 * offset } else { 0 };
                 let payload = Some(&payload[..]);
                 let key = None;
                 visit(Polled::Record(Record { partition, offset, timestamp_ms, key, payload }));
