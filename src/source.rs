@@ -8,6 +8,7 @@
 pub mod files;
 pub mod kafka;
 mod place;
+mod poll_time;
 
 use crate::dead_letters::overflow::Room;
 use crate::progress::{Anchor, Last, Stored};

@@ -7,7 +7,7 @@
 
 mod common;
 
-use common::{MemoryTopic, Partitions, Random, Recount};
+use common::{BEGIN_MS, MemoryTopic, Partitions, Random, Recount};
 use dataflows::Value;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,6 +23,10 @@ use tweetflow::tables::Tables;
 fn topic(random: &mut Random, records: u64) -> Partitions {
     let mut partitions = vec![Vec::new(); 3];
     for tweet in 0..records {
+        let partition: &mut Vec<_> = &mut partitions[usize::try_from(random.below(3)).unwrap()];
+        // It was written when its record was: two clocks agree on its minute.
+        let at_ms = BEGIN_MS + 60_000 * partition.len() as u64;
+        let at = jiff::Timestamp::from_millisecond(at_ms.cast_signed()).unwrap();
         let payload = match random.below(20) {
             0 => "no json".to_owned(),
             1 => format!(r#"{{"delete":{{"status":{{"id":{tweet}}}}}}}"#),
@@ -30,7 +34,7 @@ fn topic(random: &mut Random, records: u64) -> Partitions {
                 let tags = (0..random.below(3)).map(|_| random.below(12)).collect::<Vec<_>>();
                 let tags = tags.iter().map(|tag| format!(r#"{{"text":"t{tag}"}}"#));
                 format!(
-                    r#"{{"id":{tweet},"text":"","entities":{{"hashtags":[{}]}},
+                    r#"{{"id":{tweet},"text":"","created_at":"{at}","entities":{{"hashtags":[{}]}},
                     "user":{{"id":{},"name":"n","friends_count":{}}}}}"#,
                     tags.collect::<Vec<_>>().join(","),
                     random.below(9),
@@ -38,8 +42,7 @@ fn topic(random: &mut Random, records: u64) -> Partitions {
                 )
             }
         };
-        let partition = usize::try_from(random.below(3)).unwrap();
-        partitions[partition].push(payload.into_bytes());
+        partition.push(payload.into_bytes());
     }
     Arc::new(partitions)
 }
@@ -85,18 +88,19 @@ fn assert_exact(store: &Store, partitions: &Partitions, about: &str) -> u64 {
     let stored = store.lock();
     let mut expected = Recount::default();
     let mut counted = 0;
-    // A record's time is the minute of its offset.
-    let mut newest = 0;
+    // A record's time is the minute of its offset, behind the first one.
+    let begin = i64::try_from(BEGIN_MS / 60_000).unwrap();
+    let mut newest = begin;
     let mut by_minute = BTreeMap::<(i64, String), u64>::new();
     for row in table(&stored, "kafka_offsets") {
         let number = |column: usize| usize::try_from(row[column].as_u64().unwrap()).unwrap();
         let (partition, next) = (number(1), number(3));
         counted += next as u64;
-        for (minute, payload) in (1..).zip(&partitions[partition][..next]) {
+        for (minute, payload) in (begin..).zip(&partitions[partition][..next]) {
             expected.add(payload, false);
             let mut one = Recount::default();
             one.add(payload, false);
-            newest = newest.max(if one.totals.contains_key("tweets") { minute } else { 0 });
+            newest = newest.max(if one.totals.contains_key("tweets") { minute } else { begin });
             let uses = one.hashtags.into_iter();
             uses.for_each(|(tag, uses)| *by_minute.entry((minute, tag)).or_default() += uses);
         }

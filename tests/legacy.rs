@@ -43,7 +43,10 @@ fn the_old_tables_get_out_of_the_way(server: Server) {
     let database = server.fresh_database("legacy");
     let mut sql = Sql::connect(&database);
     make_old_tables(&mut sql);
-    let output = program(&["run", "--files", "tests", "--until-end"], &database).output().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.jsonl"), "{}\n").unwrap();
+    let arguments = ["run", "--files", folder.path().to_str().unwrap(), "--until-end"];
+    let output = program(&arguments, &database).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(

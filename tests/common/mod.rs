@@ -41,7 +41,7 @@ impl Random {
 pub type Partitions = Arc<Vec<Vec<Vec<u8>>>>;
 
 /// The timestamp of the first record of a partition in memory: 2023-11-14, a time that can be right.
-const BEGIN_MS: u64 = 1_700_000_000_000;
+pub const BEGIN_MS: u64 = 1_700_000_000_000;
 
 /// A topic in memory that ends where its payloads end.
 #[derive(Clone)]

@@ -11,6 +11,7 @@ use super::lines::{Line, Lines};
 use super::slots::{Slot, Slots};
 use super::{FilesTopic, unpack};
 use crate::progress::{Anchor, Last};
+use crate::source::poll_time::PollTime;
 use crate::source::{Assignment, Polled, Reached, Record, SourceError, fingerprint};
 use dataflows::Text;
 use serde::de::IgnoredAny;
@@ -391,13 +392,13 @@ impl Partition {
         limit: usize,
         visit: &mut dyn FnMut(Polled<'_>),
     ) -> (usize, End) {
-        let (mut handed_out, mut last) = (0, None);
+        let (mut handed_out, mut last, mut time) = (0, None, PollTime::begin());
         let end = loop {
             // Behind what is to be read there may be a fault.
             if self.until.is_some_and(|until| self.next >= until) {
                 break End::Whole;
             }
-            if handed_out == limit {
+            if handed_out == limit || time.is_over() {
                 break End::None;
             }
             let line = if let Some(line) = lines.next() {
@@ -425,6 +426,7 @@ impl Partition {
                 key: None,
                 payload: Some(lines.bytes(line.bytes.clone())),
             }));
+            time.passed(line.bytes.len());
             self.next = line.offset + 1;
             self.is_end_told = false;
             handed_out += 1;

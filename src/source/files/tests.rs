@@ -313,3 +313,16 @@ fn few_of_many_files_are_open() {
     assert_eq!(job.texts().len(), 3_600);
     assert!((2..=129).contains(&most), "{most}");
 }
+
+/// Heartbeats wait for the end of a poll.
+#[test]
+fn a_poll_of_slow_lines_ends_early() {
+    let place = tempfile::tempdir().expect("room");
+    let line = format!("{{\"id\":1,\"fill\":\"{}\"}}\n", "x".repeat(8 << 10));
+    std::fs::write(place.path().join("a.jsonl"), line.repeat(60)).expect("written");
+    let job = Job::default();
+    let mut source = job.plan(&topic(place.path(), true)).expect("it opens");
+    let mut slow = |_: Polled<'_>| std::thread::sleep(Duration::from_millis(20));
+    let handed_out = source.poll(60, &mut slow).expect("it reads");
+    assert!((1..50).contains(&handed_out), "{handed_out}");
+}

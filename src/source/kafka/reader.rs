@@ -2,13 +2,14 @@
 
 use super::context::is_of_group;
 use super::{Context, KafkaConfig, KafkaTopic, is_passing};
+use crate::source::poll_time::PollTime;
 use crate::source::{Assignment, Polled, Reached, Record, Source, SourceError, fingerprint};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Offset};
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What the client says of a partition that the cluster does not know any more.
 const GONE: [RDKafkaErrorCode; 3] = [
@@ -16,11 +17,6 @@ const GONE: [RDKafkaErrorCode; 3] = [
     RDKafkaErrorCode::UnknownTopic,
     RDKafkaErrorCode::UnknownTopicOrPartition,
 ];
-
-/// After so long a poll hands out no further records: peers wait for a heartbeat for 10 s.
-const POLL_TIME: Duration = Duration::from_millis(200);
-/// Bytes of records between two looks at the clock.
-const CLOCK_BYTES: usize = 64 << 10;
 
 /// One worker's consumer.
 pub struct KafkaSource {
@@ -218,18 +214,14 @@ impl Source for KafkaSource {
         visit: &mut dyn FnMut(Polled<'_>),
     ) -> Result<usize, SourceError> {
         let (mut taken, mut handed_out) = (0, 0);
-        let (began, mut unclocked) = (Instant::now(), 0);
+        let mut time = PollTime::begin();
         let mut errors = Vec::new();
         // The last record of each partition stays borrowed until its hash is taken: once per poll
         // and partition, not once per record.
         let mut last: Vec<Option<BorrowedMessage<'_>>> = Vec::new();
         last.resize_with(self.partitions.len(), || None);
         while taken < limit {
-            // A few records may take longer than hundreds, and heartbeats wait for a poll's end.
-            if unclocked >= CLOCK_BYTES
-                && std::mem::take(&mut unclocked) > 0
-                && began.elapsed() > POLL_TIME
-            {
+            if time.is_over() {
                 break;
             }
             taken += 1;
@@ -250,7 +242,7 @@ impl Source for KafkaSource {
                     visit(Polled::Record(record(&message)));
                     last[index] = Some(message);
                     handed_out += 1;
-                    unclocked += message_bytes;
+                    time.passed(message_bytes);
                 }
             }
         }
