@@ -11,6 +11,7 @@ use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
+use tweetflow::produce::synthetic::Synthetic;
 
 on_both_servers! {
     it_finds_what_is_wrong_and_says_which,
@@ -292,14 +293,24 @@ fn a_baseline_carries_a_ledger(server: Server) {
     let folder = tempfile::tempdir().unwrap();
     let (file, resume) = (folder.path().join("baseline"), folder.path().join("resume"));
     let baseline = ["--baseline", file.to_str().unwrap()];
-    let stream = ["--synthetic", "--partitions", "2", "--deletes", "10", "--duplicates", "10"];
+    // Deletes of its own come up to a minute ahead of their tweets, and this stream lasts for seconds.
+    let stream = ["--synthetic", "--partitions", "2", "--duplicates", "10"];
+    let tweets = Synthetic::new(1);
     let mut sql = job.sql();
-    for limit in ["6000", "12000", "18000"] {
-        let more = ["--resume", resume.to_str().unwrap(), "--limit", limit];
+    for limit in [6_000, 12_000, 18_000] {
+        let more = ["--resume", resume.to_str().unwrap(), "--limit", &limit.to_string()];
         job.done("produce", &[&stream[..], &more].concat());
+        let notices: Vec<_> = (limit - 500..limit)
+            .step_by(5)
+            .map(|index| tweets.tweet(index, &mut Vec::new()))
+            .map(|id| format!(r#"{{"delete":{{"status":{{"id":{id}}}}}}}"#))
+            .collect();
+        let notes = folder.path().join("notices");
+        std::fs::write(&notes, notices.join("\n")).unwrap();
+        job.done("produce", &["--input", notes.to_str().unwrap()]);
         job.done("run", &["--until-end", "--ledger", "1s"]);
         let (code, out) = job.verify(&baseline);
-        assert!(code == Some(0) && out.contains("records=6000 "), "{out}");
+        assert!(code == Some(0) && out.contains("records=6100 "), "{out}");
         let again = sql.rows::<i64>("SELECT replay_from FROM kafka_offsets ORDER BY partition_id");
         for (partition, offset) in (0..).zip(again) {
             job.delete_below(partition, offset);
@@ -308,11 +319,8 @@ fn a_baseline_carries_a_ledger(server: Server) {
     assert_eq!(job.verify(&[]).0, Some(3), "the first records are gone");
     let posts = "SELECT CAST(SUM(records) AS UNSIGNED) FROM totals WHERE name IN";
     let posts = |sql: &mut Sql, names| sql.rows::<u64>(&format!("{posts} {names}"))[0];
-    assert!(posts(&mut sql, "('deleted', 'duplicates')") > 0);
-    assert_eq!(
-        posts(&mut sql, "('tweets', 'deleted', 'duplicates', 'delete', 'tombstone')"),
-        18_000
-    );
+    assert!(posts(&mut sql, "('deleted')") > 0 && posts(&mut sql, "('duplicates')") > 0);
+    assert_eq!(posts(&mut sql, "('tweets', 'deleted', 'duplicates', 'delete')"), 18_300);
     sql.run("UPDATE totals SET records = records + 1 WHERE name = 'duplicates'");
     let (code, out) = job.verify(&baseline);
     assert!(code == Some(1) && out.contains("totals name="), "{out}");
