@@ -38,7 +38,7 @@ use tokio::task::JoinSet;
 /// How many connections there are at a time.
 #[derive(Clone, Copy, Debug)]
 struct Limits {
-    /// Of viewers and whoever else asks; they may stay.
+    /// Connections of viewers and other clients; they may stay.
     open: usize,
     /// Of these, viewers that follow the events: they stay for hours, and may never read.
     viewers: usize,

@@ -1,4 +1,4 @@
-//! A database that takes connections and answers nothing: whoever watches learns of it in seconds, a
+//! A database that takes connections and answers nothing: `/readyz` tells in seconds, a
 //! signal ends the program in seconds, and what was counted stays exact.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]

@@ -87,8 +87,7 @@ pub struct RestoredRows<'scope> {
 pub type Unreadable = Rc<Cell<Option<Restored>>>;
 
 impl<'scope> RestoredRows<'scope> {
-    /// Shares the rows. Whoever feeds them looks whether one is `unreadable` before anything is made of
-    /// them.
+    /// Shares the rows. The caller checks `unreadable` before it uses anything that was made of them.
     pub fn new(
         rows: VecCollection<'scope, Epoch, Restored, isize>,
         unreadable: Unreadable,

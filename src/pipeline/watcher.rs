@@ -208,7 +208,7 @@ impl<W: Watch> Watching<W> {
         }
     }
 
-    /// Tells whoever looks how much is left, or that the topic does not say.
+    /// Tells the monitor how much is left, or that the topic does not say.
     fn try_ends(&mut self) {
         if !self.monitor.is_watched() {
             return;

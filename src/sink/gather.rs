@@ -67,7 +67,7 @@ pub struct Commits {
     pub closings: Closings,
     /// How commits are spaced.
     pub pace: Pace,
-    /// Set when what came can be no transaction, for whoever ends the run.
+    /// Set when the changes can be no transaction; ends the run.
     pub fault: Fault,
 }
 

@@ -139,7 +139,7 @@ impl MySqlSink {
     }
 
     /// The connection, or a new one. The job's lock went with the old one: it is taken again as
-    /// soon as it is free. Whoever takes the connection puts it back after success only.
+    /// soon as it is free. The caller puts the connection back after success only.
     async fn take(&mut self) -> Result<Connection, SinkError> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,

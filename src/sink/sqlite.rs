@@ -102,7 +102,7 @@ impl SqliteSink {
         self.identity.as_ref().ok_or(SinkError::Gone("the tables are not claimed"))
     }
 
-    /// The connection, or a new one. Whoever takes it puts it back after success only.
+    /// The connection, or a new one. The caller puts it back after success only.
     fn take(&mut self) -> Result<Connection, SinkError> {
         self.connection.take().map_or_else(|| self.open(), Ok)
     }

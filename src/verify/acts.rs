@@ -46,7 +46,7 @@ pub(super) enum When {
     Later,
 }
 
-/// What is said of a tweet.
+/// What records say of a tweet.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) enum What {
     /// It was deleted.

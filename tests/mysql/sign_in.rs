@@ -39,8 +39,8 @@ fn greeting() -> Vec<u8> {
     packet(0, &payload)
 }
 
-/// A server that asks for `plugin` with `nonce`, then says `more`; it refuses with 1045, but with
-/// 4711 whoever answers as `wanted`. Its port.
+/// A server that asks for `plugin` with `nonce`, then says `more`; it refuses an
+/// answer with 1045, and the one that is `wanted` with 4711. Returns its port.
 fn asks_for(plugin: &'static str, nonce: Vec<u8>, more: &'static [u8], wanted: Vec<u8>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -112,7 +112,7 @@ impl KafkaWatch {
     }
 
     /// Sends the offsets, on a thread of its own: the client waits 45 s where it finds no coordinator of the
-    /// group, and tells of the outcome only whoever waits.
+    /// group, and reports the outcome only to a caller that waits.
     fn begin_to_publish(&self, next: &BTreeMap<u32, u64>) -> Result<Publishing, SourceError> {
         let mut list = TopicPartitionList::new();
         for (partition, next) in next {
