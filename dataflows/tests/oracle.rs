@@ -5,7 +5,7 @@
 //! wrong counts, a `Latest` that depends on the order of arrival, changes that do not lead from the
 //! old rows to the new, a restart that writes a row, and a restored row that means something else
 //! than what it was made from. What it cannot catch: anything about databases; see the program's
-//! `tests/crash.rs`.
+//! `tests/it/crash.rs`.
 //!
 //! Every other schedule has a ledger, without a floor and with all events read again at a restart: how
 //! the ledger forgets and crashes is proved in `tests/ledger.rs`.

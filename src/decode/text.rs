@@ -1,7 +1,7 @@
 //! Hashtags from the text of a tweet that comes without entities, by the service's own rules.
 //!
 //! The rules are those of twitter-text (what precedes a hashtag, which letters of which scripts it
-//! may hold, links that are none); its conformance cases are run by `tests/real_data.rs`. This
+//! may hold, links that are none); its conformance cases are run by `tests/it/real_data.rs`. This
 //! module only bounds the text and undoes its HTML.
 
 use std::borrow::Cow;

@@ -1,12 +1,8 @@
 //! The program as its user meets it, without any server: help, errors, layers of settings, secrets.
 //!
-//! `INSTA_UPDATE=always cargo test --test cli` writes the snapshots anew.
+//! `INSTA_UPDATE=always cargo test --workspace --test it cli::` writes the snapshots anew.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-
-use common::program;
+use crate::common::program;
 use std::io::Write;
 use std::process::{Command, Output};
 

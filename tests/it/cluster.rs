@@ -3,14 +3,10 @@
 //! Whatever ends a process, all end in time and say why, and the next start, of any number of
 //! processes, goes on exactly (`verify`).
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-
-use common::browser::Browser;
-use common::job::Job;
-use common::proxy::Proxy;
-use common::{Running, Server};
+use crate::common::browser::Browser;
+use crate::common::job::Job;
+use crate::common::proxy::Proxy;
+use crate::common::{Running, Server};
 use differential_dataflow::hashable::Hashable;
 use nix::sys::signal::Signal;
 use std::fs::File;
@@ -146,7 +142,7 @@ fn job(name: &str) -> Job {
 // Where process 0 leaves something to the server: what a killed one had open, the claim of another. The
 // others are about the processes alone, and on one server.
 on_both_servers! {
-    any_number_of_processes_makes_the_same_tables,
+    ; long: any_number_of_processes_makes_the_same_tables,
     a_process_that_is_killed_ends_all,
     a_fault_of_one_is_the_end_of_all,
 }

@@ -3,11 +3,7 @@
 //! After every crash the tables must be exactly the records below the stored offsets, and no sum
 //! may ever fall. The topic, the server and the faults are a function of the seed, which is printed.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-
-use common::{BEGIN_MS, MemoryTopic, Partitions, Random, Recount};
+use crate::common::{BEGIN_MS, MemoryTopic, Partitions, Random, Recount};
 use dataflows::Value;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

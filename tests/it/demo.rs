@@ -1,11 +1,7 @@
 //! `demo`, and the live page in a real browser.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-
-use common::browser::{Browser, ask, get, within};
-use common::{Running, program};
+use crate::common::browser::{Browser, ask, get, within};
+use crate::common::{Running, program};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};

@@ -1,8 +1,6 @@
 //! `docs/tables.md` and `docs/metrics.md` are written from the declarations in the code.
 //!
-//! `TWEETFLOW_WRITE_DOCS=1 cargo test --test docs` writes it anew; otherwise a difference fails.
-
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! `TWEETFLOW_WRITE_DOCS=1 cargo test --workspace --test it docs::` writes it anew; otherwise a difference fails.
 
 use dataflows::Table;
 use dataflows::table::Kind;
@@ -11,7 +9,7 @@ use std::fmt::Write;
 const HEAD: &str = "\
 # Tables
 
-Written from the declarations in the code; see the test `tests/docs.rs`. `tweetflow schema` prints
+Written from the declarations in the code; see the test `tests/it/docs.rs`. `tweetflow schema` prints
 the DDL. Text compares byte by byte (`utf8mb4_bin`): `Rust` and `rust` are two hashtags. Missing
 tables are made at the start; nothing that exists is altered or dropped.
 
@@ -75,7 +73,7 @@ const FLOORS: &str = "
 const METRICS_HEAD: &str = "\
 # Metrics
 
-Written from the code; see the test `tests/docs.rs`. Served at `/metrics` by `run --listen PORT` and
+Written from the code; see the test `tests/it/docs.rs`. Served at `/metrics` by `run --listen PORT` and
 `demo`. Each has the labels `job` and `topic`. Alert on `tweetflow_ready == 0`, on an old
 `tweetflow_as_of_timestamp_seconds`, on `tweetflow_lag` that grows, and on new
 `tweetflow_dead_letters`.
@@ -107,6 +105,6 @@ fn compare(path: &str, text: &str) {
     let found = std::fs::read_to_string(path).unwrap_or_default();
     assert!(
         found == text,
-        "{path} is not what the declarations say; see the header of tests/docs.rs"
+        "{path} is not what the declarations say; see the header of tests/it/docs.rs"
     );
 }

@@ -3,27 +3,22 @@
 //! `TWEETFLOW_TEST_TWEETS` sets how many tweets the kill test reads (60,000; 1,000,000 for a full
 //! run), `TWEETFLOW_TEST_SEED` its seed, which is printed.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-
-use common::{Random, Recount, Server, Sql, fresh_topic, program, service};
+use crate::common::{Random, Recount, Server, Sql, fresh_topic, program, service};
 use std::io::{Read, Write};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tweetflow::produce::synthetic::Synthetic;
 
 on_both_servers! {
-    killed_at_random_moments_the_tables_stay_exact,
+    misuse_is_one_line_and_an_exit_code,
+    a_read_only_server_is_one_line_and_nothing_written,
+    the_printed_schema_and_rights_are_enough;
+    long: killed_at_random_moments_the_tables_stay_exact,
     a_second_copy_waits_and_takes_over,
     a_stopped_copy_that_wakes_changes_nothing,
     a_row_without_a_meaning_ends_the_start,
     a_clean_stop_loses_nothing,
-    misuse_is_one_line_and_an_exit_code,
-    a_read_only_server_is_one_line_and_nothing_written,
-    the_printed_schema_and_rights_are_enough,
 }
 
 fn number(name: &str, default: u64) -> u64 {
@@ -285,9 +280,6 @@ fn misuse_is_one_line_and_an_exit_code(server: Server) {
     assert_eq!(Sql::connect(&database).rows::<u64>(written), [0]);
 }
 
-/// Held by tests of accounts that a read-only server would stop.
-static LEAST_RIGHTS: Mutex<()> = Mutex::new(());
-
 /// Sends SQL to the database of `url` by the client that comes with the servers.
 fn apply(url: &str, sql: &[u8]) {
     let opts = mysql_async::Opts::from_url(url).unwrap();
@@ -307,15 +299,15 @@ fn apply(url: &str, sql: &[u8]) {
 /// What `schema` prints, applied to an empty database, lets a job run that may do nothing else;
 /// beside it in the same database a job with no prefix, on another topic.
 fn the_printed_schema_and_rights_are_enough(server: Server) {
-    let _alone = LEAST_RIGHTS.lock().unwrap_or_else(PoisonError::into_inner);
     let (topic, other) = (fresh_topic("schema"), fresh_topic("beside"));
     let database = server.fresh_database("schema");
     produce(&topic, 3_000, &[]);
     produce(&other, 1_000, &[]);
-    let least = server.fresh_account("tweetflow_schema", &database);
+    let account = server.fresh_account("tweetflow_schema", &database);
+    let least = &account.url;
     let more = ["--table-prefix", "p_1_"];
     // An account without any right is told a way that needs none, not to run the same again.
-    let output = program(&["schema"], &least).output().unwrap();
+    let output = program(&["schema"], least).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success() && said.contains("name it with --server mariadb"), "{said}");
     assert!(!said.contains("`tweetflow schema`"), "{said}");
@@ -332,9 +324,9 @@ fn the_printed_schema_and_rights_are_enough(server: Server) {
     assert_eq!(printed[behind_heading(&printed)..], without[behind_heading(&without)..]);
     apply(&database, &printed);
     let mut beside = run(&other, &database, &[]).spawn().unwrap();
-    let output = until_end(&topic, &least, &more);
+    let output = until_end(&topic, least, &more);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let output = until_end(&topic, &least, &[&more[..], &["--workers", "3"]].concat());
+    let output = until_end(&topic, least, &[&more[..], &["--workers", "3"]].concat());
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(said.contains("records=0 ") && said.contains("rows=0 "), "{said}");
     let mut sql = Sql::connect(&database);
@@ -349,7 +341,7 @@ fn the_printed_schema_and_rights_are_enough(server: Server) {
     assert_equal(&sql.recount(), &recount(1_000, false));
     // Without a table that `schema` prints, there is no right to make it.
     sql.run("DROP TABLE p_1_totals");
-    let output = until_end(&topic, &least, &more);
+    let output = until_end(&topic, least, &more);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.code() == Some(2) && said.contains("tweetflow schema"), "{said}");
 }
@@ -365,18 +357,18 @@ impl Drop for ReadOnly {
 
 /// A server that is read-only for the job's account, which has the least rights that it needs.
 fn a_read_only_server_is_one_line_and_nothing_written(server: Server) {
-    let _alone = LEAST_RIGHTS.lock().unwrap_or_else(PoisonError::into_inner);
     let (topic, database) = (fresh_topic("readonly"), server.fresh_database("readonly"));
     produce(&topic, 10, &[]);
     let mut sql = Sql::connect(&database);
-    let least = server.fresh_account("tweetflow_readonly", &database);
+    let account = server.fresh_account("tweetflow_readonly", &database);
+    let least = &account.url;
     sql.run(
         "GRANT CREATE, SELECT, INSERT, UPDATE, DELETE ON tweetflow_test_readonly.* \
              TO tweetflow_readonly",
     );
     let read_only = ReadOnly(Sql::connect(&database));
     sql.run("SET GLOBAL read_only = 1");
-    let output = until_end(&topic, &least, &[]);
+    let output = until_end(&topic, least, &[]);
     drop(read_only);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     let lines: Vec<_> = said.lines().filter(|line| line.starts_with("tweetflow: ")).collect();
@@ -384,7 +376,7 @@ fn a_read_only_server_is_one_line_and_nothing_written(server: Server) {
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(!sql.has_table("tweetflow_commit") && !sql.has_table("hashtags"));
     // The rights above are enough once the server takes writes.
-    let output = until_end(&topic, &least, &[]);
+    let output = until_end(&topic, least, &[]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_equal(&sql.recount(), &recount(10, false));
 }

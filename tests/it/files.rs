@@ -1,10 +1,6 @@
 //! Archives into a file of tables: the whole program with no server at all.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-
-use common::{Random, Recount, Running, program};
+use crate::common::{Random, Recount, Running, program};
 use nix::sys::signal::Signal;
 use std::io::Write;
 use std::path::Path;

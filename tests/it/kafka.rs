@@ -1,10 +1,6 @@
 //! The source on a real broker: offsets that are gone, topics that were made anew.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-
-use common::{Running, Server, fresh_topic, program, service};
+use crate::common::{Running, Server, fresh_topic, program, service};
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -116,7 +112,7 @@ fn a_poll_of_slow_records_ends_early() {
 
 #[test]
 fn records_removed_unread_stop_a_start_until_the_gap_is_accepted() {
-    let (topic, database) = (fresh_topic("unread"), Server::MariaDb.fresh_database("unread"));
+    let (topic, database) = (fresh_topic("unread"), Server::MariaDb.fresh_database("kafka_unread"));
     produce(&topic, "1");
     assert_eq!(run(&topic, &database, &[]).0, Some(0));
     produce(&topic, "2");
@@ -135,7 +131,7 @@ fn records_removed_unread_stop_a_start_until_the_gap_is_accepted() {
     let (code, said) = run(&topic, &database, &["--accept-gap", "--forget-ledger"]);
     assert_eq!(code, Some(0), "{said}");
     let records = "SELECT CAST(SUM(records) AS UNSIGNED) FROM totals WHERE name <> 'late_posts'";
-    assert_eq!(common::Sql::connect(&database).rows::<u64>(records), [300]);
+    assert_eq!(crate::common::Sql::connect(&database).rows::<u64>(records), [300]);
 }
 
 /// Made anew with as many records, the topic has the same offsets and other records.
@@ -182,7 +178,7 @@ fn a_group_that_others_have_joined_costs_nothing_but_the_lag() {
     let arguments = ["run", "--brokers", &brokers, "--topic", &topic, "--job", &topic];
     let mut command = program(&arguments, &database);
     let mut child = Running::start(command.stderr(std::process::Stdio::piped()));
-    let mut sql = common::Sql::connect(&database);
+    let mut sql = crate::common::Sql::connect(&database);
     let mut counted = |records| {
         let deadline = Instant::now() + Duration::from_secs(40);
         while sql.records_counted() < records {
@@ -212,7 +208,7 @@ fn added_partitions_are_read_and_the_lag_is_shown() {
         &["run", "--brokers", &brokers, "--topic", &topic, "--workers", "3", "--job", &topic],
         &database,
     ));
-    let mut sql = common::Sql::connect(&database);
+    let mut sql = crate::common::Sql::connect(&database);
     let mut counted = |records, limit| {
         let deadline = Instant::now() + limit;
         while sql.records_counted() < records {

@@ -1,12 +1,8 @@
 //! What a broker may hold, and what it may do while the program reads: each scenario is a topic or
 //! a fault, then `verify`.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-
-use common::job::Job;
-use common::{Running, Server, service};
+use crate::common::job::Job;
+use crate::common::{Running, Server, service};
 use nix::sys::signal::Signal;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -124,7 +120,7 @@ fn the_position_passes_markers_and_aborted_records() {
             if commits { writer.commit_transaction(SOON) } else { writer.abort_transaction(SOON) };
         end.unwrap();
     };
-    let position = |sql: &mut common::Sql| {
+    let position = |sql: &mut crate::common::Sql| {
         sql.rows::<(u64, u64)>("SELECT next_offset, last_offset FROM kafka_offsets")[0]
     };
     let run = ["--until-end", "--ledger", "0"];

@@ -1,13 +1,9 @@
 //! A network that breaks, falls silent or is slow, and a broker that is killed and started again,
 //! while the program reads: nothing is lost, nothing is counted twice, no restart is needed.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-
-use common::broker::{Broker, Listener};
-use common::proxy::Proxy;
-use common::{Running, Server, Sql, program};
+use crate::common::broker::{Broker, Listener};
+use crate::common::proxy::Proxy;
+use crate::common::{Running, Server, Sql, program};
 use std::net::TcpListener;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -82,7 +78,7 @@ impl Scene {
 
 #[test]
 fn the_job_goes_on_after_every_fault_of_the_network_and_of_the_broker() {
-    let mut scene = Scene::new("network");
+    let mut scene = Scene::new("kafka_network");
     scene.produce();
     scene.start();
 

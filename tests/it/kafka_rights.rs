@@ -1,12 +1,8 @@
 //! What an account may do on a broker with access control: what `docs/operating.md` lists is enough, and
 //! what it calls optional can be missing.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-
-use common::broker::{Broker, Listener};
-use common::{Running, Server, Sql, program};
+use crate::common::broker::{Broker, Listener};
+use crate::common::{Running, Server, Sql, program};
 use nix::sys::signal::Signal;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};

@@ -1,12 +1,8 @@
 //! A broker that asks for TLS, for certificates and for passwords: the real one, each way in, with
 //! the right key and with a wrong one.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-
-use common::broker::{Broker, Listener};
-use common::{Server, Sql, program};
+use crate::common::broker::{Broker, Listener};
+use crate::common::{Server, Sql, program};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use std::path::Path;
 

@@ -1,11 +1,7 @@
 //! `tweetflow legacy` on real servers: only what has exactly the old columns is renamed, in one
 //! statement, and nothing is lost.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-
-use common::{Server, Sql, program};
+use crate::common::{Server, Sql, program};
 
 on_both_servers! {
     the_old_tables_get_out_of_the_way,

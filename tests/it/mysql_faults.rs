@@ -3,14 +3,10 @@
 //! The topic is in memory, the servers are real, a small proxy between cuts what a network cuts.
 //! What needs a server of its own (killed, full, woken) is in `tests/soak`.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-
-use common::own::OwnServer;
-use common::proxy::{Proxy, Verdict, proxied};
-use common::small_disk::SmallDisk;
-use common::{MemoryTopic, Recount, Running, Server, Sql, program};
+use crate::common::own::OwnServer;
+use crate::common::proxy::{Proxy, Verdict, proxied};
+use crate::common::small_disk::SmallDisk;
+use crate::common::{MemoryTopic, Recount, Running, Server, Sql, program};
 use std::io::Write;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -24,20 +20,20 @@ use tweetflow::sink::SinkError;
 use tweetflow::sink::mysql::MySqlSink;
 
 on_both_servers! {
-    commits_cut_before_the_server_sees_them_are_sent_again,
-    commits_cut_after_the_server_saw_them_are_not_sent_again,
-    a_commit_cut_while_the_server_is_slow_counts_once,
-    connections_that_break_black_holes_and_a_server_out_of_reach,
     connections_killed_by_an_administrator,
     a_lock_wait_that_times_out_loses_no_row,
     a_deadlock_is_tried_again,
+    a_servers_defaults_mean_nothing,
+    an_account_that_asks_for_tls;
+    long: commits_cut_before_the_server_sees_them_are_sent_again,
+    commits_cut_after_the_server_saw_them_are_not_sent_again,
+    a_commit_cut_while_the_server_is_slow_counts_once,
+    connections_that_break_black_holes_and_a_server_out_of_reach,
     tables_put_back_by_one_commit_stop_the_program,
     small_packets_bound_statements_not_transactions,
-    a_servers_defaults_mean_nothing,
     a_server_that_turns_read_only_is_waited_for,
     a_full_disk_is_waited_for,
     an_outage_is_logged_when_it_begins_and_when_it_ends,
-    an_account_that_asks_for_tls,
 }
 
 const RECORDS: u64 = 4_000;
@@ -280,14 +276,13 @@ fn tables_put_back_by_one_commit_stop_the_program(server: Server) {
 }
 
 fn small_packets_bound_statements_not_transactions(server: Server) {
-    let database = server.fresh_database("packets");
-    let mut administrator = Sql::connect(&server.url());
-    let usual = administrator.rows::<u64>("SELECT @@GLOBAL.max_allowed_packet")[0];
-    administrator.run("SET GLOBAL max_allowed_packet = 16384");
-    let mut job = Job::with_credit(2_000, &database, &database, RECORDS);
+    let own = OwnServer::start(server);
+    let database = &own.url;
+    Sql::connect(database).run("SET GLOBAL max_allowed_packet = 16384");
+    let mut job = Job::with_credit(2_000, database, database, RECORDS);
     job.until_at_work();
     // While a commit waits for a row the next one grows to thousands of rows, hence many packets.
-    let mut other = Sql::connect(&database);
+    let mut other = Sql::connect(database);
     other.run("START TRANSACTION");
     other.rows::<u64>("SELECT uses FROM hashtags FOR UPDATE");
     sleep(Duration::from_millis(500));
@@ -297,7 +292,6 @@ fn small_packets_bound_statements_not_transactions(server: Server) {
     while job.sql.records_counted() < RECORDS && Instant::now() < deadline {
         sleep(Duration::from_millis(10));
     }
-    administrator.run(&format!("SET GLOBAL max_allowed_packet = {usual}"));
     assert!(Instant::now() < deadline, "it does not get on");
     assert!(left > 2_000, "only {left} records were left for the large transaction");
     job.ends_exact();
@@ -314,7 +308,7 @@ fn a_servers_defaults_mean_nothing(server: Server) {
         "SET GLOBAL init_connect = \"SET sql_mode = 'ANSI_QUOTES,PIPES_AS_CONCAT', \
          NAMES latin1, autocommit = 0, time_zone = '+05:00'\"",
     );
-    let mut job = Job::start(&account, &database, RECORDS);
+    let mut job = Job::start(&account.url, &database, RECORDS);
     job.until_at_work();
     administrator.run("SET GLOBAL init_connect = ''");
     job.ends_exact();
@@ -411,10 +405,10 @@ fn an_account_that_asks_for_tls(server: Server) {
     let mut administrator = Sql::connect(&server.url());
     administrator.run("GRANT ALL ON tweetflow_test_tls.* TO tweetflow_tls");
     administrator.run("ALTER USER tweetflow_tls REQUIRE SSL");
-    let plain = Job::start(&account, &database, 100).thread.join().unwrap();
+    let plain = Job::start(&account.url, &database, 100).thread.join().unwrap();
     let said = plain.unwrap_err().to_string();
     assert!(said.contains("?require_ssl=true"), "{said}");
-    let tls = format!("{account}?require_ssl=true&verify_ca=false&verify_identity=false");
+    let tls = format!("{}?require_ssl=true&verify_ca=false&verify_identity=false", account.url);
     let job = Job::start(&tls, &database, 100);
     match server {
         Server::MySql => drop(job.ends_exact()),
@@ -424,7 +418,7 @@ fn an_account_that_asks_for_tls(server: Server) {
         }
     }
     // Whom it talks to is checked unless that is asked away.
-    let checked = Job::start(&format!("{account}?require_ssl=true"), &database, 100);
+    let checked = Job::start(&format!("{}?require_ssl=true", account.url), &database, 100);
     let said = checked.thread.join().unwrap().unwrap_err();
     assert!(matches!(said, RunError::Sink(SinkError::Unreachable { .. })), "{said:?}");
 }

@@ -1,10 +1,6 @@
 //! `produce` on a real broker: every form of input, errors, and runs that are killed and go on.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-
-use common::{Random, Running, fresh_topic, program, service};
+use crate::common::{Random, Running, fresh_topic, program, service};
 use nix::sys::signal::Signal;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;

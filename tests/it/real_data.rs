@@ -2,15 +2,11 @@
 //!
 //! The data is not in this repository: `TWEETFLOW_REAL_DATA` names its folder, and CI sets it.
 //! These tests are ignored unless asked for, so that a run without the data does not look as if they
-//! had passed: `cargo test -- --ignored`. The figures were counted by another program; what this
+//! had passed: `cargo test --test it -- --ignored real_`. The figures were counted by another program; what this
 //! catches is a rule that real data does not follow, and a panic, which would end the process
 //! again at every start.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-
-use common::answers::{V1, V2};
+use crate::common::answers::{V1, V2};
 use dataflows::latest::Version;
 use dataflows::tweet::Kind;
 use dataflows::{Event, Text};

@@ -1,14 +1,10 @@
 //! Real tweets from their files through Kafka into the tables, on both servers.
 //!
 //! The data is not in this repository: `TWEETFLOW_REAL_DATA` names its folder, and CI sets it.
-//! These tests are ignored unless asked for: `cargo test -- --ignored`.
+//! These tests are ignored unless asked for: `cargo test --test it -- --ignored real_`.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-
-use common::answers::{V1, V2};
-use common::{Server, Sql, fresh_topic, program, service};
+use crate::common::answers::{V1, V2};
+use crate::common::{Server, Sql, fresh_topic, program, service};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use std::collections::BTreeMap;

@@ -1,13 +1,9 @@
 //! `run --rebuild` on real servers: what tables mean is changed beside the job that writes them,
 //! readers always find one whole set, and whatever ends it, the same command goes on.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-
-use common::job::Job;
-use common::proxy::{Verdict, proxied};
-use common::{Running, Server, Sql, program, service};
+use crate::common::job::Job;
+use crate::common::proxy::{Verdict, proxied};
+use crate::common::{Running, Server, Sql, program, service};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::process::Stdio;
@@ -17,10 +13,10 @@ use std::time::{Duration, Instant};
 
 on_both_servers! {
     settings_change_beside_the_running_job,
-    killed_anywhere_one_set_is_whole,
-    the_same_records_are_counted_again,
     a_table_of_somebody_else_is_left_alone,
-    what_others_have_attached_is_carried_over_or_named,
+    what_others_have_attached_is_carried_over_or_named;
+    long: killed_anywhere_one_set_is_whole,
+    the_same_records_are_counted_again,
 }
 
 const SOON: Duration = Duration::from_mins(1);

@@ -1,11 +1,7 @@
 //! One suite for every sink: memory, a SQLite file, MariaDB, MySQL. What `sink` promises and the
 //! restart rests on.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-
-use common::{MemoryTopic, Server};
+use crate::common::{MemoryTopic, Server};
 use dataflows::table::Panel;
 use dataflows::{Restored, Row, Value};
 use std::collections::BTreeSet;
@@ -71,7 +67,7 @@ impl Bed for OnServer {
     fn silence(&self) {
         // On a thread of its own: the caller's has a runtime.
         let kill = || {
-            let mut sql = common::Sql::connect(&self.0);
+            let mut sql = crate::common::Sql::connect(&self.0);
             let others = sql.rows::<u64>(
                 "SELECT id FROM information_schema.processlist \
                  WHERE db = DATABASE() AND id <> CONNECTION_ID()",
@@ -98,7 +94,7 @@ macro_rules! on_every_sink {
                 super::$name(&super::OnServer(url));
             })*
         }
-        mod mysql {
+        mod mysql9 {
             $(#[test] fn $name() {
                 let url = super::Server::MySql.fresh_database(concat!("s_", stringify!($name)));
                 super::$name(&super::OnServer(url));

@@ -1,11 +1,7 @@
 //! One suite for every source: a Kafka topic, and folders of files, plain and packed. What `source`
 //! promises and the pipeline rests on.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
-
-use common::{fresh_topic, service};
+use crate::common::{fresh_topic, service};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;

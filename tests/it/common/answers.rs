@@ -2,7 +2,7 @@
 
 /// Per file: tweets, those kept by the filter, hashtags, distinct ones, hashtags of the kept, users,
 /// sum of their newest friend counts.
-pub const V1: &[(&str, [usize; 6], i64)] = &[
+pub(crate) const V1: &[(&str, [usize; 6], i64)] = &[
     ("twut_500.jsonl", [500, 299, 138, 129, 83, 498], 739_354),
     ("twut_100.jsonl", [100, 59, 20, 20, 11, 100], 69_686),
     ("twut_10.jsonl", [10, 5, 1, 1, 0, 10], 2_140),
@@ -15,7 +15,7 @@ pub const V1: &[(&str, [usize; 6], i64)] = &[
 ];
 
 /// Per file: records, tweets, hashtags, distinct ones, users, sum of their newest friend counts.
-pub const V2: &[(&str, [usize; 5], i64)] = &[
+pub(crate) const V2: &[(&str, [usize; 5], i64)] = &[
     ("twarc-csv/2sets.jsonl", [2, 200, 653, 181, 289], 721_155),
     ("twarc-csv/brexit.jsonl", [1, 100, 157, 54, 177], 648_043),
     ("twarc-csv/cashtags.jsonl", [1, 1, 4, 4, 1], 202),

@@ -12,20 +12,20 @@ use super::Running;
 const START_TIME: Duration = Duration::from_mins(1);
 
 /// A broker in a folder of its own; both are gone when it is dropped.
-pub struct Broker {
+pub(crate) struct Broker {
     home: tempfile::TempDir,
     ports: Vec<u16>,
     process: Option<Running>,
 }
 
 /// A way into a broker.
-pub struct Listener {
+pub(crate) struct Listener {
     /// Its name, small letters.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// `PLAINTEXT`, `SSL` or `SASL_SSL`.
-    pub protocol: &'static str,
+    pub(crate) protocol: &'static str,
     /// Where clients are sent, `host:port`; where it listens if `None`.
-    pub advertised: Option<String>,
+    pub(crate) advertised: Option<String>,
 }
 
 fn free_port() -> u16 {
@@ -48,7 +48,7 @@ fn java() -> Command {
 impl Broker {
     /// A broker with `listeners`, then `settings` as they stand in `server.properties`, where
     /// `@HOME@` is its folder, with `users` as the arguments that make them. Not started.
-    pub fn new(
+    pub(crate) fn new(
         home: tempfile::TempDir,
         listeners: &[Listener],
         settings: &str,
@@ -96,17 +96,17 @@ impl Broker {
     }
 
     /// A file in its folder.
-    pub fn path(&self, file: &str) -> String {
+    pub(crate) fn path(&self, file: &str) -> String {
         self.home.path().join(file).to_str().unwrap().to_owned()
     }
 
     /// Where listener number `index` listens.
-    pub fn address(&self, index: usize) -> String {
+    pub(crate) fn address(&self, index: usize) -> String {
         format!("127.0.0.1:{}", self.ports[index])
     }
 
     /// Starts it and waits until it listens.
-    pub fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         let log = std::fs::File::create(self.path("log")).unwrap();
         let mut command = java();
         command.arg("kafka.Kafka").arg(self.path("server.properties"));
@@ -125,7 +125,7 @@ impl Broker {
     }
 
     /// One of Kafka's own tools, by its class, on the first listener.
-    pub fn tool(&self, class: &str, arguments: &[&str]) {
+    pub(crate) fn tool(&self, class: &str, arguments: &[&str]) {
         let mut command = java();
         command.arg(class).args(["--bootstrap-server", &self.address(0)]).args(arguments);
         let output = command.output().unwrap();
@@ -134,7 +134,7 @@ impl Broker {
     }
 
     /// Kills it. What it has acknowledged is still there at the next start.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.process = None;
     }
 }

@@ -11,19 +11,19 @@ use tungstenite::{Message, WebSocket};
 use super::Running;
 
 /// A browser with one page.
-pub struct Browser {
+pub(crate) struct Browser {
     socket: WebSocket<MaybeTlsStream<TcpStream>>,
     calls: u64,
     /// Every address that was asked for.
-    pub asked: Vec<String>,
+    pub(crate) asked: Vec<String>,
     /// What the browser or the page complained of.
-    pub complaints: Vec<String>,
+    pub(crate) complaints: Vec<String>,
     _process: Running,
     _profile: tempfile::TempDir,
 }
 
 impl Browser {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let profile = tempfile::tempdir().unwrap();
         let mut command = Command::new("chromium");
         command
@@ -54,7 +54,7 @@ impl Browser {
     }
 
     /// Calls a method and notes what happens meanwhile.
-    pub fn call(&mut self, method: &str, parameters: &Value) -> Value {
+    pub(crate) fn call(&mut self, method: &str, parameters: &Value) -> Value {
         self.calls += 1;
         let call = json!({ "id": self.calls, "method": method, "params": parameters });
         self.socket.send(Message::text(call.to_string())).unwrap();
@@ -78,12 +78,12 @@ impl Browser {
         }
     }
 
-    pub fn open(&mut self, url: &str) {
+    pub(crate) fn open(&mut self, url: &str) {
         self.call("Page.navigate", &json!({ "url": url }));
     }
 
     /// The value of an expression.
-    pub fn value(&mut self, expression: &str) -> Value {
+    pub(crate) fn value(&mut self, expression: &str) -> Value {
         let parameters = json!({ "expression": expression, "returnByValue": true });
         let result = self.call("Runtime.evaluate", &parameters);
         assert!(result.get("exceptionDetails").is_none(), "{expression}: {result}");
@@ -91,7 +91,7 @@ impl Browser {
     }
 
     /// Waits until an expression is true.
-    pub fn until(&mut self, expression: &str) {
+    pub(crate) fn until(&mut self, expression: &str) {
         let deadline = Instant::now() + Duration::from_secs(30);
         // While a page is loaded there may be nothing that it could be true of.
         let parameters = json!({ "expression": expression, "returnByValue": true });
@@ -103,7 +103,7 @@ impl Browser {
 }
 
 /// What comes within a time.
-pub fn within<T>(time: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn within<T>(time: Duration, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + time;
     loop {
         if let Some(found) = look() {
@@ -115,13 +115,13 @@ pub fn within<T>(time: Duration, mut look: impl FnMut() -> Option<T>) -> T {
 }
 
 /// The body of an answer over plain HTTP at a port of the loopback.
-pub fn get(port: u16, path: &str) -> Option<String> {
+pub(crate) fn get(port: u16, path: &str) -> Option<String> {
     let answer = ask(port, &format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"))?;
     answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned())
 }
 
 /// The whole answer to a request whose head is given without its end.
-pub fn ask(port: u16, head: &str) -> Option<String> {
+pub(crate) fn ask(port: u16, head: &str) -> Option<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
     stream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes()).ok()?;

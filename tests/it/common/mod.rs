@@ -1,19 +1,17 @@
 //! What several tests need: a topic in memory, an independent recount, real servers, the program.
-#![allow(dead_code, reason = "each test uses a part")]
-#![allow(missing_docs, unreachable_pub, clippy::missing_panics_doc, clippy::unwrap_used)]
 
-pub mod answers;
-pub mod broker;
-pub mod browser;
-pub mod job;
-pub mod own;
-pub mod proxy;
-pub mod small_disk;
+pub(crate) mod answers;
+pub(crate) mod broker;
+pub(crate) mod browser;
+pub(crate) mod job;
+pub(crate) mod own;
+pub(crate) mod proxy;
+pub(crate) mod small_disk;
 
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tweetflow::progress::Stored;
 use tweetflow::source::{
@@ -21,10 +19,10 @@ use tweetflow::source::{
 };
 
 /// A small generator (`SplitMix64`), so that a seed is the whole schedule.
-pub struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -32,31 +30,31 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    pub fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 }
 
 /// The payloads of each partition.
-pub type Partitions = Arc<Vec<Vec<Vec<u8>>>>;
+pub(crate) type Partitions = Arc<Vec<Vec<Vec<u8>>>>;
 
 /// The timestamp of the first record of a partition in memory: 2023-11-14, a time that can be right.
-pub const BEGIN_MS: u64 = 1_700_000_000_000;
+pub(crate) const BEGIN_MS: u64 = 1_700_000_000_000;
 
 /// A topic in memory that ends where its payloads end.
 #[derive(Clone)]
-pub struct MemoryTopic {
-    pub partitions: Partitions,
+pub(crate) struct MemoryTopic {
+    pub(crate) partitions: Partitions,
     /// Records handed out so far, by all sources.
-    pub polled: Arc<AtomicU64>,
+    pub(crate) polled: Arc<AtomicU64>,
     /// Most records of one poll.
-    pub slice: usize,
+    pub(crate) slice: usize,
     /// Whether records have a time: a minute for each offset.
-    pub has_time: bool,
+    pub(crate) has_time: bool,
 }
 
 impl MemoryTopic {
-    pub fn new(partitions: Partitions) -> Self {
+    pub(crate) fn new(partitions: Partitions) -> Self {
         MemoryTopic { partitions, polled: Arc::default(), slice: 7, has_time: true }
     }
 }
@@ -91,7 +89,7 @@ impl Topic for MemoryTopic {
 }
 
 /// A topic that never gets another partition, and has no tools of its own.
-pub struct Unwatched;
+pub(crate) struct Unwatched;
 
 impl Watch for Unwatched {
     fn added(&mut self, _known: &[u32]) -> Result<Vec<Assignment>, SourceError> {
@@ -115,7 +113,7 @@ impl Watch for Unwatched {
     }
 }
 
-pub struct MemorySource {
+pub(crate) struct MemorySource {
     topic: MemoryTopic,
     assigned: Vec<Assignment>,
     waiting: BTreeSet<u32>,
@@ -180,15 +178,15 @@ impl Source for MemorySource {
 /// Hashtag uses, and per user (tweet id, friends); totals by kind; by another code path than the
 /// program's: the whole document as a tree, plain loops.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Recount {
-    pub hashtags: BTreeMap<String, u64>,
-    pub users: BTreeMap<u64, (u64, Option<i64>)>,
-    pub totals: BTreeMap<String, u64>,
-    pub dead: u64,
+pub(crate) struct Recount {
+    pub(crate) hashtags: BTreeMap<String, u64>,
+    pub(crate) users: BTreeMap<u64, (u64, Option<i64>)>,
+    pub(crate) totals: BTreeMap<String, u64>,
+    pub(crate) dead: u64,
 }
 
 impl Recount {
-    pub fn add(&mut self, payload: &[u8], require_location: bool) {
+    pub(crate) fn add(&mut self, payload: &[u8], require_location: bool) {
         let count = |totals: &mut BTreeMap<String, u64>, name: &str| {
             *totals.entry(name.to_owned()).or_default() += 1;
         };
@@ -233,29 +231,30 @@ impl Recount {
 }
 
 /// A real server's address. A missing service is a failure, never a skip.
-pub fn service(name: &str) -> String {
+pub(crate) fn service(name: &str) -> String {
     std::env::var(name)
         .unwrap_or_else(|_| panic!("{name} is not set; run: eval \"$(deploy/local start)\""))
 }
 
 /// The two kinds of database server. Every test of a database runs on both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Server {
+pub(crate) enum Server {
     MariaDb,
     MySql,
 }
 
 impl Server {
     /// The address of its usual database, with the account that may do everything.
-    pub fn url(self) -> String {
+    pub(crate) fn url(self) -> String {
         match self {
             Server::MariaDb => service("TEST_MYSQL"),
             Server::MySql => service("TEST_MYSQL9"),
         }
     }
 
-    /// An own, empty database on it: the URL.
-    pub fn fresh_database(self, name: &str) -> String {
+    /// An own, empty database on it: the URL. A name belongs to one test.
+    pub(crate) fn fresh_database(self, name: &str) -> String {
+        self.claim_name(name);
         let base = self.url();
         let (server, _) = base.rsplit_once('/').expect("a URL names a database");
         let database = format!("tweetflow_test_{name}");
@@ -265,40 +264,67 @@ impl Server {
         format!("{server}/{database}")
     }
 
+    /// Two tests that run at once must not drop each other's database.
+    fn claim_name(self, name: &str) {
+        static TAKEN: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
+        // A thread that the test has started has no name.
+        let Some(test) = std::thread::current().name().map(str::to_owned) else { return };
+        let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+        let owner = taken.entry(format!("{name} on {self:?}")).or_insert_with(|| test.clone());
+        assert_eq!(*owner, test, "two tests use the database {name}");
+    }
+
     /// An account without any right yet, and the URL of `database` with it.
-    pub fn fresh_account(self, name: &str, database: &str) -> String {
+    pub(crate) fn fresh_account(self, name: &str, database: &str) -> Account {
+        static ALONE: [Mutex<()>; 2] = [Mutex::new(()), Mutex::new(())];
+        let alone = ALONE[self as usize].lock().unwrap_or_else(PoisonError::into_inner);
         let mut sql = Sql::connect(&self.url());
         sql.run(&format!("DROP USER IF EXISTS {name}"));
         sql.run(&format!("CREATE USER {name} IDENTIFIED BY 'least'"));
         let (_, place) = database.split_once('@').expect("a URL names an account");
-        format!("mysql://{name}:least@{place}")
+        Account { url: format!("mysql://{name}:least@{place}"), _alone: alone }
     }
 }
 
+/// An account that has only the rights which its test grants. `read_only` and `init_connect` of a
+/// server apply to such accounts, so only one test at a time has one.
+pub(crate) struct Account {
+    pub(crate) url: String,
+    _alone: MutexGuard<'static, ()>,
+}
+
 /// Makes of each function that takes a [`Server`] two tests, one a server.
-#[macro_export]
+///
+/// Behind `long:` stand those whose test on MySQL belongs to the long tier: what they hold does not
+/// depend on the dialect. `cargo test` shows them as ignored, `tests/long` runs them.
 macro_rules! on_both_servers {
-    ($($(#[$attribute:meta])* $name:ident),* $(,)?) => {
+    ($($(#[$attribute:meta])* $name:ident),* $(,)? $(; long: $($long:ident),* $(,)?)?) => {
         mod mariadb {
             $(#[test] $(#[$attribute])* fn $name() { super::$name($crate::common::Server::MariaDb); })*
+            $($(#[test] fn $long() { super::$long($crate::common::Server::MariaDb); })*)?
         }
-        mod mysql {
+        mod mysql9 {
             $(#[test] $(#[$attribute])* fn $name() { super::$name($crate::common::Server::MySql); })*
         }
+        $(mod long_mysql9 {
+            $(#[test]
+            #[ignore = "the long tier: tests/long"]
+            fn $long() { super::$long($crate::common::Server::MySql); })*
+        })?
     };
 }
 
 /// Variables of a server, until the test ends. Who sets some waits for who has set some.
-pub struct Globals {
+pub(crate) struct Globals {
     sql: Sql,
     before: Vec<(&'static str, String)>,
-    _alone: std::sync::MutexGuard<'static, ()>,
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl Globals {
-    pub fn set(server: Server, variables: &[(&'static str, &str)]) -> Self {
-        static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
-        let alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    pub(crate) fn set(server: Server, variables: &[(&'static str, &str)]) -> Self {
+        static ALONE: [Mutex<()>; 2] = [Mutex::new(()), Mutex::new(())];
+        let alone = ALONE[server as usize].lock().unwrap_or_else(PoisonError::into_inner);
         let mut sql = Sql::connect(&server.url());
         let mut before = Vec::new();
         for (name, value) in variables {
@@ -321,32 +347,35 @@ impl Drop for Globals {
 }
 
 /// A plain connection beside the program's own.
-pub struct Sql {
+pub(crate) struct Sql {
     runtime: tokio::runtime::Runtime,
     connection: mysql_async::Conn,
 }
 
 impl Sql {
-    pub fn connect(url: &str) -> Self {
+    pub(crate) fn connect(url: &str) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let opts = mysql_async::Opts::from_url(url).unwrap();
-        let opts = mysql_async::OptsBuilder::from_opts(opts).prefer_socket(false);
+        let opts = mysql_async::OptsBuilder::from_opts(opts)
+            .prefer_socket(false)
+            // Whatever another test has set for the whole server.
+            .init(vec!["SET SESSION sql_mode = 'STRICT_TRANS_TABLES'"]);
         let connection = runtime.block_on(mysql_async::Conn::new(opts)).unwrap();
         Sql { runtime, connection }
     }
 
-    pub fn run(&mut self, sql: &str) {
+    pub(crate) fn run(&mut self, sql: &str) {
         use mysql_async::prelude::Queryable;
         self.runtime.block_on(self.connection.query_drop(sql)).unwrap();
     }
 
     /// The same for a statement that may fail.
-    pub fn attempt(&mut self, sql: &str) {
+    pub(crate) fn attempt(&mut self, sql: &str) {
         use mysql_async::prelude::Queryable;
         let _ = self.runtime.block_on(self.connection.query_drop(sql));
     }
 
-    pub fn rows<T>(&mut self, sql: &str) -> Vec<T>
+    pub(crate) fn rows<T>(&mut self, sql: &str) -> Vec<T>
     where
         T: mysql_async::prelude::FromRow + Send + 'static,
     {
@@ -355,7 +384,7 @@ impl Sql {
     }
 
     /// Whether the database has such a table.
-    pub fn has_table(&mut self, name: &str) -> bool {
+    pub(crate) fn has_table(&mut self, name: &str) -> bool {
         let sql = format!(
             "SELECT COUNT(*) FROM information_schema.tables \
              WHERE table_schema = DATABASE() AND table_name = '{name}'"
@@ -364,7 +393,7 @@ impl Sql {
     }
 
     /// The sum of the committed offsets; 0 before there is a table.
-    pub fn records_counted(&mut self) -> u64 {
+    pub(crate) fn records_counted(&mut self) -> u64 {
         if !self.has_table("kafka_offsets") {
             return 0;
         }
@@ -372,12 +401,12 @@ impl Sql {
     }
 
     /// What the program's tables say, in the recount's form.
-    pub fn recount(&mut self) -> Recount {
+    pub(crate) fn recount(&mut self) -> Recount {
         self.recount_of("")
     }
 
     /// The same for the tables with a prefix.
-    pub fn recount_of(&mut self, prefix: &str) -> Recount {
+    pub(crate) fn recount_of(&mut self, prefix: &str) -> Recount {
         let from = |columns: &str, table: &str| format!("SELECT {columns} FROM {prefix}{table}");
         let hashtags = self.rows::<(String, u64)>(&from("hashtag, uses", "hashtags"));
         let users = from("user_id, tweet_id, nb_friends", "users");
@@ -394,7 +423,7 @@ impl Sql {
 }
 
 /// The program with arguments and a database; nothing inherited that could configure it.
-pub fn program(arguments: &[&str], database: &str) -> std::process::Command {
+pub(crate) fn program(arguments: &[&str], database: &str) -> std::process::Command {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_tweetflow"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TWEETFLOW_")) {
         command.env_remove(name);
@@ -404,14 +433,14 @@ pub fn program(arguments: &[&str], database: &str) -> std::process::Command {
 }
 
 /// A program that runs until it ends or the test does: a failed test leaves nothing behind.
-pub struct Running(pub std::process::Child);
+pub(crate) struct Running(pub(crate) std::process::Child);
 
 impl Running {
-    pub fn start(command: &mut std::process::Command) -> Self {
+    pub(crate) fn start(command: &mut std::process::Command) -> Self {
         Running(command.spawn().unwrap())
     }
 
-    pub fn signal(&self, signal: nix::sys::signal::Signal) {
+    pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
         let pid = nix::unistd::Pid::from_raw(self.0.id().cast_signed());
         nix::sys::signal::kill(pid, signal).unwrap();
     }
@@ -426,7 +455,7 @@ impl Drop for Running {
 }
 
 /// A topic name that no earlier test run has used.
-pub fn fresh_topic(name: &str) -> String {
+pub(crate) fn fresh_topic(name: &str) -> String {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     format!("{name}-{}", since.as_micros())
 }

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// A server in a folder of its own, gone when this is dropped.
-pub struct OwnServer {
+pub(crate) struct OwnServer {
     /// Its usual database, with the account that may do everything.
-    pub url: String,
+    pub(crate) url: String,
     name: &'static str,
     home: tempfile::TempDir,
 }
@@ -21,7 +21,7 @@ fn local(arguments: &[&str]) -> String {
 }
 
 impl OwnServer {
-    pub fn start(server: Server) -> Self {
+    pub(crate) fn start(server: Server) -> Self {
         let (name, variable) = match server {
             Server::MariaDb => ("mariadb", "TEST_MYSQL="),
             Server::MySql => ("mysql", "TEST_MYSQL9="),
@@ -34,7 +34,7 @@ impl OwnServer {
     }
 
     /// `SIGSTOP` and `SIGCONT`: it hangs, and goes on.
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         let path: PathBuf = self.home.path().join(self.name).join("pid");
         let pid = std::fs::read_to_string(path).unwrap().trim().parse().unwrap();
         kill(Pid::from_raw(pid), signal).unwrap();

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 /// What becomes of a piece that a client sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// It is passed on.
     Pass,
     /// Both ends are closed; the server never sees it.
@@ -36,21 +36,21 @@ struct State {
 }
 
 /// A proxy in front of one server. It ends with the test's process.
-pub struct Proxy {
+pub(crate) struct Proxy {
     /// Where clients connect to, `127.0.0.1:PORT`.
-    pub address: String,
+    pub(crate) address: String,
     state: Arc<Mutex<State>>,
 }
 
 impl Proxy {
     /// Passes everything on to `server` (`host:port`) until told otherwise.
-    pub fn start(server: &str) -> Self {
+    pub(crate) fn start(server: &str) -> Self {
         Proxy::listen(TcpListener::bind("127.0.0.1:0").unwrap(), server)
     }
 
     /// The same on a listener that stands already, where the address must be known before the
     /// server (a broker announces it).
-    pub fn listen(listener: TcpListener, server: &str) -> Self {
+    pub(crate) fn listen(listener: TcpListener, server: &str) -> Self {
         let address = listener.local_addr().unwrap().to_string();
         let state = Arc::<Mutex<State>>::default();
         let (shared, server) = (Arc::clone(&state), server.to_owned());
@@ -67,7 +67,7 @@ impl Proxy {
     }
 
     /// Closes all connections and refuses new ones.
-    pub fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.change(|state| {
             state.is_cut = true;
             state.close_all();
@@ -75,17 +75,17 @@ impl Proxy {
     }
 
     /// Closes all connections; new ones are welcome.
-    pub fn break_once(&self) {
+    pub(crate) fn break_once(&self) {
         self.change(State::close_all);
     }
 
     /// Connections stay open, nothing passes in either direction: a black hole.
-    pub fn hold(&self) {
+    pub(crate) fn hold(&self) {
         self.change(|state| state.is_held = true);
     }
 
     /// Ends `cut`, `hold`, `delay` and `look`. What was held goes on.
-    pub fn mend(&self) {
+    pub(crate) fn mend(&self) {
         self.change(|state| {
             (state.is_cut, state.is_held, state.delay) = (false, false, Duration::ZERO);
             state.look = None;
@@ -93,22 +93,22 @@ impl Proxy {
     }
 
     /// Each piece is that long on its way, in either direction; many are at once.
-    pub fn delay(&self, delay: Duration) {
+    pub(crate) fn delay(&self, delay: Duration) {
         self.change(|state| state.delay = delay);
     }
 
     /// Shows `look` each piece that a client sends.
-    pub fn look(&self, look: impl FnMut(&[u8]) -> Verdict + Send + 'static) {
+    pub(crate) fn look(&self, look: impl FnMut(&[u8]) -> Verdict + Send + 'static) {
         self.change(|state| state.look = Some(Box::new(look)));
     }
 
     /// Says something to the client of the first connection, in its server's name.
-    pub fn say_to_client(&self, bytes: &[u8]) {
+    pub(crate) fn say_to_client(&self, bytes: &[u8]) {
         self.say(0, bytes);
     }
 
     /// Says something to the server of the first connection, in its client's name.
-    pub fn say_to_server(&self, bytes: &[u8]) {
+    pub(crate) fn say_to_server(&self, bytes: &[u8]) {
         self.say(1, bytes);
     }
 
@@ -125,13 +125,13 @@ impl Proxy {
     }
 
     /// How many connections there were.
-    pub fn connections(&self) -> u64 {
+    pub(crate) fn connections(&self) -> u64 {
         self.state.lock().unwrap().connections
     }
 }
 
 /// A proxy in front of the server of `url`, and the URL through it.
-pub fn proxied(url: &str) -> (Proxy, String) {
+pub(crate) fn proxied(url: &str) -> (Proxy, String) {
     let (account, place) = url.rsplit_once('@').unwrap();
     let (server, database) = place.split_once('/').unwrap();
     let proxy = Proxy::start(server);

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 /// A server on a tmpfs that only it and its shell see. Both are gone when it is dropped.
-pub struct SmallDisk {
+pub(crate) struct SmallDisk {
     shell: Child,
     answers: BufReader<ChildStdout>,
-    pub url: String,
+    pub(crate) url: String,
     home: tempfile::TempDir,
 }
 
@@ -54,7 +54,7 @@ fn namespace() -> Command {
 }
 
 impl SmallDisk {
-    pub fn start(server: Server) -> Self {
+    pub(crate) fn start(server: Server) -> Self {
         let (name, variable) = match server {
             Server::MariaDb => ("mariadb", "TEST_MYSQL="),
             Server::MySql => ("mysql", "TEST_MYSQL9="),
@@ -89,7 +89,7 @@ impl SmallDisk {
         said
     }
 
-    pub fn tell(&mut self, line: &str) {
+    pub(crate) fn tell(&mut self, line: &str) {
         writeln!(self.shell.stdin.as_mut().unwrap(), "{line}").unwrap();
         self.answer();
     }

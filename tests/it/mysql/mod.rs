@@ -2,20 +2,17 @@
 //! [`session`] that is not as it was set; ways to [`sign_in`]; [`strings`] as they went in; [`tables`] that exist; many rows as
 //! [`loads`].
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-#[path = "../common/mod.rs"]
-mod common;
 mod loads;
 mod session;
 mod sign_in;
 mod strings;
 mod tables;
 
-use common::proxy::proxied;
-use common::{Server, Sql};
+use crate::common::proxy::{Verdict, proxied};
+use crate::common::{Server, Sql};
 use dataflows::{Restored, Row, Value};
 use mysql_async::prelude::Queryable;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tweetflow::sink::mysql::MySqlSink;
@@ -169,13 +166,28 @@ fn the_position_waits_for_a_commit_in_progress(server: Server) {
 fn a_copy_that_waits_leaves_the_tables_to_one_that_comes_back(server: Server) {
     let database = server.fresh_database("comes_back");
     let (proxy, url) = proxied(&database);
+    let (second_proxy, second_url) = proxied(&database);
+    let is_waiting = Arc::<AtomicBool>::default();
+    let seen = Arc::clone(&is_waiting);
+    second_proxy.look(move |piece| {
+        let look = b"IS_USED_LOCK";
+        if piece.windows(look.len()).any(|window| window == look) {
+            seen.store(true, Ordering::Relaxed);
+        }
+        Verdict::Pass
+    });
     let letters = Tables::every().letters();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut first = MySqlSink::new(&url).unwrap();
     let mut at = runtime.block_on(first.claim(&identity())).unwrap();
     std::thread::scope(|scope| {
         let second =
-            scope.spawn(|| block_on(MySqlSink::new(&database).unwrap().claim(&identity())));
+            scope.spawn(|| block_on(MySqlSink::new(&second_url).unwrap().claim(&identity())));
+        // Before, it would take a lock that is free at once.
+        while !is_waiting.load(Ordering::Relaxed) {
+            assert!(!second.is_finished(), "the second copy has not waited");
+            std::thread::sleep(Duration::from_millis(5));
+        }
         for n in 1..4 {
             std::thread::sleep(Duration::from_millis(1500));
             proxy.break_once();

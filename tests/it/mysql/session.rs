@@ -1,9 +1,9 @@
 //! A session means what this program set: whatever the server's defaults are, and if a proxy between
 //! does not pass settings on, the start is refused.
 
+use super::{block_on, hashtag, identity, snapshot, transaction};
 use crate::common::own::OwnServer;
 use crate::common::{Server, Sql};
-use crate::{block_on, hashtag, identity, on_both_servers, snapshot, transaction};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use tweetflow::sink::mysql::MySqlSink;

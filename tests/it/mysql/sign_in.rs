@@ -1,8 +1,8 @@
 //! What a server may ask for before it answers: each way to sign in works or is an error in words,
 //! never a panic. And addresses of both families.
 
+use super::{block_on, identity};
 use crate::common::Server;
-use crate::{block_on, identity};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use tweetflow::sink::mysql::MySqlSink;

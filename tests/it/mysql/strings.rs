@@ -1,8 +1,8 @@
 //! Texts come back as they went in, and two different keys are two rows, whatever the server's
 //! defaults are.
 
+use super::{block_on, hashtag, identity, snapshot, transaction};
 use crate::common::{Globals, Random, Server, Sql};
-use crate::{block_on, hashtag, identity, on_both_servers, snapshot, transaction};
 use dataflows::{Row, Value};
 use std::collections::BTreeSet;
 use tweetflow::sink::mysql::MySqlSink;

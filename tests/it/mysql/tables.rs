@@ -1,8 +1,8 @@
 //! Tables that exist already: each difference that would do harm in silence is refused, and what
 //! the message says against it helps. Two jobs side by side.
 
+use super::{block_on, hashtag, identity, snapshot, transaction};
 use crate::common::{Server, Sql};
-use crate::{block_on, hashtag, identity, on_both_servers, snapshot, transaction};
 use tweetflow::sink::mysql::MySqlSink;
 use tweetflow::sink::{Identity, Position, Sink, SinkError};
 
