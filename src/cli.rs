@@ -10,6 +10,7 @@ mod dead_letters;
 mod demo;
 mod file;
 mod job;
+mod last_line;
 mod legacy;
 mod listen;
 mod refusal;

@@ -16,6 +16,7 @@
 //! | [`verify`] | recounts the topic by another code path, compares row by row |
 //! | [`rebuild`] | the topic counted again into twins of all tables, which take their place |
 //! | [`monitor`], [`server`] | what the job is doing; the live page, metrics and health checks |
+//! | [`outcome`] | what became of the records that were read, for the last line of a command |
 //! | [`schema`] | prints DDL and grants |
 //! | [`cli`], [`config`], [`error`], [`bar`] | arguments to configuration to exit code; what is seen meanwhile |
 
@@ -32,6 +33,7 @@ pub mod fuzzing;
 mod kafka_settings;
 pub mod mesh;
 pub mod monitor;
+pub mod outcome;
 pub mod pipeline;
 pub mod produce;
 pub mod progress;

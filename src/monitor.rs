@@ -14,6 +14,7 @@ pub use ledger::Remembered;
 pub use samples::Percentiles;
 pub(crate) use samples::Samples;
 
+use crate::dead_letters::overflow::{Dropped, Refuser};
 use crate::mesh::Traffic;
 use crate::progress::Stored;
 use crate::sink::{Answers, Position, Transaction};
@@ -71,12 +72,14 @@ pub struct Monitor {
 #[derive(Debug, Default)]
 struct State {
     phase: Phase,
-    /// The numbers of `kafka_offsets` and of `dead_letters`.
-    own: (u8, u8),
+    /// The numbers of `kafka_offsets`, `dead_letters` and `dead_letter_overflow`.
+    own: (u8, u8, u8),
     tables: Vec<Shown>,
     offsets: BTreeMap<u32, Stored>,
     /// Reason of each dead letter that stands.
     letters: BTreeMap<(u32, u64), Box<str>>,
+    /// Records without such a row.
+    overflow: BTreeMap<Refuser, u64>,
     ends: BTreeMap<u32, u64>,
     commits: Commits,
     /// Milliseconds from a record to its commit, with the moment of the commit.
@@ -188,6 +191,8 @@ pub struct Look {
     pub places: Vec<Place>,
     /// Dead letters that stand, by reason.
     pub letters: BTreeMap<Box<str>, u64>,
+    /// Records that cannot be counted and have no row in `dead_letters`.
+    pub overflow: u64,
     /// Who does not answer, and for how long.
     pub trouble: Option<(Trouble, Duration)>,
     /// The tables that are shown.
@@ -257,7 +262,7 @@ impl Monitor {
     pub fn begin(&self, tables: &Tables) {
         let shown = |table: Table| Shown { table, rows: BTreeMap::new() };
         let mut state = self.lock();
-        state.own = (tables.progress(), tables.letters());
+        state.own = (tables.progress(), tables.letters(), tables.dropped());
         state.tables = tables.all().into_iter().map(shown).collect();
     }
 
@@ -440,6 +445,7 @@ impl Monitor {
             freshness_ms: state.freshness.percentiles(WINDOW),
             places: state.places(),
             letters: state.letters(),
+            overflow: state.overflow.values().sum(),
             trouble: state.trouble(now),
             tables: state.shown(),
             processes: state.processes.as_ref().map(Processes::looked),
@@ -451,7 +457,7 @@ impl State {
     /// Whether the rows of a table are looked at: those of small tables.
     fn is_kept(&self, index: u8) -> bool {
         let table = self.tables.get(usize::from(index)).map(|shown| &shown.table);
-        [self.own.0, self.own.1].contains(&index)
+        [self.own.0, self.own.1, self.own.2].contains(&index)
             || table.is_some_and(|table| table.panel != Panel::None)
     }
 
@@ -462,6 +468,9 @@ impl State {
         } else if index == usize::from(self.own.1) {
             let reason = row.get(4).and_then(Value::as_text).unwrap_or_default();
             dead_letters::place(row).map(|place| self.letters.insert(place, reason.into()));
+        } else if index == usize::from(self.own.2) {
+            let range = Dropped::of(row);
+            range.map(|(refuser, range)| self.overflow.insert(refuser, range.records));
         } else if let Some(Shown { table, rows }) = self.tables.get_mut(index) {
             rows.insert(row[..table.key].into(), row.clone());
         }

@@ -10,6 +10,7 @@
 
 use crate::config::RunConfig;
 use crate::error::RunError;
+use crate::monitor::Monitor;
 use crate::pipeline::{self, Summary};
 use crate::sink::mysql::MySqlSink;
 use crate::sink::unless_stopped;
@@ -23,12 +24,14 @@ const SHORT: Duration = Duration::from_secs(10);
 /// A job that cannot keep up with its topic would never have a short round.
 const ROUNDS: usize = 10;
 
-/// Rebuilds the tables of `config` in the database at `url`. A stop leaves them as they are.
+/// Rebuilds the tables of `config` in the database at `url`. A stop leaves them as they are. `monitor`
+/// ends with the rows of the rebuilt tables.
 pub fn run(
     mut config: RunConfig,
     mut kafka: KafkaConfig,
     url: &str,
     stop: &Arc<AtomicBool>,
+    monitor: &Arc<Monitor>,
 ) -> Result<Summary, RunError> {
     let identity = config.identity();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -49,7 +52,8 @@ pub fn run(
     for round in 1..=ROUNDS {
         let began = Instant::now();
         let topic = KafkaTopic::new(kafka.clone())?;
-        let summary = pipeline::run(config.clone(), topic, MySqlSink::new(url)?, stop.clone())?;
+        let (config, sink) = (config.clone(), MySqlSink::new(url)?);
+        let summary = pipeline::run_watched(config, topic, sink, stop.clone(), monitor)?;
         sum.add(&summary);
         if stop.load(Ordering::Relaxed) {
             return Err(RunError::RebuildStopped);

@@ -31,6 +31,7 @@ mod weigh;
 use crate::bar::{Bar, per_second};
 use crate::config::RunConfig;
 use crate::dead_letters::overflow::{self, Dropped, Refuser};
+use crate::outcome::Outcome;
 use crate::progress::Stored;
 use crate::sink::{Database, Identity, Sink, unless_stopped};
 use crate::source::{AnyTopic, Topic};
@@ -84,6 +85,8 @@ pub struct Summary {
     pub countable: u64,
     /// Keys of which only a range is known.
     pub uncertain: u64,
+    /// What the tables say of records that do not count.
+    pub outcome: Outcome,
 }
 
 /// Which keys are looked at.
@@ -189,6 +192,7 @@ impl Check<'_> {
             records: recount.records,
             dead_letters: snapshot.letters.len() as u64,
             countable: recount.countable,
+            outcome: snapshot.outcome,
             ..Summary::default()
         };
         let (mut recount, has_ranges) = recount.finish()?;
@@ -333,6 +337,7 @@ struct Snapshot {
     letters: Places,
     dropped: Vec<(Refuser, Dropped)>,
     marks: Marks,
+    outcome: Outcome,
 }
 
 impl Snapshot {
@@ -345,6 +350,7 @@ impl Snapshot {
         let (mut rows, mut offsets) = (Runs::new(plan.memory), Vec::new());
         let (mut letters, mut dropped) = (Places::new(), Vec::new());
         let (mut marks, mut result) = (Marks::default(), Ok(()));
+        let mut outcome = Outcome::default();
         let mut take = |Restored { table, row }: Restored| {
             let declared = &plan.tables[usize::from(table)];
             if declared.name == progress::TABLE.name {
@@ -355,6 +361,7 @@ impl Snapshot {
                 dropped.extend(Dropped::of(&row));
             }
             marks.see(declared.name, &row);
+            outcome.see(declared.name, &row);
             let key = (table, row[..declared.key].into());
             if result.is_ok() && plan.takes(&key) {
                 result = rows.add(key, State::Row(row));
@@ -368,7 +375,7 @@ impl Snapshot {
         let inspected = runtime.block_on(inspecting).ok_or(VerifyError::Stopped)??;
         result.map_err(VerifyError::Temporary)?;
         let commit_no = inspected.position.commit_no;
-        Ok(Snapshot { commit_no, rows, offsets, letters, dropped, marks })
+        Ok(Snapshot { commit_no, rows, offsets, letters, dropped, marks, outcome })
     }
 
     fn said(&self) -> Said<'_> {

@@ -5,6 +5,7 @@
 //! folder, from which the next start goes on.
 
 use super::job::JobError;
+use super::last_line;
 use super::listen::address;
 use crate::config::RunConfig;
 use crate::monitor::Monitor;
@@ -67,12 +68,16 @@ pub(super) struct DemoArgs {
 
 /// Runs the command to its end.
 pub(super) fn run(args: &DemoArgs, stop: &Arc<AtomicBool>) -> ExitCode {
-    match demo(args, stop) {
-        Ok(Summary { records, elapsed, commits, .. }) => {
+    let monitor = Arc::<Monitor>::default();
+    match demo(args, stop, &monitor) {
+        Ok(Summary { records, elapsed, commits, set_aside, .. }) => {
             let (seconds, rate) = (elapsed.as_secs_f64(), super::per_second(records, elapsed));
+            let tables = tables(args).display().to_string();
+            let list = format!("tweetflow dead-letters list --database sqlite:{tables}");
             let line = format!(
                 "done records={records} seconds={seconds:.3} records_per_second={rate:.0} \
-                 commits={commits}\n"
+                 commits={commits}{} files_set_aside={set_aside}\n",
+                last_line::outcome(&monitor, &list)
             );
             super::print(line.as_bytes())
         }
@@ -80,7 +85,11 @@ pub(super) fn run(args: &DemoArgs, stop: &Arc<AtomicBool>) -> ExitCode {
     }
 }
 
-fn demo(args: &DemoArgs, stop: &Arc<AtomicBool>) -> Result<Summary, JobError> {
+fn demo(
+    args: &DemoArgs,
+    stop: &Arc<AtomicBool>,
+    monitor: &Arc<Monitor>,
+) -> Result<Summary, JobError> {
     let rate = match args.rate {
         0.0 => None,
         rate if rate.is_finite() && rate > 0.0 => Some(rate),
@@ -98,11 +107,10 @@ fn demo(args: &DemoArgs, stop: &Arc<AtomicBool>) -> Result<Summary, JobError> {
         limit: args.limit,
         room: args.keep_mb << 20,
     };
-    let sink = SqliteSink::new(args.dir.join("tables.sqlite"));
+    let sink = SqliteSink::new(tables(args));
     let database = format!("SQLite file {}", sink.path().display());
     let (job, source) = ("demo".to_owned(), "files");
     let about = About { job, topic: TOPIC.to_owned(), source, database };
-    let monitor = Arc::<Monitor>::default();
     let server = Server::start(args.listen, Vec::new(), about, monitor.clone())?;
     let line = format!("the live page: http://{}/   (Ctrl-C ends the demo)\n", server.address());
     super::print(line.as_bytes());
@@ -115,8 +123,8 @@ fn demo(args: &DemoArgs, stop: &Arc<AtomicBool>) -> Result<Summary, JobError> {
     let files = FilesConfig { folder: topic, topic: TOPIC.to_owned(), until_end: false };
     let topic = FilesTopic::new(files);
     let (wrote, ran) = std::thread::scope(|scope| {
-        let writer = scope.spawn(|| write(&settings, stop, &monitor));
-        let ran = pipeline::run_watched(config, topic, sink, stop.clone(), &monitor);
+        let writer = scope.spawn(|| write(&settings, stop, monitor));
+        let ran = pipeline::run_watched(config, topic, sink, stop.clone(), monitor);
         // The writer must not go on for a pipeline that has failed.
         stop.store(true, Ordering::Relaxed);
         (writer.join(), ran)
@@ -154,6 +162,11 @@ fn is_counted(settings: &FolderSettings, monitor: &Monitor) -> bool {
         // What is counted ends before the last line feed.
         length == 0 || places.iter().any(|at| at.partition == number && at.next + 1 >= length)
     })
+}
+
+/// The file of the tables.
+fn tables(args: &DemoArgs) -> PathBuf {
+    args.dir.join("tables.sqlite")
 }
 
 /// Makes the folder; returns where the tweets are.

@@ -197,6 +197,15 @@ impl JobArgs {
         Err(JobError::Argument(format!("--rebuild is not for {text}")))
     }
 
+    /// `dead-letters` with an action, as a command on the tables of this job. The database is not
+    /// named: its URL may hold a password.
+    pub(super) fn dead_letters(&self, action: &str) -> String {
+        let prefix = self.place.table_prefix.to_string();
+        let prefix = Some(prefix).filter(|prefix| !prefix.is_empty());
+        let prefix = prefix.map(|prefix| format!(" --table-prefix {prefix}"));
+        format!("tweetflow dead-letters {action}{}", prefix.unwrap_or_default())
+    }
+
     /// The topic's settings.
     pub(super) fn kafka(&self, until_end: bool, accept_gap: bool) -> Result<KafkaConfig, JobError> {
         Ok(KafkaConfig {

@@ -4,6 +4,7 @@
 
 use super::cluster::ClusterArgs;
 use super::job::{JobArgs, JobError};
+use super::last_line;
 use super::listen::ListenArgs;
 use super::status::StatusLine;
 use crate::config::RunConfig;
@@ -96,7 +97,8 @@ pub(super) struct RunArgs {
 /// Runs the command to its end.
 pub(super) fn run(args: &RunArgs, stop: Arc<AtomicBool>) -> ExitCode {
     let monitor = Arc::<Monitor>::default();
-    let result = if args.rebuild { rebuild(args, &stop) } else { follow(args, stop, &monitor) };
+    let result =
+        if args.rebuild { rebuild(args, &stop, &monitor) } else { follow(args, stop, &monitor) };
     match result {
         Ok(summary) => {
             let Summary { records, bytes, elapsed, commits, rows, resolved, set_aside } = summary;
@@ -106,11 +108,12 @@ pub(super) fn run(args: &RunArgs, stop: Arc<AtomicBool>) -> ExitCode {
             } else {
                 String::new()
             };
+            let list = args.job.dead_letters("list");
             println!(
                 "done records={records} bytes={bytes} seconds={seconds:.3} \
                  records_per_second={rate:.0} commits={commits} rows={rows} \
                  resolved={resolved}{}{files}",
-                tables(&monitor)
+                last_line::outcome(&monitor, &list)
             );
             ExitCode::SUCCESS
         }
@@ -120,32 +123,6 @@ pub(super) fn run(args: &RunArgs, stop: Arc<AtomicBool>) -> ExitCode {
             super::fail(&error, error.exit_code())
         }
     }
-}
-
-/// What the tables say at the end of the records that did not count, or not as a tweet; nothing
-/// where this process has no tables.
-fn tables(monitor: &Monitor) -> String {
-    let look = monitor.look();
-    if look.tables.is_empty() || look.processes.as_ref().is_some_and(|all| !all.is_lead()) {
-        return String::new();
-    }
-    let dead_letters: u64 = look.letters.values().sum();
-    if dead_letters > 0 {
-        tracing::warn!(
-            dead_letters,
-            "records could not be counted; `tweetflow dead-letters list` shows them"
-        );
-    }
-    let totals = [
-        ("tweets", "tweets"),
-        ("duplicates", "duplicates"),
-        ("deleted", "deleted"),
-        ("late_tweets", "late_posts"),
-        ("late_deletes", "late_deletes"),
-        ("superseded", "superseded"),
-    ];
-    let totals = totals.map(|(name, row)| format!(" {name}={}", look.total(row)));
-    format!(" dead_letters={dead_letters}{}", totals.concat())
 }
 
 fn follow(
@@ -168,14 +145,18 @@ fn follow(
     Ok(pipeline::run_watched(config, topic, sink, stop, monitor)?)
 }
 
-fn rebuild(args: &RunArgs, stop: &Arc<AtomicBool>) -> Result<Summary, JobError> {
+fn rebuild(
+    args: &RunArgs,
+    stop: &Arc<AtomicBool>,
+    monitor: &Arc<Monitor>,
+) -> Result<Summary, JobError> {
     args.job.can_rebuild()?;
     if args.cluster.cluster()?.is_some() {
         let text = "--rebuild is one process's work: stop the cluster, run it without --processes";
         return Err(JobError::Argument(text.to_owned()));
     }
     let (kafka, database) = (args.job.kafka(true, args.accept_gap)?, args.job.database()?);
-    Ok(rebuild::run(config(args)?, kafka, &database, stop)?)
+    Ok(rebuild::run(config(args)?, kafka, &database, stop, monitor)?)
 }
 
 fn config(args: &RunArgs) -> Result<RunConfig, JobError> {

@@ -88,12 +88,16 @@ pub(super) fn run(args: &VerifyArgs, stop: &AtomicBool) -> ExitCode {
     match check.run(&mut out) {
         Ok(summary) => {
             let verify::Summary { commit_no, records, rows, differences, .. } = summary;
-            let verify::Summary { dead_letters, countable, uncertain, .. } = summary;
+            let verify::Summary { dead_letters, countable, uncertain, outcome, .. } = summary;
             let (word, code) = if differences == 0 { ("equal", 0) } else { ("different", 1) };
+            if countable > 0 {
+                let retry = args.job.dead_letters("retry --all");
+                tracing::warn!(countable, "dead letters can be counted now; `{retry}` does it");
+            }
             println!(
                 "{word} differences={differences} commit_no={commit_no} records={records} \
                  rows={rows} dead_letters={dead_letters} countable={countable} \
-                 uncertain={uncertain}"
+                 uncertain={uncertain} {outcome}"
             );
             ExitCode::from(code)
         }

@@ -124,6 +124,12 @@ pub const METRICS: &[MetricDoc] = &[
     metric("lag", None, "What is left: records, of files bytes.", Kind::Partitions(Place::lag)),
     metric("dead_letters", None, "Dead letters that stand.", Kind::Reasons),
     metric(
+        "dead_letter_overflow",
+        None,
+        "Records that cannot be counted and have no row in dead_letters.",
+        Kind::Gauge(|look| float(look.overflow)),
+    ),
+    metric(
         "restored_rows",
         None,
         "Rows read from the tables at the start.",

@@ -65,7 +65,11 @@ pub(super) fn json(look: &Look, about: &About) -> Vec<u8> {
         "lag": number(look.lag()),
         "lag_unit": unit(about),
         "ledger": look.ledger.map(|ledger| self::ledger(look, &ledger)),
-        "dead_letters": { "total": look.letters.values().sum::<u64>(), "reasons": reasons },
+        "dead_letters": {
+            "total": look.letters.values().sum::<u64>(),
+            "reasons": reasons,
+            "overflow": look.overflow,
+        },
         "cluster": look.processes.as_ref().map(cluster),
         "tables": look.tables.iter().map(table).collect::<Vec<_>>(),
     });

@@ -417,18 +417,39 @@ fn the_last_line_says_what_did_not_count() {
         |id: u64| format!("{{\"id\":{id},\"text\":\"t\",\"user\":{{\"id\":2,\"name\":\"n\"}}}}\n");
     let (first, again, second) = (tweet(1 << 60), tweet(1 << 60), tweet((1 << 60) + 1));
     let delete = format!("{{\"delete\":{{\"status\":{{\"id\":{}}}}}}}\n", (1_u64 << 60) + 1);
-    let text = [first, again, second, delete, "no json\n".to_owned()].concat();
+    let text = [first, again, second, delete, "no json\n".repeat(2)].concat();
     std::fs::write(folder.path().join("partition-0.ndjson"), text).unwrap();
     let database = format!("sqlite:{}", folder.path().join("tables").display());
     let files = folder.path().to_str().unwrap();
-    let arguments = ["run", "--files", files, "--until-end", "--ledger", "15m"];
-    let output = program(&arguments, &database).output().unwrap();
-    let text = said(&output);
-    for part in ["done records=5 ", " dead_letters=1 tweets=1 duplicates=1 deleted=1 late_tweets=0"]
-    {
-        assert!(text.contains(part), "{text}");
-    }
-    assert!(text.contains("WARN") && text.contains("`tweetflow dead-letters list`"), "{text}");
+    let ask = |arguments: &[&str]| said(&program(arguments, &database).output().unwrap());
+    let counts = "tweets=1 duplicates=1 deleted=1 late_tweets=0 late_deletes=0 late_edits=0 \
+                  superseded=0 filtered=0 keep_alive=0 dead_letter_overflow=1";
+    let prefix = ["--files", files, "--table-prefix", "p_"];
+    let run = ["run", "--until-end", "--ledger", "15m", "--dead-letter-rows", "1"];
+    let text = ask(&[&run[..], &prefix].concat());
+    assert!(text.contains("done records=6 "), "{text}");
+    assert!(text.contains(&format!(" dead_letters=1 {counts} files_set_aside=0\n")), "{text}");
+    assert_eq!(text.matches("WARN").count(), 2, "{text}");
+    assert!(text.contains("`tweetflow dead-letters list --table-prefix p_`"), "{text}");
+    assert!(text.contains("a larger --dead-letter-rows"), "{text}");
+    let text = ask(&[&["verify"][..], &prefix].concat());
+    assert!(text.contains("equal ") && text.contains(&format!(" {counts}\n")), "{text}");
+}
+
+/// So does that of the demo.
+#[test]
+fn the_last_line_of_the_demo_says_what_did_not_count() {
+    let folder = tempfile::tempdir().unwrap();
+    let tweet = "{\"id\":1,\"text\":\"t\",\"user\":{\"id\":2}}\n";
+    let input = file(&[tweet, "no json\n", tweet].concat());
+    let (input, folder) = (input.path().to_str().unwrap(), folder.path().to_str().unwrap());
+    let first = ["demo", "--listen", "0", "--limit", "3"];
+    let output = plain(&[&first[..], &["--input", input, "--dir", folder]].concat()).output();
+    let text = said(&output.unwrap());
+    assert!(text.contains("done records=3 "), "{text}");
+    assert!(text.contains(" dead_letters=1 tweets=1 duplicates=1 "), "{text}");
+    let list = format!("`tweetflow dead-letters list --database sqlite:{folder}/tables.sqlite`");
+    assert!(text.contains("WARN") && text.contains(&list), "{text}");
 }
 
 /// What the shells and `man` read is what the parser knows.
