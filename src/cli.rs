@@ -181,6 +181,9 @@ fn parse() -> Result<(Cli, ArgMatches), ExitCode> {
         None => error.exit(),
     };
     let matches = command.clone().try_get_matches().map_err(refuse)?;
+    if let Some(line) = refusal::signed_number(&command, &matches) {
+        return Err(self::refuse(&line));
+    }
     let cli = Cli::from_arg_matches(&matches).map_err(refuse)?;
     Ok((cli, matches))
 }

@@ -174,6 +174,9 @@ fn text(value: &Value) -> Result<String, String> {
 
 /// Whether the flag would take the text. What else the command needs does not matter here.
 fn check(command: &Command, argument: &Arg, text: &str) -> Result<(), String> {
+    if let Some(reason) = super::refusal::sign(argument, text.as_ref()) {
+        return Err(reason.to_owned());
+    }
     let flag = format!("--{}={text}", argument.get_long().unwrap_or_default());
     let command = command.clone().no_binary_name(true).subcommand_required(false);
     match command.try_get_matches_from([flag]) {
@@ -267,6 +270,8 @@ mod tests {
             ("config = \"x\"", "no command knows the key config"),
             ("workers = 0", "key workers: its value is refused; it is not in 1..=256"),
             ("workers = \"many\"", "key workers: its value is refused; invalid digit"),
+            ("workers = \"+3\"", "key workers: its value is refused; write the number without +"),
+            ("ledger = \"+15m\"", "key ledger: its value is refused; write the number without +"),
             ("workers = [1]", "key workers: expected one value"),
             ("until_end = 1", "key until_end: expected true or false"),
             ("log = \"=\"", "key log: its value is refused"),

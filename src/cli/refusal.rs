@@ -3,8 +3,16 @@
 //! Never the value itself. The parser's own errors show it, and it may be a password that came into
 //! the wrong place.
 
+use crate::produce::synthetic::Share;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Arg, Command, Error};
+use clap::{Arg, ArgMatches, Command, Error};
+use std::any::TypeId;
+use std::ffi::OsStr;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// What is wrong with a number such as `+5`.
+const SIGNED: &str = "its value is refused; write the number without +";
 
 /// One line for an error of the parser that would show a value; `None` for the others.
 pub(super) fn line(command: &Command, error: &Error) -> Option<String> {
@@ -27,6 +35,37 @@ pub(super) fn line(command: &Command, error: &Error) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// One line for a number with a plus sign, which the parsers of numbers take. An id or an offset that
+/// is written so was changed on its way.
+pub(super) fn signed_number(command: &Command, matches: &ArgMatches) -> Option<String> {
+    let (name, matches) = matches.subcommand()?;
+    let has_sign = |argument: &&Arg| {
+        let values = matches.try_get_raw(argument.get_id().as_str()).ok().flatten();
+        values.into_iter().flatten().any(|value| sign(argument, value).is_some())
+    };
+    let argument = command.find_subcommand(name)?.get_arguments().find(has_sign)?;
+    let flag = format!("--{}", argument.get_long().unwrap_or_default());
+    let place = place(command, &flag).unwrap_or_default();
+    Some(format!("{flag}{place}: {SIGNED}"))
+}
+
+/// Why the value of an argument is refused, if it is a number with a plus sign.
+pub(super) fn sign(argument: &Arg, value: &OsStr) -> Option<&'static str> {
+    let numbers = [
+        TypeId::of::<u16>(),
+        TypeId::of::<u32>(),
+        TypeId::of::<u64>(),
+        TypeId::of::<usize>(),
+        TypeId::of::<f64>(),
+        TypeId::of::<Share>(),
+        TypeId::of::<Duration>(),
+        TypeId::of::<SocketAddr>(),
+    ];
+    let kind = argument.get_value_parser().type_id();
+    let has_sign = value.as_encoded_bytes().first() == Some(&b'+');
+    (has_sign && numbers.iter().any(|number| kind == *number)).then_some(SIGNED)
 }
 
 /// Why the value is refused.
@@ -77,4 +116,27 @@ fn place(command: &Command, name: &str) -> Option<String> {
     let argument = arguments.find(|argument| argument.get_long() == Some(long))?;
     let variable = Arg::get_env(argument).filter(|name| std::env::var_os(name).is_some())?;
     Some(format!(" (from {})", variable.to_string_lossy()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sign;
+    use clap::CommandFactory;
+
+    #[test]
+    fn no_number_may_have_a_plus_sign() {
+        let numbers = ["N", "I", "MS", "S", "MINUTES", "SPAN", "MB", "MIB", "PERCENT", "PORT"];
+        let mut program = super::super::Cli::command();
+        program.build();
+        let mut refused = 0;
+        for argument in program.get_subcommands().flat_map(clap::Command::get_arguments) {
+            let names = argument.get_value_names().unwrap_or_default();
+            let is_number = names.iter().any(|name| numbers.contains(&name.as_str()));
+            let is_refused = sign(argument, "+5".as_ref()).is_some();
+            assert_eq!(is_refused, is_number, "{argument}");
+            assert_eq!(sign(argument, "5".as_ref()), None, "{argument}");
+            refused += u32::from(is_refused);
+        }
+        assert!(refused > 20, "{refused}");
+    }
 }

@@ -212,6 +212,11 @@ fn offsets(topic: &str, reached: Reached) -> KafkaResult<TopicPartitionList> {
 
 fn parse(records: i64, metadata: &str) -> Option<Reached> {
     let (sent, hash) = metadata.strip_prefix("sent=")?.split_once(" hash=")?;
+    // `parse` would take a sign as well.
+    let is_plain = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if !is_plain(sent) || !is_plain(hash) {
+        return None;
+    }
     let hash = u64::from_str_radix(hash, 16).ok()?;
     let position = Position { records: u64::try_from(records).ok()?, hash };
     Some(Reached { position, sent: sent.parse().ok()? })
@@ -284,7 +289,15 @@ mod tests {
         let element = list.find_partition("t", 0).unwrap();
         assert_eq!(element.offset(), Offset::Offset(12_345));
         assert_eq!(parse(12_345, element.metadata()), Some(reached));
-        for other in ["", "x", "sent=1", "sent=1 hash=x", "sent=-1 hash=1"] {
+        for other in [
+            "",
+            "x",
+            "sent=1",
+            "sent=1 hash=x",
+            "sent=-1 hash=1",
+            "sent=+1 hash=1",
+            "sent=1 hash=+1",
+        ] {
             assert_eq!(parse(1, other), None, "{other}");
         }
     }

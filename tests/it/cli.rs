@@ -47,6 +47,7 @@ fn misuse() {
         &["walk"],
         &["run", "--wrokers", "3"],
         &["run", "--workers", "0"],
+        &["run", "--workers", "+3"],
         &["run", "--processes", "2"],
         &["run", "--processes", "2", "--process", "2"],
         &["run", "--processes", "2", "--hosts", "/nonexistent"],
@@ -258,6 +259,26 @@ fn settings_that_exclude_each_other() {
     });
 }
 
+/// A number with a plus sign is refused wherever it comes from.
+#[test]
+fn no_number_has_a_plus_sign() {
+    let config = file("[run]\nworkers = \"+3\"\n");
+    let by_file = plain(&["run", "--config", config.path().to_str().unwrap()]);
+    let mut by_variable = plain(&["run"]);
+    by_variable.env("TWEETFLOW_WORKERS", "+3");
+    let by_flag = plain(&["dead-letters", "list", "--partition", "1", "--offset", "+3"]);
+    for (mut command, name) in [
+        (by_file, "key run.workers"),
+        (by_variable, "--workers (from TWEETFLOW_WORKERS)"),
+        (by_flag, "--offset"),
+    ] {
+        let output = command.output().unwrap();
+        let line = format!("{name}: its value is refused; write the number without +\n");
+        assert!(said(&output).ends_with(&line), "{}", said(&output));
+        assert_eq!(output.status.code(), Some(2));
+    }
+}
+
 /// However a value comes in, and wherever, no output has it: neither an error nor a log line.
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
@@ -441,15 +462,17 @@ fn the_last_line_says_what_did_not_count() {
 fn the_last_line_of_the_demo_says_what_did_not_count() {
     let folder = tempfile::tempdir().unwrap();
     let tweet = "{\"id\":1,\"text\":\"t\",\"user\":{\"id\":2}}\n";
-    let input = file(&[tweet, "no json\n", tweet].concat());
+    // Behind the first record of each partition: a file that begins so is no file of tweets.
+    let input = file(&[&tweet.repeat(4), "no json\n"].concat());
     let (input, folder) = (input.path().to_str().unwrap(), folder.path().to_str().unwrap());
-    let first = ["demo", "--listen", "0", "--limit", "3"];
+    let first = ["demo", "--listen", "0", "--limit", "5"];
     let output = plain(&[&first[..], &["--input", input, "--dir", folder]].concat()).output();
     let text = said(&output.unwrap());
-    assert!(text.contains("done records=3 "), "{text}");
-    assert!(text.contains(" dead_letters=1 tweets=1 duplicates=1 "), "{text}");
+    assert!(text.contains("done records=5 "), "{text}");
+    assert!(text.contains(" dead_letters=1 tweets=1 duplicates=3 "), "{text}");
     let list = format!("`tweetflow dead-letters list --database sqlite:{folder}/tables.sqlite`");
     assert!(text.contains("WARN") && text.contains(&list), "{text}");
+    assert!(text.contains(" files_set_aside=0\n"), "{text}");
 }
 
 /// What the shells and `man` read is what the parser knows.
