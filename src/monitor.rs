@@ -8,11 +8,13 @@
 mod cluster;
 mod ledger;
 mod samples;
+mod waiting;
 
 pub use cluster::{Process, Processes, Report};
 pub use ledger::Remembered;
 pub use samples::Percentiles;
 pub(crate) use samples::Samples;
+pub use waiting::Waiting;
 
 use crate::dead_letters::overflow::{Dropped, Refuser};
 use crate::mesh::Traffic;
@@ -24,7 +26,7 @@ use dataflows::ledger::Figures;
 use dataflows::table::Panel;
 use dataflows::{Restored, Row, Table, Text, Value};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -97,6 +99,7 @@ struct State {
     processes: Option<Processes>,
     /// By worker of this process.
     ledger: BTreeMap<usize, Figures>,
+    waiting: Option<Waiting>,
 }
 
 /// A table that is shown, with its rows by key.
@@ -171,6 +174,8 @@ pub struct Look {
     pub replay: u64,
     /// The ledger, if there is one.
     pub ledger: Option<Remembered>,
+    /// Partitions that wait for another one.
+    pub waiting: Option<Waiting>,
     /// Records read by this process.
     pub records: u64,
     /// Bytes of their values.
@@ -305,6 +310,12 @@ impl Monitor {
         self.lock().ledger.insert(worker, figures);
     }
 
+    /// Which partitions wait from now on, and which one is furthest behind.
+    pub fn waits(&self, partitions: &BTreeSet<u32>, behind: Option<u32>) {
+        let mut state = self.lock();
+        state.waiting = Waiting::after(state.waiting.as_ref(), partitions, behind);
+    }
+
     /// Posts and deletes that came below the floor of the ledger in this run, on this process.
     pub fn late(&self) -> (u64, u64) {
         let state = self.lock();
@@ -435,6 +446,7 @@ impl Monitor {
             restored: self.restored.load(Ordering::Relaxed),
             replay: self.replay.load(Ordering::Relaxed),
             ledger: state.whole_ledger(),
+            waiting: state.waiting.clone(),
             records,
             bytes,
             whole: (records + others.0, bytes + others.1),

@@ -248,7 +248,7 @@ fn routes(shared: Arc<Shared>, names: Names) -> Router {
 async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     let look = shared.monitor.look();
     if look.is_ready() {
-        return format!("ready{}\n", state::role(&look)).into_response();
+        return format!("ready{}{}\n", state::role(&look), state::waiting(&look)).into_response();
     }
     let (_, text) = state::status(&look, &shared.about);
     (StatusCode::SERVICE_UNAVAILABLE, format!("{text}\n")).into_response()

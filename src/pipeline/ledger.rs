@@ -13,6 +13,7 @@
 //!
 //! What the ledger does stands in [`dataflows::ledger`].
 
+use crate::monitor::Monitor;
 use crate::source::Assignment;
 use dataflows::clock::{Clocks, plausible_ms};
 use dataflows::floors::Name;
@@ -179,11 +180,14 @@ impl Clock {
 pub(super) struct Keeper {
     policy: Policy,
     waiting: BTreeSet<u32>,
+    /// The partition that these wait for.
+    waited_for: Option<u32>,
 }
 
 impl Keeper {
     pub(super) fn new(span_ms: u64, floor: u64) -> Self {
-        Keeper { policy: Policy::new(span_ms, floor), waiting: BTreeSet::new() }
+        let policy = Policy::new(span_ms, floor);
+        Keeper { policy, waiting: BTreeSet::new(), waited_for: None }
     }
 
     /// These partitions will be read.
@@ -217,10 +221,16 @@ impl Keeper {
         self.policy.is_all_read()
     }
 
-    /// Who is to wait from now on, if that is news.
-    pub(super) fn waiting(&mut self) -> Option<BTreeSet<u32>> {
+    /// Which partitions are to wait from now on, if that is news. `monitor` learns for which one.
+    pub(super) fn waiting(&mut self, monitor: &Monitor) -> Option<BTreeSet<u32>> {
         let waiting = self.policy.waiting(&self.waiting);
-        if waiting == self.waiting {
+        let waited_for = if waiting.is_empty() { None } else { self.policy.waited_for() };
+        let is_news = waiting != self.waiting;
+        if is_news || waited_for != self.waited_for {
+            monitor.waits(&waiting, waited_for);
+            self.waited_for = waited_for;
+        }
+        if !is_news {
             return None;
         }
         self.waiting.clone_from(&waiting);
@@ -230,8 +240,8 @@ impl Keeper {
 
 #[cfg(test)]
 mod tests {
-    use super::{Name, Settings, Start};
-    use std::collections::BTreeMap;
+    use super::{Keeper, Monitor, Name, Reached, Settings, Start, Tiding};
+    use std::collections::{BTreeMap, BTreeSet};
     use std::time::Duration;
 
     /// From one start to the next, with what the run between them stored.
@@ -265,6 +275,26 @@ mod tests {
         let forgotten = start(&mut stored, 15, true);
         assert_eq!((forgotten.floor, forgotten.is_empty), (Some(301), true));
         assert_eq!((stored[&Name::Forgotten], stored[&Name::Ledger]), (300, 301));
+    }
+
+    #[test]
+    fn partitions_that_wait_are_seen() {
+        let (monitor, mut keeper) = (Monitor::default(), Keeper::new(6_400, 0));
+        let read = |keeper: &mut Keeper, partition, ms: u64| {
+            let reached = Reached { proven_ms: 1_795_424_400_000 + ms, ..Reached::default() };
+            keeper.hear(Tiding::Read { partition, reached });
+            let told = keeper.waiting(&monitor);
+            (told, monitor.look().waiting.map(|waiting| (waiting.partitions, waiting.behind)))
+        };
+        let first = BTreeSet::from([0]);
+        assert_eq!(read(&mut keeper, 1, 0), (None, None));
+        assert_eq!(read(&mut keeper, 2, 1), (None, None));
+        assert_eq!(read(&mut keeper, 0, 20_000), (Some(first.clone()), Some((first.clone(), 1))));
+        // It waits on, for another one.
+        assert_eq!(read(&mut keeper, 1, 6_000), (None, Some((first.clone(), 2))));
+        assert_eq!(read(&mut keeper, 2, 12_000), (None, Some((first.clone(), 1))));
+        assert_eq!(read(&mut keeper, 1, 18_000), (None, Some((first, 2))));
+        assert_eq!(read(&mut keeper, 2, 18_000), (Some(BTreeSet::new()), None));
     }
 
     #[test]

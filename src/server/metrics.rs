@@ -199,6 +199,14 @@ pub const METRICS: &[MetricDoc] = &[
         Kind::Gauge(|look| float(look.total("duplicates"))),
     ),
     metric(
+        "waiting_partitions",
+        None,
+        "Partitions that wait for another one that is further behind than --ledger.",
+        Kind::Gauge(|look| {
+            float(look.waiting.as_ref().map_or(0, |waiting| waiting.partitions.len() as u64))
+        }),
+    ),
+    metric(
         "ready",
         None,
         "1 while records are read and both sides answer.",

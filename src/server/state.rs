@@ -5,6 +5,7 @@
 use super::About;
 use crate::monitor::now_ms;
 use crate::monitor::{Look, Percentiles, Phase, Process, Processes, Remembered, Shown, Trouble};
+use crate::progress::place;
 use dataflows::Value;
 use dataflows::table::Panel;
 use indicatif::HumanCount;
@@ -89,6 +90,7 @@ fn ledger(look: &Look, ledger: &Remembered) -> serde_json::Value {
         "late_deletes": look.total("late_deletes"),
         "superseded": look.total("superseded"),
         "late_edits": look.total("late_edits"),
+        "waiting": look.waiting.as_ref().map_or(0, |waiting| waiting.partitions.len()),
     })
 }
 
@@ -119,6 +121,19 @@ pub(super) fn role(look: &Look) -> String {
     let share = format!("process {own} of {}, reading {partitions} partitions", all.len());
     let place = if *own == 0 { "" } else { "; the tables are process 0's to show" };
     format!(": {share}{place}")
+}
+
+/// Which partitions wait for another one, behind other words; nothing if none does.
+pub(super) fn waiting(look: &Look) -> String {
+    let Some(waiting) = &look.waiting else { return String::new() };
+    let count = match waiting.partitions.len() {
+        1 => "1 partition waits".to_owned(),
+        count => format!("{count} partitions wait"),
+    };
+    let file = look.places.iter().find(|place| place.partition == waiting.behind);
+    let behind = place(waiting.behind, file.map_or("", |place| place.file.as_str()));
+    let seconds = waiting.lasting().as_secs();
+    format!("; {count} for {behind}, which is further behind than --ledger, for {seconds} s")
 }
 
 fn unit(about: &About) -> &'static str {
@@ -158,13 +173,13 @@ pub(super) fn status(look: &Look, about: &About) -> (&'static str, String) {
                 Some(seconds) => format!("about {seconds} s to go"),
                 None => "and the topic grows faster than it is read".to_owned(),
             };
-            ("behind", format!("behind by {left} {}, {time}", unit(about)))
+            ("behind", format!("behind by {left} {}, {time}{}", unit(about), waiting(look)))
         }
         (Phase::Running, None) => {
             let is_reader = look.processes.as_ref().is_some_and(|all| !all.is_lead());
             // Only process 0 knows what is committed.
             let text = if is_reader { "reading" } else { "caught up" };
-            ("caught_up", format!("{text}{}", role(look)))
+            ("caught_up", format!("{text}{}{}", role(look), waiting(look)))
         }
     }
 }
@@ -245,7 +260,7 @@ mod tests {
     use crate::sink::{Position, TableChanges, Transaction};
     use crate::tables::Tables;
     use dataflows::{Row, Value};
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
     use std::sync::Arc;
     use std::time::Duration;
 
@@ -285,6 +300,15 @@ mod tests {
         assert!(kind == "behind" && text.starts_with("behind by 5,995,000 records, and"), "{text}");
         monitor.ends(Some(BTreeMap::from([(0, 5_900)])));
         assert_eq!(said(&monitor).0, "caught_up");
+        // A partition that waits is no fault.
+        for (waits, says) in [(&[1][..], "1 partition waits"), (&[1, 2], "2 partitions wait")] {
+            monitor.waits(&waits.iter().copied().collect(), Some(0));
+            let end = "for partition 0, which is further behind than --ledger, for 0 s";
+            assert_eq!(said(&monitor), ("caught_up", format!("caught up; {says} {end}")));
+            assert!(monitor.look().is_ready());
+        }
+        monitor.waits(&BTreeSet::new(), None);
+        assert_eq!(said(&monitor), ("caught_up", "caught up".to_owned()));
         monitor.enter(Phase::Stopping);
         assert_eq!(said(&monitor).0, "stopping");
     }

@@ -97,12 +97,21 @@ impl Policy {
         self.partitions.iter().filter(must_wait).map(|(number, _)| *number).collect()
     }
 
+    /// The partition that others wait for.
+    pub fn waited_for(&self) -> Option<u32> {
+        self.behind().map(|(_, partition)| partition)
+    }
+
     /// How far the partition is that has to catch up most.
     fn furthest_behind(&self) -> Option<u64> {
-        let open = || self.partitions.values().filter(|reached| !reached.is_at_end);
-        let moving = open().filter(|reached| !reached.is_stalled);
-        let least = moving.map(|reached| self.progress(reached)).min();
-        least.or_else(|| open().map(|reached| self.progress(reached)).min())
+        self.behind().map(|(progress, _)| progress)
+    }
+
+    fn behind(&self) -> Option<(u64, u32)> {
+        let open = || self.partitions.iter().filter(|(_, reached)| !reached.is_at_end);
+        let moving = open().filter(|(_, reached)| !reached.is_stalled);
+        let progress = |(number, reached): (&u32, &Reached)| (self.progress(reached), *number);
+        moving.map(progress).min().or_else(|| open().map(progress).min())
     }
 
     fn progress(&self, reached: &Reached) -> u64 {
@@ -233,6 +242,7 @@ mod tests {
         policy.read(0, proven(20_000, false));
         policy.read(1, proven(0, false));
         assert_eq!(policy.waiting(&nobody), first);
+        assert_eq!(policy.waited_for(), Some(1));
         policy.read(1, still);
         assert_eq!(policy.waiting(&first), nobody);
         assert_eq!(policy.rise(), Some(floor(13_600)));

@@ -146,7 +146,8 @@ impl<T: Topic> Reader<'_, T> {
             }
         }
         let floor = keeper.as_mut().and_then(Keeper::rise);
-        let waiting = keeper.as_mut().and_then(Keeper::waiting);
+        let monitor = &self.shared.monitor;
+        let waiting = keeper.as_mut().and_then(|keeper| keeper.waiting(monitor));
         if *replaying == 0 && self.clock.is_none() {
             return self.begin();
         }
