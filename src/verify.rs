@@ -32,7 +32,7 @@ use crate::bar::{Bar, per_second};
 use crate::config::RunConfig;
 use crate::dead_letters::overflow::{self, Dropped, Refuser};
 use crate::outcome::Outcome;
-use crate::progress::Stored;
+use crate::progress::{Last, Stored};
 use crate::sink::{Database, Identity, Sink, unless_stopped};
 use crate::source::{AnyTopic, Topic};
 use crate::tables::Tables;
@@ -427,7 +427,8 @@ impl Base {
             let has_ledger = self.marks.has_ledger();
             let again = |base: &Stored| if has_ledger { base.replay_from } else { base.next };
             let start = base.map_or(stored.start, again);
-            Range { partition: stored.partition, start, next: stored.next }
+            let last = stored.last.map(Last::anchor);
+            Range { partition: stored.partition, start, next: stored.next, last }
         };
         offsets.iter().map(range).collect()
     }
@@ -453,7 +454,7 @@ impl Base {
                 recount.letter(partition, offset)?;
                 continue;
             }
-            let range = Range { partition, start: offset, next: offset + 1 };
+            let range = Range { partition, start: offset, next: offset + 1, last: None };
             let mut found = false;
             let read = topic::read(topic, &[range], stop, &mut |record, _| {
                 found = true;

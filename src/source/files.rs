@@ -151,6 +151,11 @@ impl FilesTopic {
         if found.packing != Packing::Plain {
             return Ok(());
         }
+        self.compare_packed(found, anchor)
+    }
+
+    /// The same for a packed file, which is unpacked up to there.
+    pub(crate) fn compare_packed(&self, found: &Found, anchor: Anchor) -> Result<(), SourceError> {
         let is_there = is_at(found, anchor).map_err(|source| file(&found.path, source))?;
         if is_there == Some(false) {
             let reason = format!("the line that ends at byte {} is another", anchor.offset);

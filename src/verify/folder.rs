@@ -1,6 +1,7 @@
 //! The verifier's own way through a folder of files: each file from its first byte, line by line.
 //!
-//! It shares with the job which file is which partition and how it is unpacked, and nothing else.
+//! It shares with the job which file is which partition, how it is unpacked and how it is known again,
+//! and nothing else.
 
 use super::VerifyError;
 use super::topic::{Range, Visit};
@@ -20,19 +21,20 @@ pub(super) fn read(
     for range in ranges.iter().filter(|range| range.start < range.next) {
         let partition = range.partition;
         let found = files.get(&partition).ok_or(VerifyError::NoPartition { partition })?;
-        read_file(found, *range, stop, visit)?;
+        read_file(topic, found, *range, stop, visit)?;
     }
     Ok(())
 }
 
 fn read_file(
+    topic: &FilesTopic,
     found: &Found,
     range: Range,
     stop: &AtomicBool,
     visit: &mut Visit<'_>,
 ) -> Result<(), VerifyError> {
     let fault = |source| SourceError::File { path: found.path.clone(), source };
-    let Range { partition, start, next } = range;
+    let Range { partition, start, next, last } = range;
     // The demo gives the room of what it has counted back.
     let low =
         if found.packing == Packing::Plain { first_data(&found.path).map_err(fault)? } else { 0 };
@@ -43,6 +45,8 @@ fn read_file(
     // What was written behind the range, also to its last line, is not of the tables.
     let mut bytes = BufReader::with_capacity(64 << 10, bytes.take(next));
     let (mut line, mut position) = (Vec::new(), 0);
+    // A plain file was compared before.
+    let mut last = last.filter(|_| found.packing != Packing::Plain);
     while position < next {
         if stop.load(Ordering::Relaxed) {
             return Err(VerifyError::Stopped);
@@ -55,13 +59,23 @@ fn read_file(
         position += read as u64;
         let Some((end, text)) = record(&line) else { continue };
         let offset = position - read as u64 + end as u64 - 1;
+        if let Some(last) = last.take_if(|last| last.offset <= offset)
+            && (last.offset, last.hash) != (offset, fingerprint(None, Some(text)))
+        {
+            topic.compare_packed(found, last).map_err(changed)?;
+        }
         if offset < start {
             continue;
         }
         let record = Record { partition, offset, timestamp_ms: 0, key: None, payload: Some(text) };
         visit(record, fingerprint(None, Some(text)))?;
     }
-    Ok(())
+    last.map_or(Ok(()), |last| topic.compare_packed(found, last).map_err(changed))
+}
+
+/// Of another file every difference would follow.
+pub(super) fn changed(error: SourceError) -> VerifyError {
+    if error.is_changed() { VerifyError::Changed(error) } else { error.into() }
 }
 
 /// A line without what does not belong to its record: blanks and zeros around it, and the comma that

@@ -6,7 +6,7 @@
 //! offset of the ranges that the topic still holds was visited.
 
 use super::{VerifyError, folder};
-use crate::progress::Stored;
+use crate::progress::{Anchor, Stored};
 use crate::source::AnyTopic;
 use crate::source::kafka::{Context, KafkaTopic, is_passing};
 use crate::source::{Record, SourceError, fingerprint};
@@ -29,6 +29,8 @@ pub(super) struct Range {
     pub(super) start: u64,
     /// The first offset behind it.
     pub(super) next: u64,
+    /// The last record that was counted: by it a packed file is known while it is read.
+    pub(super) last: Option<Anchor>,
 }
 
 /// What is done with each record: it, and its [`fingerprint`].
@@ -49,10 +51,7 @@ pub(super) fn recognize(topic: &AnyTopic, counted: &[Stored]) -> Result<(), Veri
         AnyTopic::Kafka(topic) => recognize_partitions(topic, counted),
         AnyTopic::Files(topic) => topic.recognize(counted),
     };
-    recognized.map_err(|error| match error {
-        error if error.is_changed() => VerifyError::Changed(error),
-        error => error.into(),
-    })
+    recognized.map_err(folder::changed)
 }
 
 fn recognize_partitions(topic: &KafkaTopic, counted: &[Stored]) -> Result<(), SourceError> {
