@@ -61,7 +61,7 @@ impl MetricDoc {
     /// Its labels.
     pub fn labels(&self) -> &'static str {
         match self.kind {
-            Kind::Partitions(_) => "`partition`",
+            Kind::Partitions(_) => "`partition`, of `--files` `file`",
             Kind::Reasons => "`reason`",
             Kind::Processes(_) => "`process`",
             _ => "",
@@ -307,7 +307,11 @@ impl Collector for Looked {
                 Kind::Partitions(value) => {
                     for place in &look.places {
                         let Some(value) = value(place) else { continue };
-                        let label = [("partition", place.partition.to_string())];
+                        let mut label = vec![("partition", place.partition.to_string())];
+                        if !place.file.is_empty() {
+                            // The number of a file is a hash of its name.
+                            label.push(("file", place.file.to_string()));
+                        }
                         let encoder = family.encode_family(&label)?;
                         ConstGauge::new(float(value)).encode(encoder)?;
                     }
@@ -330,5 +334,41 @@ impl Collector for Looked {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{About, text};
+    use crate::monitor::Monitor;
+    use crate::sink::{Position, TableChanges, Transaction};
+    use crate::tables::Tables;
+    use dataflows::Value;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    #[test]
+    fn a_file_has_its_name() {
+        let (monitor, tables) = (Arc::<Monitor>::default(), Tables::default());
+        monitor.begin(&tables);
+        let row = |partition, file: &str| {
+            let mut row = vec![Value::Null; 11];
+            (row[0], row[10]) = (Value::Text("t".into()), Value::Text(file.into()));
+            for (column, number) in (1..).zip([partition, 0, 7, 7]) {
+                row[column] = Value::UInt(number);
+            }
+            row.into()
+        };
+        let mut changes = vec![TableChanges::default(); tables.all().len()];
+        changes[usize::from(tables.progress())].upserts = vec![row(3, ""), row(1 << 31, "a \"b\"")];
+        let at = Position { generation: 1, commit_no: 1, writer: 0 };
+        monitor.committed(&Transaction { as_of: 1, tables: changes }, at, Duration::ZERO);
+        let [job, topic, database] = ["j", "t", "d"].map(str::to_owned);
+        let text = text(&monitor, &About { job, topic, source: "files", database });
+        let text = text.expect("it is encoded");
+        for labels in ["partition=\"3\"", "partition=\"2147483648\",file=\"a \\\"b\\\"\""] {
+            let line = format!("tweetflow_next_offset{{job=\"j\",topic=\"t\",{labels}}} 7");
+            assert!(text.contains(&line), "{line}: {text}");
+        }
     }
 }
