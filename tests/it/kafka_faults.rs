@@ -27,7 +27,11 @@ fn admin() -> AdminClient<DefaultClientContext> {
 
 /// A topic of one partition.
 fn create(topic: &str, settings: &[(&str, &str)]) {
-    let mut new = NewTopic::new(topic, 1, TopicReplication::Fixed(1));
+    create_with(topic, 1, settings);
+}
+
+fn create_with(topic: &str, partitions: i32, settings: &[(&str, &str)]) {
+    let mut new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
     for (name, value) in settings {
         new = new.set(name, value);
     }
@@ -358,4 +362,62 @@ fn a_topic_that_is_compacted_late_has_a_ledger() {
         let (code, said) = job.call("run", &["--until-end", "--ledger", "15m"]);
         assert_eq!(code, Some(wanted), "{said}");
     }
+}
+
+/// Partitions without fresh tweets, busy all the time, do not hold the others: notices, tombstones, and
+/// a backfill of old tweets are as far as the timestamps of their records say.
+#[test]
+fn busy_partitions_without_fresh_tweets_hold_nobody() {
+    const TWEETS: u64 = 1_000;
+    const OTHERS: u64 = 20_000;
+    /// Half an hour of tweets in one partition, and as many records a second in the others.
+    const STEP_MS: u64 = 1_800;
+    let job = Job::new(Server::MariaDb, "held");
+    create_with(&job.topic, 4, &[("retention.ms", "-1")]);
+    let producer = producer(&[]);
+    let began_ms = 1_795_424_400_000;
+    let id = |ms: u64| (ms - 1_288_834_974_657) << 22;
+    let send = |partition: i32, ms: u64, key: &str, payload: Option<String>| {
+        let record = BaseRecord::to(&job.topic).key(key).partition(partition);
+        let mut record = record.timestamp(ms.cast_signed());
+        if let Some(payload) = &payload {
+            record = record.payload(payload);
+        }
+        producer.send(record).map_err(|(error, _)| error).unwrap();
+    };
+    for number in 0..OTHERS {
+        let ms = began_ms + number * STEP_MS;
+        if number < TWEETS {
+            send(0, ms, "", Some(tweet(id(ms), 0)));
+        }
+        send(1, ms, "", Some(r#"{"limit":{"track":1}}"#.to_owned()));
+        send(2, ms, &(1_000 + number).to_string(), None);
+        // A year old.
+        send(3, ms, "", Some(tweet(id(ms - 31_536_000_000), 0)));
+    }
+    producer.flush(SOON).unwrap();
+    // Ten seconds of work for the busy ones.
+    let rate = (4 * OTHERS / 10).to_string();
+    let more = ["--ledger", "1m", "--workers", "4", "--replay-rate", &rate];
+    let mut command = job.command("run", &more);
+    let child = Running::start(command.stderr(Stdio::piped()).stdout(Stdio::null()));
+    let (mut sql, deadline) = (job.sql(), Instant::now() + SOON);
+    let sql_next = "SELECT partition_id, next_offset FROM kafka_offsets ORDER BY partition_id";
+    let next = loop {
+        let next =
+            if sql.has_table("kafka_offsets") { sql.rows::<(u32, u64)>(sql_next) } else { vec![] };
+        if next.iter().any(|(partition, next)| *partition == 0 && *next == TWEETS) {
+            break next;
+        }
+        assert!(Instant::now() < deadline, "the tweets are held: {next:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    for (partition, next) in &next[1..] {
+        assert!(*next < OTHERS / 2, "the tweets were held for partition {partition}: {next}");
+    }
+    child.signal(Signal::SIGTERM);
+    let (code, said) = end(child);
+    assert!(code == Some(0) && !said.contains("has not moved"), "{said}");
+    let (code, said) = job.verify(&[]);
+    assert_eq!(code, Some(0), "{said}");
 }
