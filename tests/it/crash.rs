@@ -353,7 +353,7 @@ fn what_counts(stored: &Stored, partitions: &Partitions) -> BTreeMap<String, u64
     for row in table(stored, "kafka_offsets") {
         let number = |column: usize| usize::try_from(row[column].as_u64().unwrap()).unwrap();
         for payload in &partitions[number(1)][..number(3)] {
-            let json: serde_json::Value = serde_json::from_slice(payload).unwrap();
+            let json: serde_json::Value = std::str::from_utf8(payload).unwrap().parse().unwrap();
             if let Some(id) = json["delete"]["status"]["id"].as_u64() {
                 acts.entry(id).or_default().1 = true;
                 *counts.entry("delete".to_owned()).or_default() += 1;

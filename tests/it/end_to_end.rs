@@ -1,6 +1,6 @@
 //! The program on a real broker and a real database: killed, stopped, doubled, misused.
 //!
-//! `TWEETFLOW_TEST_TWEETS` sets how many tweets the kill test reads (60,000; 1,000,000 for a full
+//! `TWEETFLOW_TEST_TWEETS` sets how many tweets the kill test reads (20,000; 1,000,000 for a full
 //! run), `TWEETFLOW_TEST_SEED` its seed, which is printed.
 
 use crate::common::{Random, Recount, Server, Sql, fresh_topic, program, service};
@@ -113,6 +113,7 @@ fn kill_twenty_times(topic: &str, database: &str, tweets: u64, random: &mut Rand
             while sql.records_counted() < until {
                 assert!(Instant::now() < deadline, "kill {kill}: {until} is never reached");
                 assert_eq!(child.try_wait().unwrap(), None, "kill {kill}: it ended by itself");
+                std::thread::sleep(Duration::from_millis(5));
             }
         }
         stop(&child, nix::sys::signal::Signal::SIGKILL);
@@ -126,7 +127,7 @@ fn kill_twenty_times(topic: &str, database: &str, tweets: u64, random: &mut Rand
 /// Killed at random moments, restarted with other numbers of workers, while a reader looks on: the
 /// tables end as an independent recount says, and no sum is ever seen to fall.
 fn killed_at_random_moments_the_tables_stay_exact(server: Server) {
-    let tweets = number("TWEETFLOW_TEST_TWEETS", 60_000);
+    let tweets = number("TWEETFLOW_TEST_TWEETS", 20_000);
     let seed = number("TWEETFLOW_TEST_SEED", 1);
     println!("seed {seed}");
     let (topic, database) = (fresh_topic("kill"), server.fresh_database("kill"));
@@ -192,17 +193,19 @@ fn a_second_copy_waits_and_takes_over(server: Server) {
 /// Stopped in the middle, succeeded by another, then woken: it changes nothing and says why.
 fn a_stopped_copy_that_wakes_changes_nothing(server: Server) {
     let (topic, database) = (fresh_topic("stopped"), server.fresh_database("stopped"));
-    produce(&topic, 40_000, &[]);
+    produce(&topic, 10_000, &[]);
     let mut zombie = run(&topic, &database, &["--max-records", "300"]).spawn().unwrap();
     let mut sql = Sql::connect(&database);
     let busy = "SELECT COUNT(*) FROM information_schema.processlist \
         WHERE db = DATABASE() AND info LIKE 'INSERT INTO `users`%'";
-    while sql.rows::<u64>(busy)[0] == 0 {}
+    while sql.rows::<u64>(busy)[0] == 0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
     stop(&zombie, nix::sys::signal::Signal::SIGSTOP);
     // The server rolls an idle session back after `wait_timeout`, one minute.
     let output = until_end(&topic, &database, &[]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let expected = recount(40_000, false);
+    let expected = recount(10_000, false);
     assert_equal(&sql.recount(), &expected);
     stop(&zombie, nix::sys::signal::Signal::SIGCONT);
     let status = wait(&mut zombie, Duration::from_mins(1)).expect("a zombie ends");
@@ -230,14 +233,14 @@ fn a_row_without_a_meaning_ends_the_start(server: Server) {
 /// SIGTERM ends with the last commit and exit code 0; the next start goes on from there.
 fn a_clean_stop_loses_nothing(server: Server) {
     let (topic, database) = (fresh_topic("stop"), server.fresh_database("stop"));
-    produce(&topic, 30_000, &[]);
+    produce(&topic, 15_000, &[]);
     let mut child = run(&topic, &database, &["--max-records", "2000"]).spawn().unwrap();
     std::thread::sleep(Duration::from_millis(600));
     stop(&child, nix::sys::signal::Signal::SIGTERM);
     let status = wait(&mut child, Duration::from_secs(20)).expect("it stops");
     assert!(status.success(), "{}", text(child.stderr.take().unwrap()));
     assert!(until_end(&topic, &database, &["--workers", "1"]).status.success());
-    assert_equal(&Sql::connect(&database).recount(), &recount(30_000, false));
+    assert_equal(&Sql::connect(&database).recount(), &recount(15_000, false));
 }
 
 /// What cannot work ends at once with one line that says what to do, and the contract's exit code.
@@ -335,6 +338,7 @@ fn the_printed_schema_and_rights_are_enough(server: Server) {
     while sql.records_counted() < 1_000 {
         assert_eq!(beside.try_wait().unwrap(), None, "the job beside ended by itself");
         assert!(Instant::now() < deadline, "{} records are counted", sql.records_counted());
+        std::thread::sleep(Duration::from_millis(20));
     }
     stop(&beside, nix::sys::signal::Signal::SIGTERM);
     assert!(wait(&mut beside, Duration::from_secs(20)).expect("it stops").success());

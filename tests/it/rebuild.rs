@@ -42,6 +42,7 @@ fn read_on(database: &str, stop: Arc<AtomicBool>) -> std::thread::JoinHandle<u64
             let (users, records) = sql.rows::<(u64, u64)>(seen)[0];
             assert!(users > 0 && records == 3_000, "{users} users, {records} records");
             looks += 1;
+            std::thread::sleep(Duration::from_millis(1));
         }
         looks
     })
@@ -95,7 +96,7 @@ fn killed_at(job: &Job, (begin, nth): (&'static str, u64), reaches: bool) -> boo
             return Verdict::Pass;
         }
         while of_proxy.load(Ordering::Relaxed) == 0 {
-            std::thread::yield_now();
+            std::thread::sleep(Duration::from_millis(1));
         }
         let _ = kill(Pid::from_raw(of_proxy.load(Ordering::Relaxed)), Signal::SIGKILL);
         if reaches { Verdict::CutAnswer(Duration::from_millis(300)) } else { Verdict::CutBefore }
@@ -124,29 +125,40 @@ fn killed_anywhere_one_set_is_whole(server: Server) {
         ("DROP TABLE", 1),
         ("DROP TABLE", 4),
     ];
-    for (moment, reaches) in
-        moments.into_iter().flat_map(|moment| [(moment, false), (moment, true)])
-    {
-        let job = Job::new(server, "rebuild_killed");
-        job.produce(1_000, "1");
-        job.run();
-        assert!(killed_at(&job, moment, reaches), "{moment:?}: it was not killed");
-        // The old set, or the new one: to the settings of the other it is refused.
-        let (old, said) = job.call("run", &["--until-end"]);
-        let (new, refused) = job.call("run", LOCATED);
-        assert!(matches!((old, new), (Some(0), Some(2)) | (Some(2), Some(0))), "{moment:?} {said}");
-        let said = said + &refused;
-        assert!(said.contains("run once with --rebuild"), "{moment:?}: {said}");
-        let is_told = said.contains("a rebuild did not come to its end");
-        // The table that says whose the twins are is made last, and dropped last.
-        assert_eq!(is_told, moment.0 != "CREATE TABLE", "{moment:?}: {said}");
-        let renamed = matches!(moment.0, "DROP TABLE") || (moment.0 == "RENAME TABLE" && reaches);
-        assert_eq!(new == Some(0), renamed, "{moment:?}");
-        job.done("run", REBUILD);
-        let (code, said) = job.verify(&["--require-location"]);
-        assert_eq!(code, Some(0), "{moment:?}: {said}");
-        assert_eq!(tables_named(&mut job.sql(), "rb%"), [""; 0], "{moment:?}");
-    }
+    // A few moments at a time: each is a dozen starts of the program, which mostly wait.
+    std::thread::scope(|scope| {
+        for lane in moments.chunks(2) {
+            scope.spawn(move || {
+                for moment in lane {
+                    one_set_is_whole(server, *moment, false);
+                    one_set_is_whole(server, *moment, true);
+                }
+            });
+        }
+    });
+}
+
+fn one_set_is_whole(server: Server, moment: (&'static str, u64), reaches: bool) {
+    let name = format!("rebuild_killed_{}{}{reaches}", moment.0[..6].to_lowercase(), moment.1);
+    let job = Job::new(server, &name.replace(' ', "_"));
+    job.produce(1_000, "1");
+    job.run();
+    assert!(killed_at(&job, moment, reaches), "{moment:?}: it was not killed");
+    // The old set, or the new one: to the settings of the other it is refused.
+    let (old, said) = job.call("run", &["--until-end"]);
+    let (new, refused) = job.call("run", LOCATED);
+    assert!(matches!((old, new), (Some(0), Some(2)) | (Some(2), Some(0))), "{moment:?} {said}");
+    let said = said + &refused;
+    assert!(said.contains("run once with --rebuild"), "{moment:?}: {said}");
+    let is_told = said.contains("a rebuild did not come to its end");
+    // The table that says whose the twins are is made last, and dropped last.
+    assert_eq!(is_told, moment.0 != "CREATE TABLE", "{moment:?}: {said}");
+    let renamed = matches!(moment.0, "DROP TABLE") || (moment.0 == "RENAME TABLE" && reaches);
+    assert_eq!(new == Some(0), renamed, "{moment:?}");
+    job.done("run", REBUILD);
+    let (code, said) = job.verify(&["--require-location"]);
+    assert_eq!(code, Some(0), "{moment:?}: {said}");
+    assert_eq!(tables_named(&mut job.sql(), "rb%"), [""; 0], "{moment:?}");
 }
 
 fn the_same_records_are_counted_again(server: Server) {
