@@ -6,17 +6,17 @@
 //! A line of JSON a round. `benches/instructions` counts what they execute.
 
 use clap::{Parser, ValueEnum};
-use dataflows::floors::Name;
-use dataflows::latest::{Latest, Version};
-use dataflows::{
-    Epoch, Event, Restored, RestoredRows, Settings, Shared, Sources, Switch, Unreadable,
-};
+use dataflows::operators::latest::Latest;
+use dataflows::tables::floors::Name;
+use dataflows::{Epoch, RestoredRows, Shared, Sources, Switch, Unreadable};
+use decode;
 use differential_dataflow::input::Input;
 use std::hint::black_box;
 use std::time::Instant;
+use synth::Synthetic;
 use timely::dataflow::operators::Probe;
-use tweetflow::decode;
-use tweetflow::produce::synthetic::Synthetic;
+use types::Version;
+use types::{Event, Restored, Settings};
 
 /// As in the program.
 #[global_allocator]

@@ -1,13 +1,39 @@
 //! One typed configuration of a run, validated once.
 
-use crate::dead_letters::overflow::Room;
-use crate::decode;
-use crate::mesh::Cluster;
-use crate::pipeline::{Credit, Ledger};
-use crate::sink::gather::Pace;
-use crate::sink::{Identity, Prefix};
-use crate::tables::Tables;
+use dataflows::catalogue::Tables;
+use decode;
+use mesh::Cluster;
+use sink::{Identity, Prefix};
 use std::time::Duration;
+use types::dead_letter::Room;
+
+/// Whether there is a ledger, and how long it remembers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ledger {
+    /// For so long behind the newest tweet a tweet can be deleted or come again; zero: no ledger.
+    pub span: Duration,
+    /// Starts with an empty one.
+    pub forget: bool,
+}
+
+/// How the gatherer spaces commits.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// At least so long from the start of one commit to the start of the next.
+    pub interval: Duration,
+    /// Without changes, a commit that only moves `as_of` after so long.
+    pub heartbeat: Duration,
+}
+
+/// What one worker may have read and not yet committed; it is also a bound of the largest
+/// transaction.
+#[derive(Clone, Copy, Debug)]
+pub struct Credit {
+    /// In records.
+    pub records: u64,
+    /// In bytes of their values.
+    pub bytes: u64,
+}
 
 /// Everything that the pipeline needs to know; the topic and the sink are given beside it.
 #[derive(Clone, Debug)]
@@ -30,7 +56,7 @@ pub struct RunConfig {
     /// What decides about a record beside its bytes.
     pub decode: decode::Settings,
     /// What the operator said about the tables.
-    pub flows: dataflows::Settings,
+    pub flows: types::Settings,
     /// Deletes and duplicates. Part of no fingerprint: exactness does not hang on it.
     pub ledger: Ledger,
     /// At least so long from one epoch to the next.
@@ -62,7 +88,7 @@ impl RunConfig {
             from: "earliest".to_owned(),
             tables: Tables::default(),
             decode: decode::Settings::default(),
-            flows: dataflows::Settings::default(),
+            flows: types::Settings::default(),
             ledger: Ledger { span: Duration::from_mins(15), forget: false },
             // A tweet is visible in 9 ms at 5,000 a second, for 0.27 cores; with 5 ms it was 7, for 0.34.
             epoch: Duration::from_millis(8),
@@ -104,11 +130,11 @@ impl RunConfig {
         let tables = self.tables.all();
         let fingerprint = self.fingerprint(&tables);
         let (job, prefix) = (self.job.clone(), self.table_prefix.clone());
-        Identity { job, fingerprint, tables, prefix }
+        Identity { job, fingerprint, tables, known: Tables::every().all(), prefix }
     }
 
     /// What the rows mean, readable: a start with another one must not go on from them.
-    fn fingerprint(&self, tables: &[dataflows::Table]) -> String {
+    fn fingerprint(&self, tables: &[types::Table]) -> String {
         use std::fmt::Write;
         let mut text = format!(
             "decoder={}{}require_location={} names={} retweets={} minutes_span={} trend_minutes={}",

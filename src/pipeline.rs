@@ -26,40 +26,47 @@
 //!
 //! This module knows source, tables and sink; nothing else knows all three.
 
+pub mod committer;
 mod engine;
+pub mod error;
 mod flow;
+mod freshness;
+pub mod gather;
 mod late;
 mod ledger;
+mod outage;
 mod peers;
+pub mod rebuild;
 mod watcher;
 mod worker;
 
-pub use ledger::Settings as Ledger;
-pub use worker::Credit;
-
 use crate::config::RunConfig;
-use crate::dead_letters::DeadLetter;
-use crate::dead_letters::overflow::{Dropped, Taken};
-use crate::error::RunError;
-use crate::mesh::{self, Mesh, MeshError};
-use crate::monitor::Monitor;
-use crate::progress::Stored;
-use crate::sink::committer::{self, Channels, Counters};
-use crate::sink::gather::Order;
-use crate::sink::{Sink, Transaction};
-use crate::source::{Assignment, Found, SourceError, Topic};
-use crate::tables::{self, Tables};
-use crate::{dead_letters, progress, sink::SinkError};
-use dataflows::floors::Name;
-use dataflows::{Restored, Row, Table};
+use crate::pipeline::error::RunError;
+use crate::pipeline::gather::Order;
+use committer::{Channels, Counters};
+use dataflows::catalogue::Tables;
+use dataflows::tables::floors::Name;
+use dataflows::tables::kafka_offsets;
 use engine::Engine;
+use mesh;
+use mesh::{Mesh, MeshError};
+use monitor::Monitor;
 use peers::Peers;
+use sink::Sink;
+use sink::SinkError;
+use source::{SourceError, Topic};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use types::dead_letter::{self, DeadLetter, Dropped, Taken};
+use types::offsets::Assignment;
+use types::offsets::Stored;
+use types::record::Found;
+use types::transaction::Transaction;
+use types::{Restored, Row, Table, table};
 use watcher::{Committed, Watcher};
 use worker::WorkerSummary;
 
@@ -192,7 +199,7 @@ pub fn run_watched<T: Topic, S: Sink>(
     topic.check()?;
     config.ledger.span_ms().map_or(Ok(()), |span_ms| topic.keeps(span_ms))?;
     let tables = config.tables.clone();
-    monitor.begin(&tables);
+    monitor.begin(tables.all());
     if tables.freshness().is_some() {
         // Its rows say where the topic ends.
         monitor.watch();
@@ -274,7 +281,7 @@ fn lead<T: Topic, S: Sink>(run: Run<T>, sink: S) -> Result<Summary, RunError> {
         rows: rows_in,
         orders: orders_out,
         committed: note_offsets(&durable, tables.progress()),
-        letters: (tables.letters(), dead_letters::RETRY),
+        letters: (tables.letters(), dead_letter::RETRY),
         marked: Box::new(move |row| {
             let letter = DeadLetter::of(&row);
             // A row that somebody else wrote has no record to try.
@@ -366,7 +373,7 @@ impl Known {
     fn read_checked(
         rows: &[Restored],
         config: &RunConfig,
-    ) -> Result<(Self, ledger::Start), SinkError> {
+    ) -> Result<(Self, ledger::Start), RunError> {
         let mut known = Known::read(rows, &config.tables)?;
         let ledger = ledger::Start::new(config.ledger, &known.floors);
         if ledger.is_empty {
@@ -383,11 +390,13 @@ impl Known {
         for Restored { table, row } in rows {
             if *table == tables.progress() {
                 let stored = Stored::of(row);
-                known.stored.push(stored.ok_or_else(|| unreadable(&progress::TABLE, row))?);
+                known.stored.push(stored.ok_or_else(|| unreadable(&kafka_offsets::TABLE, row))?);
             } else if *table == tables.floors() {
                 known.floors.extend(Name::of(row));
             } else if *table == tables.dropped() {
-                let ranges = Dropped::of(row).into_iter().filter(|(refuser, _)| !refuser.is_own());
+                let ranges = Dropped::of(row)
+                    .into_iter()
+                    .filter(|(refuser, _)| !refuser.is_by(decode::ACCEPTS));
                 known.doubtful.extend(ranges.map(|(refuser, range)| (refuser.partition, range)));
             } else if let Some(letter) = DeadLetter::of(row) {
                 known.letters.push((letter.partition, letter.offset));
@@ -398,7 +407,7 @@ impl Known {
     }
 
     /// What is read again must be told apart into what was counted and what was not.
-    fn check(&self) -> Result<(), SinkError> {
+    fn check(&self) -> Result<(), RunError> {
         let reaches = |stored: &Stored, partition: u32, range: &Dropped| {
             let Stored { replay_from, next, .. } = *stored;
             stored.partition == partition && replay_from < next && range.last >= replay_from
@@ -407,14 +416,14 @@ impl Known {
             self.stored.iter().any(|stored| reaches(stored, *partition, range))
         });
         in_doubt.map_or(Ok(()), |(partition, range)| {
-            Err(SinkError::Overflow { partition: *partition, range: *range })
+            Err(RunError::Overflow { partition: *partition, range: *range })
         })
     }
 }
 
 /// The fault of a restored row that its table cannot have written.
 fn unreadable(table: &Table, row: &Row) -> SinkError {
-    SinkError::Unreadable { row: tables::whole(table, row) }
+    SinkError::Unreadable { row: table::whole(table, row) }
 }
 
 /// Notes the offsets of each transaction that is committed.

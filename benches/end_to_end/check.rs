@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::fmt::Write;
-use tweetflow::produce::synthetic::{GENERATOR_VERSION, Synthetic};
+use synth::{GENERATOR_VERSION, Synthetic};
 
 /// The tables, counted with plain maps.
 #[derive(Default)]

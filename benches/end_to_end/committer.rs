@@ -3,12 +3,14 @@
 
 use crate::database::Database;
 use crate::{Result, float, rounded};
-use dataflows::{Row, Value as Column, hashtags, users};
+use dataflows::tables::{hashtags, users};
 use serde_json::{Value, json};
+use sink::mysql::MySqlSink;
+use sink::{Identity, Prefix, Sink};
 use std::collections::BTreeSet;
 use std::time::Instant;
-use tweetflow::sink::mysql::MySqlSink;
-use tweetflow::sink::{Identity, Prefix, Sink, TableChanges, Transaction};
+use types::transaction::{TableChanges, Transaction};
+use types::{Row, Value as Column};
 
 /// Transactions of one measurement, and the rows of each.
 const TRANSACTIONS: u64 = 20;
@@ -23,6 +25,7 @@ pub(crate) fn run(database: &str) -> Result<Value> {
         job: "bench".to_owned(),
         fingerprint: "bench".to_owned(),
         tables: vec![hashtags::TABLE, users::TABLE],
+        known: vec![hashtags::TABLE, users::TABLE],
         prefix: Prefix::default(),
     };
     let transactions: Vec<_> = (0..TRANSACTIONS).map(transaction).collect();

@@ -1,12 +1,13 @@
 //! `drain` and `decode`: the program's own source, and its own decoder behind it.
 
 use crate::Result;
-use dataflows::latest::Version;
+use decode::{Settings, decode};
+use source::kafka::{From, KafkaConfig, KafkaTopic};
+use source::{Polled, Source, Topic};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
-use tweetflow::decode::{Settings, decode};
-use tweetflow::source::kafka::{From, KafkaConfig, KafkaTopic};
-use tweetflow::source::{Assignment, Polled, Source, Topic};
+use types::Version;
+use types::offsets::Assignment;
 
 /// How much of the program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

@@ -8,7 +8,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::metadata::MetadataTopic;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use tweetflow::produce::synthetic::GENERATOR_VERSION;
+use synth::GENERATOR_VERSION;
 
 /// Partitions of every topic of the benchmark.
 const PARTITIONS: usize = 4;

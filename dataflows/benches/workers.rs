@@ -7,16 +7,16 @@
 //!
 //!     cargo bench -p dataflows --bench workers [-- TWEETS [ROUNDS]]
 
-use dataflows::floors::Name;
-use dataflows::latest::{Latest, Version};
-use dataflows::tweet::{Time, Tweet, User};
-use dataflows::{
-    Epoch, Event, Restored, RestoredRows, Settings, Shared, Sources, Switch, Unreadable,
-};
+use dataflows::operators::latest::Latest;
+use dataflows::tables::floors::Name;
+use dataflows::{Epoch, RestoredRows, Shared, Sources, Switch, Unreadable};
 use differential_dataflow::input::Input;
 use std::sync::{Arc, Barrier};
 use std::time::Instant;
 use timely::dataflow::operators::{Inspect, Probe};
+use types::Version;
+use types::event::{Time, Tweet, User};
+use types::{Event, Restored, Settings};
 
 /// As in the program.
 #[global_allocator]

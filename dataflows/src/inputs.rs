@@ -2,12 +2,13 @@
 //!
 //! A sum is built when the first table asks for it, and once.
 
-use crate::floors::Name;
 use crate::posts::Posts;
-use crate::{Definition, Events, RestoredRows, Rows, Settings, Table};
+use crate::tables::floors::Name;
+use crate::tables::{floors, hashtag_pairs, hashtags, hashtags_by_minute, users};
+use crate::{Definition, Events, RestoredRows, Rows};
 use crate::{Fold, Sources};
-use crate::{floors, hashtag_pairs, hashtags, hashtags_by_minute, users};
 use std::cell::OnceCell;
+use types::{Settings, Table};
 
 /// The events, the restored rows, and what is shared.
 pub struct Inputs<'scope> {

@@ -5,16 +5,18 @@
 //! well as come. Tables of the newest statement (`users`, `floors`) do not look here: what a tweet said of
 //! its author stays true when the tweet is deleted.
 
-use crate::latest::Version;
-use crate::ledger::{Act, Acts, Effect, Figures, Floors, Watched, ledger};
-use crate::tweet::{Time, Tweet};
-use crate::{Epoch, Event, Events, Shared, Text};
+use crate::operators::ledger::{Act, Acts, Effect, Floors, Watched, ledger};
+use crate::{Epoch, Events, Shared};
 use differential_dataflow::VecCollection;
 use differential_dataflow::difference::Semigroup;
 use serde::{Deserialize, Serialize};
 use std::cell::Cell;
 use std::rc::Rc;
 use std::slice;
+use types::Version;
+use types::event::{Time, Tweet};
+use types::ledger::Figures;
+use types::{Event, Text};
 
 /// What the ledger needs beside the events.
 pub struct Ledger<'scope> {
@@ -171,7 +173,7 @@ fn acts<'scope>(events: &Events<'scope>) -> Acts<'scope, Content> {
 #[cfg(test)]
 mod tests {
     use super::{Content, Post, Tags, Text, Time, Tweet};
-    use crate::latest::Version;
+    use types::Version;
 
     #[test]
     fn a_content_is_its_hashtags() {

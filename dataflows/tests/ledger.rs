@@ -15,7 +15,7 @@ mod common;
 
 use common::Random;
 use dataflows::Epoch;
-use dataflows::ledger::{Act, Effect, Replay, Watched, ledger};
+use dataflows::operators::ledger::{Act, Effect, Replay, Watched, ledger};
 use differential_dataflow::input::Input;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};

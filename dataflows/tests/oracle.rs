@@ -15,19 +15,20 @@
 mod common;
 
 use common::Random;
-use dataflows::floors::Name;
-use dataflows::latest::{Latest, Version};
+use dataflows::operators::latest::Latest;
 use dataflows::posts::Ledger;
-use dataflows::tweet::{Kind, Time, Tweet, User};
+use dataflows::tables::floors::Name;
 use dataflows::{
-    Change, Definition, Epoch, Event, Restored, RestoredRows, Row, Settings, Shared, Sources,
-    Switch, TableChange, Text, Unreadable, Value,
+    Definition, Epoch, RestoredRows, Shared, Sources, Switch, TableChange, Unreadable,
 };
 use differential_dataflow::input::Input;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use timely::dataflow::operators::{Inspect, Probe};
+use types::Version;
+use types::event::{Kind, Time, Tweet, User};
+use types::{Change, Event, Restored, Row, Settings, Text, Value};
 
 /// Rows of all tables by table and key.
 type Tables = Vec<BTreeMap<Vec<Value>, Row>>;

@@ -3,14 +3,15 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::trivially_copy_pass_by_ref, reason = "what a ranking is made of")]
 
-use dataflows::counted::Counted;
-use dataflows::table::{Column, Kind, Panel, Restore, Table};
-use dataflows::top::{Bounds, Ranking, top};
-use dataflows::{Change, Epoch, Restored, RestoredRows, Row, Rows, TableChange, Unreadable, Value};
+use dataflows::operators::counted::Counted;
+use dataflows::operators::top::{Bounds, Ranking, top};
+use dataflows::{Epoch, RestoredRows, Rows, TableChange, Unreadable};
 use differential_dataflow::input::Input;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use timely::dataflow::operators::{Inspect, Probe};
+use types::table::{Column, Kind, Panel, Restore, Table};
+use types::{Change, Restored, Row, Value};
 
 const TABLE: Table = Table {
     name: "top",

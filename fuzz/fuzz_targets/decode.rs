@@ -1,2 +1,2 @@
 #![no_main]
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| tweetflow::fuzzing::decode(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| decode::fuzzing::decode(bytes));

@@ -1,2 +1,2 @@
 #![no_main]
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| tweetflow::fuzzing::sql(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| sink::fuzzing::sql(bytes));

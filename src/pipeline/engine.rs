@@ -6,9 +6,9 @@
 use super::Shared;
 use super::peers::Peers;
 use super::worker::{self, WorkerSummary};
-use crate::error::RunError;
-use crate::mesh::Mesh;
-use crate::source::Topic;
+use crate::pipeline::error::RunError;
+use mesh::Mesh;
+use source::Topic;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;

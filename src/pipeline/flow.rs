@@ -5,18 +5,16 @@
 
 use super::ledger::Tiding;
 use crate::config::RunConfig;
-use crate::dead_letters::overflow::{self, Dropped, Refuser};
-use crate::dead_letters::{self, DeadLetter};
-use crate::decode;
-use crate::progress::{self, Progress};
-use crate::sink::gather::{self, Closings, Fault, Order, gather};
-use crate::source::{Assignment, Found};
-use dataflows::floors::Name;
-use dataflows::latest::Latest;
-use dataflows::ledger::Figures;
-use dataflows::{
-    Epoch, Event, Ledger, RESTORED, Restored, RestoredRows, Rows, Shared, Sources, Unreadable,
-};
+use crate::pipeline::gather;
+use crate::pipeline::gather::{Closings, Fault, Order, gather};
+use dataflows::operators::latest::Latest;
+use dataflows::tables::dead_letter_overflow::{self, Extent};
+use dataflows::tables::dead_letters;
+use dataflows::tables::floors::Name;
+use dataflows::tables::kafka_offsets;
+use dataflows::tables::kafka_offsets::Progress;
+use dataflows::{Epoch, Ledger, RESTORED, RestoredRows, Rows, Shared, Sources, Unreadable};
+use decode;
 use differential_dataflow::input::{Input, InputSession};
 use serde::{Deserialize, Serialize};
 use std::cell::{Cell, RefCell};
@@ -27,6 +25,12 @@ use timely::dataflow::operators::vec::{Broadcast, Input as TimelyInput, Map};
 use timely::dataflow::operators::{Exchange, Inspect, Probe};
 use timely::dataflow::{ProbeHandle, Scope};
 use timely::worker::Worker;
+use types::dead_letter::DeadLetter;
+use types::dead_letter::Refuser;
+use types::ledger::Figures;
+use types::offsets::Assignment;
+use types::record::Found;
+use types::{Event, Restored};
 
 /// What worker 0 tells every worker.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -53,7 +57,7 @@ pub(super) struct Inputs {
     pub(super) retried: InputSession<Epoch, Event, isize>,
     pub(super) said: InputSession<Epoch, Name, Latest<u64>>,
     pub(super) letters: InputSession<Epoch, DeadLetter, isize>,
-    pub(super) dropped: InputSession<Epoch, Refuser, Dropped>,
+    pub(super) dropped: InputSession<Epoch, Refuser, Extent>,
     pub(super) progress: InputSession<Epoch, u32, Latest<Progress>>,
     /// Until the first epoch behind [`dataflows::RESTORED`].
     pub(super) before: Option<Before>,
@@ -165,10 +169,10 @@ pub(super) fn build(
         let rows = RestoredRows::new(rows, Rc::clone(&unreadable));
         let tables = &config.tables;
         let restored = Rows::new(&rows, tables.progress());
-        let offsets = progress::build(&config.topic, updates, &restored);
+        let offsets = kafka_offsets::build(&config.topic, updates, &restored);
         let letters = dead_letters::build(&config.topic, letters, tables.letters());
         let restored = Rows::new(&rows, tables.dropped());
-        let dropped = overflow::build(&config.topic, dropped, &restored);
+        let dropped = dead_letter_overflow::build(&config.topic, dropped, &restored);
         let figures = Rc::default();
         let ledger = Ledger { replayed: Shared::new(replayed), figures: Rc::clone(&figures) };
         let ledger = config.ledger.span_ms().map(|_| ledger);

@@ -4,7 +4,7 @@
 //! Once at the end of a run, and while it goes on at most every ten minutes, where tweets came late
 //! since the last time. (Deletes of old tweets are usual in a stream: those alone wait for the end.)
 
-use crate::monitor::Monitor;
+use monitor::Monitor;
 use std::time::{Duration, Instant};
 
 const INTERVAL: Duration = Duration::from_mins(10);

@@ -11,33 +11,25 @@
 //! epoch of worker 0, and a worker that hears of it is in that epoch or a later one; so what may be
 //! forgotten from then on (`replay_from`) is never committed before the floor.
 //!
-//! What the ledger does stands in [`dataflows::ledger`].
+//! What the ledger does stands in [`dataflows::operators::ledger`].
 
-use crate::monitor::Monitor;
-use crate::source::Assignment;
-use dataflows::clock::{Clocks, plausible_ms};
-use dataflows::floors::Name;
-use dataflows::ledger::{Policy, Reached};
-use dataflows::snowflake::written_ms;
+use crate::config::Ledger;
+use dataflows::operators::ledger::{Policy, Reached};
+use dataflows::tables::floors::Name;
+use monitor::Monitor;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
+use types::clock::{Clocks, plausible_ms};
+use types::offsets::Assignment;
+use types::snowflake::written_ms;
 
 /// A partition of which more was read since its end was seen is not at its end.
 const BEHIND_RECORDS: u64 = 1_000;
 /// No partition waits for longer than this for one whose clocks stand still while it can be read.
 pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Whether there is a ledger, and how long it remembers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// For so long behind the newest tweet a tweet can be deleted or come again; zero: no ledger.
-    pub span: Duration,
-    /// Starts with an empty one.
-    pub forget: bool,
-}
-
-impl Settings {
+impl Ledger {
     /// Milliseconds that make a difference to the floor, if there is a ledger.
     pub(super) fn step_ms(&self) -> Option<u64> {
         self.span_ms().map(Policy::step_ms)
@@ -63,7 +55,7 @@ pub(super) struct Start {
 
 impl Start {
     /// From what is stored.
-    pub(super) fn new(settings: Settings, stored: &BTreeMap<Name, u64>) -> Self {
+    pub(super) fn new(settings: Ledger, stored: &BTreeMap<Name, u64>) -> Self {
         let known = |name: Name| stored.get(&name).copied();
         let newest = known(Name::Tweets).max(known(Name::Forgotten));
         let forgotten = newest.map(|id| (Name::Forgotten, id));
@@ -240,13 +232,13 @@ impl Keeper {
 
 #[cfg(test)]
 mod tests {
-    use super::{Keeper, Monitor, Name, Reached, Settings, Start, Tiding};
+    use super::{Keeper, Ledger, Monitor, Name, Reached, Start, Tiding};
     use std::collections::{BTreeMap, BTreeSet};
     use std::time::Duration;
 
     /// From one start to the next, with what the run between them stored.
     fn start(stored: &mut BTreeMap<Name, u64>, minutes: u64, forget: bool) -> Start {
-        let settings = Settings { span: Duration::from_secs(60 * minutes), forget };
+        let settings = Ledger { span: Duration::from_secs(60 * minutes), forget };
         let start = Start::new(settings, stored);
         for (name, newest) in &start.said {
             let held = stored.entry(*name).or_default();

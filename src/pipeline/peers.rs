@@ -9,9 +9,9 @@
 //! committed.
 
 use super::Shared;
-use crate::error::{RunError, one_line};
-use crate::mesh::Cluster;
-use crate::monitor::{Monitor, Report};
+use crate::pipeline::error::RunError;
+use mesh::Cluster;
+use monitor::{Monitor, Report};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,6 +20,7 @@ use timely::dataflow::InputHandleVec;
 use timely::dataflow::operators::Inspect;
 use timely::dataflow::operators::vec::{Broadcast, Input};
 use timely::worker::Worker;
+use types::fault::one_line;
 
 /// From one word to the next.
 const BEAT: Duration = Duration::from_secs(1);

@@ -7,16 +7,16 @@
 //! topic that is another one ends the run.
 
 use super::News;
-use crate::dead_letters::DeadLetter;
-use crate::error::one_line;
-use crate::monitor::Monitor;
-use crate::progress::Stored;
-use crate::source::{SourceError, Watch};
+use monitor::Monitor;
+use source::{SourceError, Watch};
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use types::dead_letter::DeadLetter;
+use types::fault::one_line;
+use types::offsets::Stored;
 
 /// How often the offsets are published.
 const PUBLISHING: Duration = Duration::from_secs(1);

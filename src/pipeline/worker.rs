@@ -9,33 +9,34 @@ mod backlog;
 mod credit;
 mod entering;
 mod leading;
+mod reading;
 mod release;
 mod retrying;
-
-pub use credit::Credit;
 
 use super::flow::{self, Control, Flow};
 use super::late::Late;
 use super::ledger::{Clock, Keeper, Tiding};
 use super::peers::Voice;
 use super::{Lead, Shared};
-use crate::dead_letters::overflow::Taken;
-use crate::error::RunError;
-use crate::monitor::Phase;
-use crate::progress::Reading;
-use crate::source::{Assignment, Polled, Source, SourceError, Topic};
+use crate::pipeline::error::RunError;
 use as_of::AsOf;
 use backlog::Backlog;
 use credit::Outstanding;
-use dataflows::clock::Clocks;
-use dataflows::{Epoch, Event};
+use dataflows::Epoch;
 use entering::{Refusals, bury, decode};
 use leading::Leading;
+use monitor::Phase;
+use reading::Reading;
 use release::Release;
+use source::{Polled, Source, SourceError, Topic};
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 use timely::worker::Worker;
+use types::Event;
+use types::clock::Clocks;
+use types::dead_letter::Taken;
+use types::offsets::Assignment;
 
 /// Records of one poll, between two looks at everything else.
 const POLL_RECORDS: u64 = 512;

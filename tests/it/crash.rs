@@ -4,17 +4,19 @@
 //! may ever fall. The topic, the server and the faults are a function of the seed, which is printed.
 
 use crate::common::{BEGIN_MS, MemoryTopic, Partitions, Random, Recount};
-use dataflows::Value;
+use dataflows::catalogue::Tables;
+use sink::SinkError;
+use sink::memory::{Fault, Faults, MemorySink, Step, Store, Stored};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use tweetflow::config::Credit;
 use tweetflow::config::RunConfig;
-use tweetflow::error::RunError;
-use tweetflow::pipeline::{self, Credit, Summary};
-use tweetflow::sink::SinkError;
-use tweetflow::sink::memory::{Fault, Faults, MemorySink, Step, Store, Stored};
-use tweetflow::tables::Tables;
+use tweetflow::pipeline;
+use tweetflow::pipeline::Summary;
+use tweetflow::pipeline::error::RunError;
+use types::Value;
 
 fn topic(random: &mut Random, records: u64) -> Partitions {
     let mut partitions = vec![Vec::new(); 3];
@@ -48,7 +50,7 @@ fn config(workers: u64, credit: u64) -> RunConfig {
     config.workers = usize::try_from(workers).unwrap();
     config.credit = Credit { records: credit, bytes: u64::MAX };
     config.epoch = Duration::from_millis(1);
-    config.flows = dataflows::Settings { minutes_span: 20, trend_minutes: 5 };
+    config.flows = types::Settings { minutes_span: 20, trend_minutes: 5 };
     config
 }
 
@@ -57,7 +59,7 @@ fn run(
     store: &Store,
     config: RunConfig,
     faults: Faults,
-) -> Result<Summary, tweetflow::error::RunError> {
+) -> Result<Summary, tweetflow::pipeline::error::RunError> {
     pipeline::run(config, topic.clone(), MemorySink::new(store, faults), Arc::default())
 }
 
@@ -69,7 +71,7 @@ fn within(limit: Duration, topic: &MemoryTopic, store: &Store, config: RunConfig
     end.recv_timeout(limit).expect("the run does not end").unwrap();
 }
 
-fn table<'a>(stored: &'a Stored, name: &str) -> impl Iterator<Item = &'a dataflows::Row> {
+fn table<'a>(stored: &'a Stored, name: &str) -> impl Iterator<Item = &'a types::Row> {
     let tables = Tables::default().all();
     let index = tables.iter().position(|table| table.name == name).expect("it is a table");
     stored.tables.get(index).into_iter().flat_map(|rows| rows.values())
@@ -403,9 +405,9 @@ fn deletes_and_duplicates_are_exact_after_a_fault_at_any_step() {
             let result = run(&memory, &store, config, faults);
             let about = format!("seed {seed}, run {run_no} with {workers} workers: {result:?}");
             let stored = store.lock();
-            let number = |row: &dataflows::Row, column: usize| row[column].as_u64().unwrap();
+            let number = |row: &types::Row, column: usize| row[column].as_u64().unwrap();
             let counts = ["hashtags", "totals"].into_iter().flat_map(|name| table(&stored, name));
-            let text = |row: &dataflows::Row| row[0].as_text().unwrap().to_owned();
+            let text = |row: &types::Row| row[0].as_text().unwrap().to_owned();
             let mut counts: BTreeMap<_, _> =
                 counts.map(|row| (text(row), number(row, 1))).collect();
             // That nothing was late is part of the comparison.

@@ -165,7 +165,7 @@ fn what_is_asked_over_http() {
     let is_there = |name: &str| {
         name != "dead_letters" && !name.starts_with("process_") && !name.starts_with("mesh_")
     };
-    for metric in tweetflow::server::METRICS.iter().filter(|metric| is_there(metric.name)) {
+    for metric in server::METRICS.iter().filter(|metric| is_there(metric.name)) {
         assert!(metrics.contains(&format!("\n{}", metric.full_name())), "{}", metric.full_name());
     }
     assert!(metrics.ends_with("# EOF\n"));

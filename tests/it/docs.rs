@@ -2,9 +2,9 @@
 //!
 //! `TWEETFLOW_WRITE_DOCS=1 cargo test --workspace --test it docs::` writes it anew; otherwise a difference fails.
 
-use dataflows::Table;
-use dataflows::table::Kind;
 use std::fmt::Write;
+use types::Table;
+use types::table::Kind;
 
 const HEAD: &str = "\
 # Tables
@@ -84,17 +84,18 @@ Written from the code; see the test `tests/it/docs.rs`. Served at `/metrics` by 
 
 #[test]
 fn the_metrics_are_described() {
-    let line = |metric: &tweetflow::server::MetricDoc| {
+    let line = |metric: &server::MetricDoc| {
         let (name, kind, labels) = (metric.full_name(), metric.type_name(), metric.labels());
         format!("| `{name}` | {kind} | {labels} | {} |\n", metric.help)
     };
-    let lines = tweetflow::server::METRICS.iter().map(line).collect::<Vec<_>>();
+    let lines = server::METRICS.iter().map(line).collect::<Vec<_>>();
     compare("docs/metrics.md", &format!("{METRICS_HEAD}{}", lines.concat()));
 }
 
 #[test]
 fn the_tables_are_described() {
-    let sections = tweetflow::tables::Tables::every().all().iter().map(section).collect::<String>();
+    let sections =
+        dataflows::catalogue::Tables::every().all().iter().map(section).collect::<String>();
     compare("docs/tables.md", &format!("{HEAD}{sections}"));
 }
 

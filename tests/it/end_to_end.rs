@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tweetflow::produce::synthetic::Synthetic;
+use synth::Synthetic;
 
 on_both_servers! {
     misuse_is_one_line_and_an_exit_code,

@@ -244,7 +244,7 @@ fn tables_can_be_switched_off() {
         }
         output(command)
     };
-    let optional = tweetflow::tables::Tables::optional();
+    let optional = dataflows::catalogue::Tables::optional();
     let off = |name: &&str| !name.ends_with("hashtag_pairs");
     let none = optional.filter(off).collect::<Vec<_>>().join(",");
     let (code, text) = with(run(folder.path(), &tables, &[]), "", &none);

@@ -5,10 +5,11 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use source::kafka::{From, KafkaConfig, KafkaTopic};
+use source::{Source, SourceError, Topic};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-use tweetflow::source::kafka::{From, KafkaConfig, KafkaTopic};
-use tweetflow::source::{Assignment, Source, SourceError, Topic};
+use types::offsets::Assignment;
 
 fn admin() -> AdminClient<DefaultClientContext> {
     ClientConfig::new().set("bootstrap.servers", service("TEST_KAFKA")).create().unwrap()
@@ -97,8 +98,8 @@ fn a_poll_of_slow_records_ends_early() {
     let (mut records, mut longest) = (0, Duration::ZERO);
     while records < 30 {
         let began = Instant::now();
-        let slow = &mut |polled: tweetflow::source::Polled<'_>| {
-            if matches!(polled, tweetflow::source::Polled::Record(_)) {
+        let slow = &mut |polled: source::Polled<'_>| {
+            if matches!(polled, source::Polled::Record(_)) {
                 std::thread::sleep(Duration::from_millis(50));
             }
         };

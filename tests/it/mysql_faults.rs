@@ -7,17 +7,19 @@ use crate::common::own::OwnServer;
 use crate::common::proxy::{Proxy, Verdict, proxied};
 use crate::common::small_disk::SmallDisk;
 use crate::common::{MemoryTopic, Recount, Running, Server, Sql, program};
+use sink::SinkError;
+use sink::mysql::MySqlSink;
 use std::io::Write;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{JoinHandle, sleep};
 use std::time::{Duration, Instant};
+use tweetflow::config::Credit;
 use tweetflow::config::RunConfig;
-use tweetflow::error::RunError;
-use tweetflow::pipeline::{self, Credit, Summary};
-use tweetflow::sink::SinkError;
-use tweetflow::sink::mysql::MySqlSink;
+use tweetflow::pipeline;
+use tweetflow::pipeline::Summary;
+use tweetflow::pipeline::error::RunError;
 
 on_both_servers! {
     connections_killed_by_an_administrator,

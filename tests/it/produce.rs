@@ -11,7 +11,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
-use tweetflow::produce::synthetic::Synthetic;
+use synth::Synthetic;
 
 fn produce(topic: &str, input: &Path, more: &[&str]) -> Command {
     command(topic, &[&["--input", input.to_str().unwrap()], more].concat())

@@ -7,14 +7,14 @@
 //! again at every start.
 
 use crate::common::answers::{V1, V2};
-use dataflows::latest::Version;
-use dataflows::tweet::Kind;
-use dataflows::{Event, Text};
+use decode::{Settings, decode};
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use tweetflow::decode::{Settings, decode};
+use types::Version;
+use types::event::Kind;
+use types::{Event, Text};
 
 /// The folder. Its absence is a failure: these tests run only where they are asked for.
 fn data() -> PathBuf {

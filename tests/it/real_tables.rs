@@ -5,13 +5,13 @@
 
 use crate::common::answers::{V1, V2};
 use crate::common::{Server, Sql, fresh_topic, program, service};
+use decode::{Settings, decode};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
-use tweetflow::decode::{Settings, decode};
 
 on_both_servers! {
     #[ignore = "real tweets: TWEETFLOW_REAL_DATA names their folder"]
@@ -130,10 +130,10 @@ fn naughty_strings_travel_whole(server: Server) {
         });
         let record = record.to_string();
         let mut events = Vec::new();
-        let version = dataflows::latest::Version::default();
+        let version = types::Version::default();
         if decode(None, Some(record.as_bytes()), version, Settings::default(), &mut events).is_ok()
         {
-            let Some(dataflows::Event::Tweet(tweet)) = events.pop() else { panic!("no tweet") };
+            let Some(types::Event::Tweet(tweet)) = events.pop() else { panic!("no tweet") };
             names.insert(id, tweet.user.unwrap().name.to_string());
             *tags.entry(text.clone()).or_default() += 1;
         }
@@ -173,7 +173,7 @@ fn hostile_records_are_dead_letters_and_nothing_else(server: Server) {
         let refused = decode(
             None,
             Some(&bytes),
-            dataflows::latest::Version::default(),
+            types::Version::default(),
             Settings::default(),
             &mut Vec::new(),
         );

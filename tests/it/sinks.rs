@@ -2,20 +2,21 @@
 //! restart rests on.
 
 use crate::common::{MemoryTopic, Server};
-use dataflows::table::Panel;
-use dataflows::{Restored, Row, Value};
+use dataflows::catalogue::Tables;
+use monitor::Monitor;
+use sink::memory::{Fault, MemorySink, Store};
+use sink::mysql::MySqlSink;
+use sink::sqlite::SqliteSink;
+use sink::{Identity, Prefix, Sink, SinkError};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use synth::Synthetic;
 use tweetflow::config::RunConfig;
-use tweetflow::monitor::Monitor;
 use tweetflow::pipeline;
-use tweetflow::produce::synthetic::Synthetic;
-use tweetflow::sink::memory::{Fault, MemorySink, Store};
-use tweetflow::sink::mysql::MySqlSink;
-use tweetflow::sink::sqlite::SqliteSink;
-use tweetflow::sink::{Identity, Position, Prefix, Sink, SinkError, TableChanges, Transaction};
-use tweetflow::tables::Tables;
+use types::table::Panel;
+use types::transaction::{Position, TableChanges, Transaction};
+use types::{Restored, Row, Value};
 
 /// A place of tables to which several processes may be connected.
 trait Bed: Sync {
@@ -121,6 +122,7 @@ fn identity() -> Identity {
         job: "a job/with signs".to_owned(),
         fingerprint: "f=1".to_owned(),
         tables: Tables::every().all(),
+        known: Tables::every().all(),
         prefix: Prefix::default(),
     }
 }
@@ -332,7 +334,7 @@ fn marked_rows_are_found(bed: &impl Bed) {
     block_on(async {
         let mut sink = bed.connect();
         let at = sink.claim(&identity()).await.unwrap();
-        let (table, column) = (index("dead_letters"), tweetflow::dead_letters::RETRY);
+        let (table, column) = (index("dead_letters"), types::dead_letter::RETRY);
         assert!(sink.marked(table, column).await.unwrap().is_empty());
         let commit = transaction(vec![("dead_letters", vec![], letters)]);
         sink.commit(at, &commit).await.unwrap();

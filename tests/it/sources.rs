@@ -6,14 +6,15 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use source::files::{FilesConfig, FilesTopic};
+use source::kafka::{From, KafkaConfig, KafkaTopic};
+use source::{Polled, Source, SourceError, Topic, Watch};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use tweetflow::progress::{Last, Stored};
-use tweetflow::source::files::{FilesConfig, FilesTopic};
-use tweetflow::source::kafka::{From, KafkaConfig, KafkaTopic};
-use tweetflow::source::{Assignment, Polled, Source, SourceError, Topic, Watch};
+use types::offsets::Assignment;
+use types::offsets::{Last, Stored};
 
 /// Somewhere records can be put.
 trait Bed {

@@ -7,7 +7,7 @@ use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
-use tweetflow::produce::synthetic::Synthetic;
+use synth::Synthetic;
 
 on_both_servers! {
     it_finds_what_is_wrong_and_says_which,

@@ -8,6 +8,7 @@
 //! waited when it was committed, is how much is committed in a second. Never less than a tenth of the
 //! credit: a server whose commits are slow however small they are must not be given less and less.
 
+use crate::config::Credit;
 use dataflows::Epoch;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -15,16 +16,6 @@ use std::time::{Duration, Instant};
 /// From a record's reading to its commit, if the server is what all wait for. Half of it is the transaction
 /// before.
 const WAIT: Duration = Duration::from_millis(1_500);
-
-/// What one worker may have read and not yet committed; it is also a bound of the largest
-/// transaction.
-#[derive(Clone, Copy, Debug)]
-pub struct Credit {
-    /// In records.
-    pub records: u64,
-    /// In bytes of their values.
-    pub bytes: u64,
-}
 
 /// What was read at an epoch, and when the first of it was.
 struct Read {

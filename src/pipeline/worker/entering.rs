@@ -2,13 +2,14 @@
 
 use super::super::flow::Inputs;
 use crate::config::RunConfig;
-use crate::dead_letters::DeadLetter;
-use crate::dead_letters::overflow::{Dropped, Refuser, Room, Taken};
-use crate::decode;
-use crate::source::{Record, SourceError};
-use dataflows::latest::Version;
-use dataflows::{Event, Text};
+use dataflows::tables::dead_letter_overflow::Extent;
+use source::SourceError;
 use std::time::{Duration, Instant};
+use types::Version;
+use types::dead_letter::DeadLetter;
+use types::dead_letter::{Dropped, Refuser, Room, Taken};
+use types::record::Record;
+use types::{Event, Text};
 
 /// After so long half of what was met is forgotten.
 const HALF_LIFE: Duration = Duration::from_hours(1);
@@ -88,9 +89,9 @@ pub(super) fn bury(
     if taken.take(&letter, limit) {
         inputs.letters.update(letter, 1);
     } else {
-        inputs
-            .dropped
-            .update(Refuser::own(partition), Dropped { first: offset, last: offset, records: 1 });
+        let refuser = Refuser { partition, decoder: ::decode::ACCEPTS };
+        let range = Dropped { first: offset, last: offset, records: 1 };
+        inputs.dropped.update(refuser, Extent(range));
     }
     detail
 }
@@ -99,14 +100,14 @@ pub(super) fn bury(
 /// letter comes back.
 pub(super) fn decode(
     record: &Record<'_>,
-    settings: decode::Settings,
+    settings: ::decode::Settings,
     decoded: &mut Vec<Event>,
 ) -> Result<(), DeadLetter> {
     let Record { partition, offset, timestamp_ms, key, payload } = *record;
     let version = Version { tweet_id: 0, record_ms: timestamp_ms, partition, offset };
     decoded.clear();
-    decode::decode(key, payload, version, settings, decoded)
-        .map_err(|fault| DeadLetter::new(record, &fault))
+    ::decode::decode(key, payload, version, settings, decoded)
+        .map_err(|fault| DeadLetter::new(record, fault.reason(), &fault.to_string()))
 }
 
 #[cfg(test)]

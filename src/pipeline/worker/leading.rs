@@ -5,16 +5,16 @@ use super::{NAP, Reader};
 use crate::pipeline::flow::Control;
 use crate::pipeline::ledger::{Keeper, Tiding};
 use crate::pipeline::{Lead, News, Plan};
-use crate::sink::SinkError;
-use crate::source::{SourceError, Topic};
-use crate::tables;
-use dataflows::floors::Name;
-use dataflows::latest::Latest;
-use dataflows::{Epoch, Restored};
+use dataflows::Epoch;
+use dataflows::operators::latest::Latest;
+use dataflows::tables::floors::Name;
+use sink::SinkError;
+use source::{SourceError, Topic};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 use timely::worker::Worker;
+use types::{Restored, table};
 
 /// What worker 0 does for all, once the rows are restored.
 pub(super) struct Leading {
@@ -63,7 +63,7 @@ impl<T: Topic> Reader<'_, T> {
     pub(super) fn check_rows(&self) -> Result<(), SinkError> {
         if let Some(Restored { table, row }) = self.flow.unreadable.take() {
             let table = &self.shared.config.tables.all()[usize::from(table)];
-            return Err(SinkError::Unreadable { row: tables::whole(table, &row) });
+            return Err(SinkError::Unreadable { row: table::whole(table, &row) });
         }
         self.flow.fault.take().map_or(Ok(()), Err)
     }

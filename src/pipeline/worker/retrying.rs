@@ -5,9 +5,10 @@
 
 use super::entering::decode;
 use super::{Reader, find};
-use crate::dead_letters::DeadLetter;
-use crate::dead_letters::overflow::Room;
-use crate::source::{Found, Record, Topic};
+use source::Topic;
+use types::dead_letter::DeadLetter;
+use types::dead_letter::Room;
+use types::record::{Found, Record};
 
 impl<T: Topic> Reader<'_, T> {
     /// Tries a record again, if this worker reads its partition.
@@ -49,7 +50,7 @@ impl<T: Topic> Reader<'_, T> {
                 Err(again) => inputs.letters.update(DeadLetter { file: letter.file, ..again }, 1),
             }
         } else {
-            let place = crate::progress::place(partition, &letter.file);
+            let place = types::offsets::place(partition, &letter.file);
             tracing::warn!(offset, "{place} no longer holds a record to try again");
             inputs.letters.update(letter, 1);
         }

@@ -9,14 +9,14 @@ pub(crate) mod proxy;
 pub(crate) mod small_disk;
 
 use serde_json::Value;
+use source::{Polled, Source, SourceError, Topic, Watch, fingerprint};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tweetflow::progress::Stored;
-use tweetflow::source::{
-    Assignment, Found, Polled, Reached, Record, Source, SourceError, Topic, Watch, fingerprint,
-};
+use types::offsets::Stored;
+use types::offsets::{Assignment, Reached};
+use types::record::{Found, Record};
 
 /// A small generator (`SplitMix64`), so that a seed is the whole schedule.
 pub(crate) struct Random(pub(crate) u64);

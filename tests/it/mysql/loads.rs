@@ -3,11 +3,11 @@
 use super::{block_on, hashtag, identity, transaction};
 use crate::common::proxy::{Verdict, proxied};
 use crate::common::{Globals, Server, Sql};
-use dataflows::Row;
+use sink::mysql::MySqlSink;
+use sink::{Sink, SinkError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tweetflow::sink::mysql::MySqlSink;
-use tweetflow::sink::{Sink, SinkError};
+use types::Row;
 
 on_both_servers! {
     many_rows_are_loaded_and_few_are_not,
@@ -80,7 +80,7 @@ fn many_rows_are_loaded_and_few_are_not(server: Server) {
     let mut sink = MySqlSink::new(&url).unwrap();
     run_beside(&url, &[]);
     let mut few = transaction(hashtags(3)[..999].to_vec(), 3);
-    few.tables[0].deletes = vec![[dataflows::Value::Text("tag08999".into())].into()];
+    few.tables[0].deletes = vec![[types::Value::Text("tag08999".into())].into()];
     block_on(async {
         let at = sink.claim(&identity()).await.unwrap();
         sink.commit(at, &few).await.unwrap();

@@ -10,14 +10,15 @@ mod tables;
 
 use crate::common::proxy::{Verdict, proxied};
 use crate::common::{Server, Sql};
-use dataflows::{Restored, Row, Value};
+use dataflows::catalogue::Tables;
 use mysql_async::prelude::Queryable;
+use sink::mysql::MySqlSink;
+use sink::{Identity, Prefix, Sink, SinkError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tweetflow::sink::mysql::MySqlSink;
-use tweetflow::sink::{Identity, Position, Prefix, Sink, SinkError, TableChanges, Transaction};
-use tweetflow::tables::Tables;
+use types::transaction::{Position, TableChanges, Transaction};
+use types::{Restored, Row, Value};
 
 on_both_servers! {
     every_commit_is_one_snapshot_of_rows_and_offsets,
@@ -33,6 +34,7 @@ fn identity() -> Identity {
         job: "test".to_owned(),
         fingerprint: "f=1".to_owned(),
         tables,
+        known: Tables::every().all(),
         prefix: Prefix::default(),
     }
 }
@@ -192,8 +194,8 @@ fn a_copy_that_waits_leaves_the_tables_to_one_that_comes_back(server: Server) {
             std::thread::sleep(Duration::from_millis(1500));
             proxy.break_once();
             // As the committer does: it looks for marks each second, and a commit fails or not.
-            let _ = runtime.block_on(first.marked(letters, tweetflow::dead_letters::RETRY));
-            let found = runtime.block_on(first.marked(letters, tweetflow::dead_letters::RETRY));
+            let _ = runtime.block_on(first.marked(letters, types::dead_letter::RETRY));
+            let found = runtime.block_on(first.marked(letters, types::dead_letter::RETRY));
             found.unwrap();
             std::thread::sleep(Duration::from_millis(1500));
             runtime.block_on(first.commit(at, &transaction(vec![hashtag("x", n)], n))).unwrap();

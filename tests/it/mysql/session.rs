@@ -4,10 +4,10 @@
 use super::{block_on, hashtag, identity, snapshot, transaction};
 use crate::common::own::OwnServer;
 use crate::common::{Server, Sql};
+use sink::mysql::MySqlSink;
+use sink::{Sink, SinkError};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use tweetflow::sink::mysql::MySqlSink;
-use tweetflow::sink::{Sink, SinkError};
 
 on_both_servers! {
     a_setting_that_does_not_reach_the_server_is_refused,

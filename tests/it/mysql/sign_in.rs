@@ -3,10 +3,10 @@
 
 use super::{block_on, identity};
 use crate::common::Server;
+use sink::mysql::MySqlSink;
+use sink::{Sink, SinkError};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use tweetflow::sink::mysql::MySqlSink;
-use tweetflow::sink::{Sink, SinkError};
 
 /// Of the password `least` and the nonce 1, 2, … 32, as MariaDB's plugin defines it; computed by
 /// another program.

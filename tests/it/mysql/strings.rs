@@ -3,11 +3,12 @@
 
 use super::{block_on, hashtag, identity, snapshot, transaction};
 use crate::common::{Globals, Random, Server, Sql};
-use dataflows::{Row, Value};
+use dataflows::catalogue::Tables;
+use sink::Sink;
+use sink::mysql::MySqlSink;
 use std::collections::BTreeSet;
-use tweetflow::sink::mysql::MySqlSink;
-use tweetflow::sink::{Sink, TableChanges, Transaction};
-use tweetflow::tables::Tables;
+use types::transaction::{TableChanges, Transaction};
+use types::{Row, Value};
 
 on_both_servers! {
     keys_are_compared_byte_by_byte,

@@ -3,8 +3,9 @@
 
 use super::{block_on, hashtag, identity, snapshot, transaction};
 use crate::common::{Server, Sql};
-use tweetflow::sink::mysql::MySqlSink;
-use tweetflow::sink::{Identity, Position, Sink, SinkError};
+use sink::mysql::MySqlSink;
+use sink::{Identity, Sink, SinkError};
+use types::transaction::Position;
 
 on_both_servers! {
     differences_are_refused_and_mended_as_told,

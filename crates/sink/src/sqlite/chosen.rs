@@ -1,0 +1,48 @@
+//! Rows of one table that somebody chooses by their columns: read, or flagged for the job.
+
+use super::{Bound, DOING_READ, SinkError, SqliteSink, read_rows, refused, sql};
+use crate::Prefix;
+use rusqlite::params_from_iter;
+use types::{Row, Table, Value};
+
+impl SqliteSink {
+    /// How many rows there are with these values, and the first `limit` of them by key.
+    pub fn chosen_rows(
+        &self,
+        (prefix, table): (&Prefix, &Table),
+        chosen: &[(usize, Value)],
+        limit: u64,
+    ) -> Result<(u64, Vec<Row>), SinkError> {
+        let connection = self.open_existing()?;
+        let mut found = Vec::new();
+        let key = sql::names(&table.columns[..table.key]);
+        let query = format!("{} ORDER BY {key}", sql::select(prefix, table));
+        let is_chosen =
+            |row: &Row| chosen.iter().all(|(column, value)| row.get(*column) == Some(value));
+        read_rows(&connection, &query, (0, table), &mut |rows| {
+            found.extend(rows.into_iter().map(|restored| restored.row).filter(is_chosen));
+        })?;
+        let count = found.len() as u64;
+        found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok((count, found))
+    }
+
+    /// Sets `flag` of the rows with these values; returns in how many it was not set.
+    pub fn flag_rows(
+        &self,
+        (prefix, table): (&Prefix, &Table),
+        flag: usize,
+        chosen: &[(usize, Value)],
+    ) -> Result<u64, SinkError> {
+        let connection = self.open_existing()?;
+        let (name, flag) = (prefix.table(table.name), table.columns[flag].name);
+        let mut sql = format!("UPDATE `{name}` SET `{flag}` = 1 WHERE `{flag}` = 0");
+        for (column, _) in chosen {
+            sql.push_str(&format!(" AND `{}` = ?", table.columns[*column].name));
+        }
+        let values = params_from_iter(chosen.iter().map(|(_, value)| Bound(value)));
+        let flagged =
+            connection.execute(&sql, values).map_err(|error| refused(DOING_READ, &error))?;
+        Ok(flagged as u64)
+    }
+}

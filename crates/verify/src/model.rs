@@ -1,0 +1,270 @@
+//! What each table should hold, as plain sums and maxima over the events and over the posts that
+//! count: the tables' meaning said a second time. Which posts those are is [`super::acts`]'s.
+//!
+//! Nothing of the dataflows' own code is used here but the declarations and the events; a test holds
+//! on to that. Whoever adds a table adds its model to [`MODELS`], or a test fails.
+
+use super::acts::Content;
+use super::readings::Readings;
+use serde::{Deserialize, Serialize};
+use types::Version;
+use types::event::{Time, User};
+use types::{Event, Row, Text, Value};
+
+/// What is known of one key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum State {
+    /// So many; adds up. None is no row.
+    Count(i64),
+    /// At least and at most so many; adds up.
+    Range { least: i64, most: i64 },
+    /// So many as the table says, which is one of those that there may be.
+    Taken(i64),
+    /// The row of the newest statement: the greatest version, then the greatest values.
+    Newest(Stamp, Row),
+    /// Uses of all spellings, and the one that is used most, with its uses.
+    Spelt { uses: u64, most: u64, shown: Text },
+    /// Exactly this row.
+    Row(Row),
+    /// Some row: its values are not compared.
+    Present,
+}
+
+/// Tweet id, record time, partition, offset.
+type Stamp = (u64, u64, u64, u64);
+
+impl State {
+    /// As many as these, or in between.
+    pub(super) fn between((least, most): (i64, i64)) -> Self {
+        if least == most { State::Count(least) } else { State::Range { least, most } }
+    }
+
+    /// At least and at most so many, where that adds up.
+    fn bounds(&self) -> Option<(i64, i64)> {
+        match *self {
+            State::Count(count) => Some((count, count)),
+            State::Range { least, most } => Some((least, most)),
+            _ => None,
+        }
+    }
+
+    /// How many, where that is known.
+    pub(super) fn count(&self) -> Option<i64> {
+        match *self {
+            State::Count(count) | State::Taken(count) => Some(count),
+            _ => None,
+        }
+    }
+
+    /// Adds what another part of the topic says.
+    pub(super) fn add(&mut self, other: State) {
+        if let (Some((least, most)), Some((less, more))) = (self.bounds(), other.bounds()) {
+            *self = State::between((least + less, most + more));
+            return;
+        }
+        match (self, other) {
+            (State::Newest(stamp, row), State::Newest(other, newer)) => {
+                if (other, &newer) > (*stamp, &*row) {
+                    (*stamp, *row) = (other, newer);
+                }
+            }
+            (
+                State::Spelt { uses, most, shown },
+                State::Spelt { uses: more, most: other, shown: spelling },
+            ) => {
+                *uses += more;
+                if other > *most || (other == *most && spelling < *shown) {
+                    (*most, *shown) = (other, spelling);
+                }
+            }
+            // What need not be compared need not be known.
+            (State::Present, _) => {}
+            (state, other) => *state = other,
+        }
+    }
+
+    /// The whole row, where the state is one.
+    pub(super) fn row(&self) -> Option<&Row> {
+        match self {
+            State::Newest(_, row) | State::Row(row) => Some(row),
+            _ => None,
+        }
+    }
+}
+
+/// What a table is a function of.
+#[derive(Clone, Copy)]
+pub(super) enum Of {
+    /// Of all that was read: what an event adds to which keys.
+    Events(fn(&Event, &mut dyn FnMut(Row, State))),
+    /// Of the posts that count: the keys that one adds one to.
+    Posts(fn(&Content, &mut dyn FnMut(Row))),
+}
+
+/// The meaning of one table.
+pub(super) struct Model {
+    pub(super) table: &'static str,
+    /// Whether it grows with the topic, so that a sample of its keys saves something.
+    pub(super) is_large: bool,
+    /// What adds to which keys.
+    pub(super) of: Of,
+    /// The state that a row stands for; `None` for a row that the table cannot hold.
+    pub(super) state: fn(&Row) -> Option<State>,
+}
+
+/// The tables that are functions of the events.
+pub(super) const MODELS: &[Model] = &[
+    Model { table: "hashtags", is_large: true, of: Of::Posts(hashtags), state: counted },
+    Model { table: "users", is_large: true, of: Of::Events(users), state: user },
+    Model { table: "totals", is_large: false, of: Of::Events(totals), state: counted },
+    Model { table: "floors", is_large: false, of: Of::Events(floors), state: floor },
+    Model { table: "hashtags_by_minute", is_large: true, of: Of::Posts(by_minute), state: counted },
+    Model { table: "hashtag_pairs", is_large: true, of: Of::Posts(pairs), state: counted },
+];
+
+fn counted(row: &Row) -> Option<State> {
+    Some(State::Count(i64::try_from(row.last()?.as_u64()?).ok()?))
+}
+
+fn hashtags(post: &Content, add: &mut dyn FnMut(Row)) {
+    for tag in &post.hashtags {
+        add([Value::Text(tag.clone())].into());
+    }
+}
+
+/// Each two of a tweet's first ten distinct hashtags.
+fn pairs(post: &Content, add: &mut dyn FnMut(Row)) {
+    let mut met = Vec::<&str>::new();
+    for tag in post.hashtags.iter().map(|tag| &**tag) {
+        if met.len() == 10 || met.contains(&tag) {
+            continue;
+        }
+        for other in &met {
+            let (a, b) = if tag < *other { (tag, *other) } else { (*other, tag) };
+            add([Value::Text(a.into()), Value::Text(b.into())].into());
+        }
+        met.push(tag);
+    }
+}
+
+/// What the posts come to is told apart in [`super::acts`].
+fn totals(event: &Event, add: &mut dyn FnMut(Row, State)) {
+    let name = match event {
+        Event::Tweet(tweet) => match tweet.time {
+            Time::Own(_) => None,
+            Time::Record(_) => Some("time_from_record"),
+            Time::Unknown => Some("time_unknown"),
+        },
+        other => Some(other.kind().name()),
+    };
+    let is_ahead = Readings::of(event).is_some_and(|(_, readings)| readings.is_ahead);
+    for name in name.into_iter().chain(is_ahead.then_some("clock_ahead")) {
+        add([Value::Text(name.into())].into(), State::Count(1));
+    }
+}
+
+fn floors(event: &Event, add: &mut dyn FnMut(Row, State)) {
+    let (Event::Tweet(tweet), Some((_, readings))) = (event, Readings::of(event)) else { return };
+    if let Some(newest) = tweet.time.minute().and_then(|minute| readings.raises(minute)) {
+        let name = Value::Text("minutes".into());
+        let row = [name.clone(), Value::UInt(newest)].into();
+        add([name].into(), State::Newest((newest, 0, 0, 0), row));
+    }
+}
+
+fn floor(row: &Row) -> Option<State> {
+    Some(State::Newest((row.get(1)?.as_u64()?, 0, 0, 0), row.clone()))
+}
+
+/// All of them, however old: see `recent`.
+fn by_minute(post: &Content, add: &mut dyn FnMut(Row)) {
+    let Some(minute) = post.time.minute() else { return };
+    let minute = Value::Moment(i64::from(minute) * 60_000);
+    for tag in &post.hashtags {
+        add([minute.clone(), Value::Text(tag.clone())].into());
+    }
+}
+
+fn users(event: &Event, add: &mut dyn FnMut(Row, State)) {
+    let (version, user): (&Version, &User) = match event {
+        Event::Tweet(tweet) => match &tweet.user {
+            Some(user) => (&tweet.version, user),
+            None => return,
+        },
+        Event::User(version, user) => (version, user),
+        Event::Delete { .. } | Event::Other(_) => return,
+    };
+    let (partition, stamp_ms) = (u64::from(version.partition), version.record_ms);
+    let stamp = (version.tweet_id, stamp_ms, partition, version.offset);
+    let row = [
+        Value::UInt(user.id),
+        Value::Text(user.name.clone()),
+        Value::optional(user.friends),
+        Value::optional(user.followers),
+        Value::UInt(stamp.0),
+        Value::UInt(stamp.1),
+        Value::UInt(stamp.2),
+        Value::UInt(stamp.3),
+    ];
+    add([Value::UInt(user.id)].into(), State::Newest(stamp, row.into()));
+}
+
+fn user(row: &Row) -> Option<State> {
+    let number = |column: usize| row.get(column)?.as_u64();
+    let stamp = (number(4)?, number(5)?, number(6)?, number(7)?);
+    Some(State::Newest(stamp, row.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MODELS;
+    use crate::derived::derived;
+    use crate::recent::TRENDING;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_table_has_a_model() {
+        let names = dataflows::ALL.iter().map(|definition| definition.table.name);
+        let derived = derived().map(|(table, _)| table).chain([TRENDING]);
+        let models = MODELS.iter().map(|model| model.table).chain(derived).collect::<Vec<_>>();
+        assert_eq!(models.len(), dataflows::ALL.len());
+        assert_eq!(names.collect::<BTreeSet<_>>(), models.into_iter().collect());
+    }
+
+    /// A recount by the code that it is to check would find nothing.
+    #[test]
+    fn the_recount_shares_no_code_with_the_dataflow() {
+        let sources = [
+            include_str!("model.rs"),
+            include_str!("acts.rs"),
+            include_str!("weigh.rs"),
+            include_str!("marks.rs"),
+            include_str!("readings.rs"),
+            include_str!("ranges.rs"),
+            include_str!("folder.rs"),
+            include_str!("derived.rs"),
+            include_str!("recent.rs"),
+            include_str!("recount.rs"),
+            include_str!("topic.rs"),
+            include_str!("compare.rs"),
+            include_str!("runs.rs"),
+        ];
+        for source in sources {
+            let (code, _) = source.split_once("#[cfg(test)]").unwrap_or((source, ""));
+            for word in [
+                "timely",
+                "differential",
+                "::build",
+                "Latest",
+                "pipeline::run",
+                "KafkaSource",
+                "ledger::",
+                "posts::",
+                "clock::",
+                "clocks(",
+            ] {
+                assert!(!code.contains(word), "the recount uses {word}");
+            }
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! From records to what the tables should hold, one record after the other.
+//!
+//! A record counts unless a dead letter of it stands; whether it can be counted at all is decode's
+//! word, which is what the program means by a record and is held by golden rows and by real tweets
+//! with known answers, not here.
+
+use super::acts::{Acts, Content, When};
+use super::marks::Marks;
+use super::model::{MODELS, Model, Of, State};
+use super::runs::{Key, Runs};
+use super::{Plan, VerifyError};
+use decode;
+use decode::Settings;
+use std::collections::{BTreeMap, BTreeSet};
+use types::Version;
+use types::dead_letter::{self, Dropped, Refuser};
+use types::offsets::{self, Anchor, Last, Stored};
+use types::record::Record;
+use types::{Event, Row, Value};
+
+/// Places of records: partition, offset.
+pub(super) type Places = BTreeSet<(u32, u64)>;
+
+/// What the tables say of themselves at some commit.
+#[derive(Clone, Copy)]
+pub(super) struct Said<'a> {
+    /// Records whose dead letter stands.
+    pub(super) letters: &'a Places,
+    /// How far each partition is counted.
+    pub(super) offsets: &'a [Stored],
+    pub(super) marks: &'a Marks,
+}
+
+/// The sums so far.
+struct Sums<'a> {
+    plan: &'a Plan,
+    /// Each model with the number of its table.
+    models: Vec<(u8, &'static Model)>,
+    runs: Runs,
+}
+
+impl Sums<'_> {
+    fn add(&mut self, key: Key, state: State) -> std::io::Result<()> {
+        if self.plan.takes(&key) { self.runs.add(key, state) } else { Ok(()) }
+    }
+
+    fn event(&mut self, event: &Event) -> std::io::Result<()> {
+        let (plan, runs, mut result) = (self.plan, &mut self.runs, Ok(()));
+        for (table, model) in &self.models {
+            let Of::Events(adds) = model.of else { continue };
+            adds(event, &mut |key, state| {
+                let key = (*table, key);
+                if result.is_ok() && plan.takes(&key) {
+                    result = runs.add(key, state);
+                }
+            });
+        }
+        result
+    }
+
+    /// A post that counts so often.
+    fn post(&mut self, post: &Content, times: &State) -> std::io::Result<()> {
+        let (plan, runs, mut result) = (self.plan, &mut self.runs, Ok(()));
+        for (table, model) in &self.models {
+            let Of::Posts(adds) = model.of else { continue };
+            adds(post, &mut |key| {
+                let key = (*table, key);
+                if result.is_ok() && plan.takes(&key) {
+                    result = runs.add(key, times.clone());
+                }
+            });
+        }
+        result
+    }
+
+    /// Adds to a row of a table that the job may have.
+    fn named(&mut self, table: &str, name: &str, state: State) -> std::io::Result<()> {
+        let Some(table) = self.plan.index(table) else { return Ok(()) };
+        self.add((table, [Value::Text(name.into())].into()), state)
+    }
+}
+
+/// The recount so far.
+pub(super) struct Recount<'a> {
+    settings: Settings,
+    said: Said<'a>,
+    /// At the baseline.
+    before: Said<'a>,
+    sums: Sums<'a>,
+    acts: Acts,
+    last: BTreeMap<u32, Last>,
+    /// What the tables say are the records by which the topic is known; not those that were seen
+    /// to be others.
+    anchors: BTreeMap<u32, Anchor>,
+    /// What the tables say was left out of the dead letters, and how many such records were seen.
+    dropped: BTreeMap<Refuser, (Dropped, u64)>,
+    decoded: Vec<Event>,
+    /// Records seen.
+    pub(super) records: u64,
+    /// Records that could be counted although a dead letter stands.
+    pub(super) countable: u64,
+}
+
+impl<'a> Recount<'a> {
+    pub(super) fn new(
+        plan: &'a Plan,
+        settings: Settings,
+        said: Said<'a>,
+        before: Said<'a>,
+    ) -> Self {
+        let number = |model: &'static Model| Some((plan.index(model.table)?, model));
+        let models = MODELS.iter().filter_map(number).collect();
+        let anchor = |stored: &Stored| Some((stored.partition, stored.anchor?));
+        // With a ledger acts and sums share the room.
+        let acts = if said.marks.has_ledger() { plan.memory / 2 } else { 0 };
+        Recount {
+            settings,
+            said,
+            before,
+            sums: Sums { plan, models, runs: Runs::new(plan.memory - acts) },
+            acts: Acts::new(said.marks, before.marks, acts),
+            last: BTreeMap::new(),
+            anchors: said.offsets.iter().filter_map(anchor).collect(),
+            dropped: BTreeMap::new(),
+            decoded: Vec::new(),
+            records: 0,
+            countable: 0,
+        }
+    }
+
+    /// Records in these ranges may have no dead letter.
+    pub(super) fn overflow(&mut self, dropped: &[(Refuser, Dropped)]) {
+        self.dropped = dropped.iter().map(|(refuser, range)| (*refuser, (*range, 0))).collect();
+    }
+
+    /// Goes on from so many of them.
+    pub(super) fn resume_dropped(&mut self, refuser: Refuser, records: u64) {
+        if let Some((_, seen)) = self.dropped.get_mut(&refuser) {
+            *seen += records;
+        }
+    }
+
+    /// Goes on from a row that was right at some commit.
+    pub(super) fn resume(&mut self, table: u8, row: &Row) -> Result<(), VerifyError> {
+        let models = &mut self.sums.models.iter();
+        let Some((_, model)) = models.find(|(index, _)| *index == table) else { return Ok(()) };
+        let state = (model.state)(row).ok_or_else(|| VerifyError::Baseline {
+            reason: format!("a row of {} has no meaning: {row:?}", model.table),
+        })?;
+        let key = row[..self.sums.plan.tables[usize::from(table)].key].into();
+        self.add((table, key), state)
+    }
+
+    /// Counts one record of a range that is read in order.
+    pub(super) fn record(&mut self, record: Record<'_>, hash: u64) -> Result<(), VerifyError> {
+        let Record { partition, offset, timestamp_ms, .. } = record;
+        let is_at = |stored: &&Stored| stored.partition == partition;
+        if self.before.offsets.iter().find(is_at).is_some_and(|stored| offset < stored.next) {
+            return self.remember(record);
+        }
+        self.last.insert(partition, Last { offset, ms: timestamp_ms, hash });
+        if self.anchors.get(&partition).is_some_and(|at| at.offset == offset && at.hash != hash) {
+            self.anchors.remove(&partition);
+        }
+        self.records += 1;
+        self.count(record, When::Now)
+    }
+
+    /// Counts a record, wherever it stands.
+    pub(super) fn count(&mut self, record: Record<'_>, when: When) -> Result<(), VerifyError> {
+        let Record { partition, offset, .. } = record;
+        let mut decoded = std::mem::take(&mut self.decoded);
+        let result = self.decode(record, &mut decoded);
+        if self.said.letters.contains(&(partition, offset)) {
+            self.countable += u64::from(result.is_ok());
+            decoded.clear();
+            self.letter(partition, offset)?;
+        } else if result.is_err() {
+            let mut ranges = self.dropped.iter_mut().filter(|(of, (range, seen))| {
+                let has_room = of.is_by(decode::ACCEPTS) || *seen < range.records;
+                of.partition == partition && range.covers(offset) && has_room
+            });
+            match ranges.next() {
+                Some((_, (_, seen))) => *seen += 1,
+                None => self.letter(partition, offset)?,
+            }
+        }
+        for event in decoded.drain(..) {
+            self.event(event, when).map_err(VerifyError::Temporary)?;
+        }
+        self.decoded = decoded;
+        Ok(())
+    }
+
+    /// Takes a record that was counted before the baseline.
+    fn remember(&mut self, record: Record<'_>) -> Result<(), VerifyError> {
+        let mut decoded = Vec::new();
+        let is_letter = self.before.letters.contains(&(record.partition, record.offset));
+        if !is_letter && self.decode(record, &mut decoded).is_ok() {
+            for event in decoded {
+                self.event(event, When::Before).map_err(VerifyError::Temporary)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn decode(
+        &self,
+        record: Record<'_>,
+        decoded: &mut Vec<Event>,
+    ) -> Result<(), decode::Undecodable> {
+        let Record { partition, offset, timestamp_ms, key, payload } = record;
+        let version = Version { tweet_id: 0, record_ms: timestamp_ms, partition, offset };
+        decode::decode(key, payload, version, self.settings, decoded)
+    }
+
+    /// Counts an event; of those before the baseline only what was said of tweets matters.
+    pub(super) fn event(&mut self, event: Event, when: When) -> std::io::Result<()> {
+        let Recount { sums, acts, .. } = self;
+        if when != When::Before {
+            sums.event(&event)?;
+        }
+        acts.event(event, when, &mut |post, times| sums.post(post, &times))
+    }
+
+    /// A dead letter of this record should stand.
+    pub(super) fn letter(&mut self, partition: u32, offset: u64) -> Result<(), VerifyError> {
+        let plan = self.sums.plan;
+        let topic = Value::Text(plan.topic.as_str().into());
+        let key = [topic, Value::UInt(u64::from(partition)), Value::UInt(offset)];
+        self.add((plan.number(dead_letter::TABLE_NAME), key.into()), State::Present)
+    }
+
+    fn add(&mut self, key: Key, state: State) -> Result<(), VerifyError> {
+        self.sums.add(key, state).map_err(VerifyError::Temporary)
+    }
+
+    /// Everything that should stand, and whether of some of it only a range is known.
+    pub(super) fn finish(mut self) -> Result<(Runs, bool), VerifyError> {
+        let plan = self.sums.plan;
+        for (refuser, (range, records)) in std::mem::take(&mut self.dropped) {
+            if !refuser.is_by(decode::ACCEPTS) && records < range.records {
+                return Err(VerifyError::Overflow { partition: refuser.partition, range });
+            }
+            let row = Dropped { records, ..range }.row(&plan.topic, refuser);
+            let key = plan.key(dead_letter::OVERFLOW_TABLE_NAME, &row);
+            self.add(key, State::Row(row))?;
+        }
+        for stored in self.said.offsets {
+            let row = self.progress(stored);
+            let key = plan.key(offsets::TABLE_NAME, &row);
+            self.add(key, State::Row(row))?;
+        }
+        let Recount { sums, acts, said, before, .. } = self;
+        weigh(sums, acts, (said.marks, before.marks)).map_err(VerifyError::Temporary)
+    }
+
+    /// The row that a partition should have. Where it begins, also to be read again, is taken from the
+    /// one that it has.
+    fn progress(&self, stored: &Stored) -> Row {
+        let Stored { partition, start, replay_from, .. } = *stored;
+        let mut before = self.before.offsets.iter().filter(|stored| stored.partition == partition);
+        let before = || before.next().and_then(|stored| stored.last);
+        let last = self.last.get(&partition).copied().or_else(before);
+        let next = last.map_or(start, |last| last.offset + 1);
+        // All of the range was read: between its last record and its end there is none, but for
+        // markers of transactions or blank lines.
+        let next = next.max(stored.next);
+        // It may lie before the first record that must be read again, not behind it.
+        let needed = self.acts.needed(partition).unwrap_or(u64::MAX);
+        let field =
+            |field: fn(Last) -> u64| Value::optional(last.map(|last| field(last).cast_signed()));
+        let anchor = self.anchors.get(&partition);
+        let anchored = |field: fn(&Anchor) -> u64| {
+            Value::optional(anchor.map(|anchor| field(anchor).cast_signed()))
+        };
+        [
+            Value::Text(self.sums.plan.topic.as_str().into()),
+            Value::UInt(u64::from(partition)),
+            Value::UInt(start),
+            Value::UInt(next),
+            Value::UInt(replay_from.min(needed).min(next)),
+            field(|last| last.offset),
+            field(|last| last.ms),
+            field(|last| last.hash),
+            anchored(|anchor| anchor.offset),
+            anchored(|anchor| anchor.hash),
+            Value::Text(stored.file.clone()),
+        ]
+        .into()
+    }
+}
+
+/// Adds what the acts come to, and what `floors` and `totals` say of it.
+fn weigh(
+    mut sums: Sums<'_>,
+    acts: Acts,
+    (now, before): (&Marks, &Marks),
+) -> std::io::Result<(Runs, bool)> {
+    let mut has_ranges = false;
+    for (name, newest) in now.floors(acts.newest()) {
+        let row = |id| [Value::Text(name.into()), Value::UInt(id)].into();
+        let state = newest.map_or(State::Present, |id| State::Newest((id, 0, 0, 0), row(id)));
+        sums.named("floors", name, state)?;
+    }
+    if let Some(name) = now.unknown_total() {
+        sums.named("totals", name, State::Present)?;
+    }
+    // Whatever was late, each post is one thing or another.
+    let surplus = now.posts() - before.posts() - acts.posts;
+    let tweets = now.total("tweets") - before.total("tweets") - surplus;
+    let totals = acts.finish(&mut |post, times| {
+        has_ranges |= matches!(times, State::Range { .. });
+        sums.post(post, &times)
+    })?;
+    for (name, state) in totals.named() {
+        let is_known = matches!(state, State::Count(_)) || name != "tweets" || surplus == 0;
+        let state = if is_known { state } else { State::Count(tweets) };
+        has_ranges |= matches!(state, State::Range { .. });
+        if state != State::Count(0) {
+            sums.named("totals", name, state)?;
+        }
+    }
+    Ok((sums.runs, has_ranges))
+}

@@ -1,0 +1,82 @@
+//! The choices of options whose types belong to crates below, with their help.
+
+use clap::ValueEnum;
+
+/// What becomes of a shown name.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(super) enum Names {
+    /// Without emoji, every letter kept
+    #[default]
+    Clean,
+    /// As the first version of these tables had them; damages names in many scripts
+    Legacy,
+}
+
+impl From<Names> for decode::Names {
+    fn from(names: Names) -> Self {
+        match names {
+            Names::Clean => Self::Clean,
+            Names::Legacy => Self::Legacy,
+        }
+    }
+}
+
+/// What a retweet adds to the hashtags.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(super) enum Retweets {
+    /// Its own, as the API gives them: those of the original, as far as they lie before the cut
+    #[default]
+    AsSent,
+    /// None: hashtags count once for the original, however often it is retweeted
+    None,
+}
+
+impl From<Retweets> for decode::Retweets {
+    fn from(retweets: Retweets) -> Self {
+        match retweets {
+            Retweets::AsSent => Self::AsSent,
+            Retweets::None => Self::None,
+        }
+    }
+}
+
+/// Kind of database server.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum ServerKind {
+    /// MariaDB
+    #[value(name = "mariadb")]
+    MariaDb,
+    /// MySQL
+    #[value(name = "mysql")]
+    MySql,
+}
+
+impl From<ServerKind> for sink::mysql::Kind {
+    fn from(kind: ServerKind) -> Self {
+        match kind {
+            ServerKind::MariaDb => Self::MariaDb,
+            ServerKind::MySql => Self::MySql,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Names, Retweets};
+    use clap::ValueEnum;
+
+    fn name(choice: &impl ValueEnum) -> String {
+        choice.to_possible_value().expect("none is hidden").get_name().to_owned()
+    }
+
+    /// The fingerprint of a job holds these words.
+    #[test]
+    fn a_rule_is_called_as_its_option_says() {
+        for names in Names::value_variants() {
+            assert_eq!(name(names), decode::Names::from(*names).to_string());
+        }
+        for retweets in Retweets::value_variants() {
+            assert_eq!(name(retweets), decode::Retweets::from(*retweets).to_string());
+        }
+    }
+}
