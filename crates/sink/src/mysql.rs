@@ -17,10 +17,9 @@ mod legacy;
 mod load;
 mod rows;
 mod schema;
-mod session;
 mod twins;
 
-pub use session::{Kind, Server};
+pub use connection::session::{Kind, Server};
 pub use twins::Counted;
 
 use super::ddl::{self, COMMIT_TABLE};
@@ -103,7 +102,7 @@ impl MySqlSink {
             // A local socket would be another server than the one the address names.
             .prefer_socket(false)
             .tcp_keepalive(Some(Duration::from_secs(10)))
-            .setup(session::SETUP.to_vec());
+            .setup(connection::session::SETUP.to_vec());
         Ok(MySqlSink {
             opts: opts.into(),
             address,

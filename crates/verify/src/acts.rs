@@ -17,23 +17,16 @@
 //! acts are read again, in time then, and what they add up to alone is subtracted; of those below
 //! nothing can be in time any more.
 
+use super::content::{Content, What};
 use super::marks::{Clock, Marks, Moment, id_at};
-use super::model::State;
 use super::readings::Readings;
 use super::runs::{Part, Runs, Sum};
+use super::state::State;
 use super::weigh::{Bounds, Counts, Times, Totals, Tweet};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::Result;
-use types::event::Time;
 use types::{Event, Text};
-
-/// What of a post is counted.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(super) struct Content {
-    pub(super) hashtags: Vec<Text>,
-    pub(super) time: Time,
-}
 
 /// When a record is read, and when it was counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,17 +37,6 @@ pub(super) enum When {
     Now,
     /// Some time after its place: a dead letter that was tried again.
     Later,
-}
-
-/// What records say of a tweet.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(super) enum What {
-    /// It was deleted.
-    Delete,
-    /// A newer version was posted.
-    Replace,
-    /// It was posted.
-    Post(Content),
 }
 
 /// An act on a tweet. Equal ones need not be told apart.
@@ -296,11 +278,12 @@ impl Acts {
 
 #[cfg(test)]
 mod tests {
-    use super::{Acts, Bounds, Content, Marks, Time, When};
-    use crate::model::State;
+    use super::{Acts, Bounds, Content, Marks, When};
+    use crate::state::State;
     use crate::weigh::bounds;
     use std::collections::BTreeMap;
     use types::Version;
+    use types::event::Time;
     use types::event::{Kind, Tweet as Posted};
     use types::{Event, Value};
 

@@ -1,7 +1,7 @@
 //! Two sorted lists of keys beside each other: what only one of them has, and what differs.
 
-use super::model::State;
 use super::runs::Entry;
+use super::state::State;
 use itertools::{EitherOrBoth, Itertools};
 use std::cmp::Ordering;
 use std::fmt::Write;

@@ -3,8 +3,8 @@
 
 use super::Plan;
 use super::compare::row;
-use super::model::State;
 use super::runs::{Entry, Runs};
+use super::state::State;
 use decode::fold;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;

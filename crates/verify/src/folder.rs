@@ -4,7 +4,7 @@
 //! and nothing else.
 
 use super::VerifyError;
-use super::topic::{Range, Visit};
+use super::range::{Range, Visit};
 use source::files::{FilesTopic, Found, Packing, first_data, open_unpacked};
 use source::{SourceError, fingerprint};
 use std::io::{BufRead, BufReader, Read};

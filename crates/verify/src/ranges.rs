@@ -4,8 +4,8 @@
 //! the numbers that the table itself has. What lies outside stays a range, and is a difference.
 
 use super::compare::by_key;
-use super::model::State;
 use super::runs::{Entry, Runs};
+use super::state::State;
 use itertools::{EitherOrBoth, Itertools};
 use std::io::Result;
 

@@ -6,8 +6,8 @@
 //! in which they came needs not be known.
 
 use super::Plan;
-use super::model::State;
 use super::runs::Entry;
+use super::state::State;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io::Result;

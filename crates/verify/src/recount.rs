@@ -4,10 +4,12 @@
 //! word, which is what the program means by a record and is held by golden rows and by real tweets
 //! with known answers, not here.
 
-use super::acts::{Acts, Content, When};
+use super::acts::{Acts, When};
+use super::content::Content;
 use super::marks::Marks;
-use super::model::{MODELS, Model, Of, State};
+use super::model::{MODELS, Model, Of};
 use super::runs::{Key, Runs};
+use super::state::State;
 use super::{Plan, VerifyError};
 use decode;
 use decode::Settings;

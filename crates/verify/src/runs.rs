@@ -5,7 +5,7 @@
 //! (external merge sort). Of many runs one is made before that: a process may have open only so many
 //! files. Memory: the bound, then one buffer a run.
 
-use super::model::State;
+use super::state::State;
 use itertools::Itertools;
 use serde::Serialize;
 use serde::de::DeserializeOwned;

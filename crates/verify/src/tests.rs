@@ -4,11 +4,12 @@
 //! switched on and off, and a baseline somewhere. Whatever the job's tables hold in the end must be
 //! found right, and a number that was changed must not.
 
-use super::acts::{Content, When};
+use super::acts::When;
+use super::content::Content;
 use super::marks::Marks;
-use super::model::State;
 use super::recount::{Places, Recount, Said};
 use super::runs::{Key, Runs};
+use super::state::State;
 use super::{Plan, Settings, Summary, compare, ranges};
 use dataflows::catalogue::Tables;
 use decode;

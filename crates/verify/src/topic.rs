@@ -5,6 +5,7 @@
 //! would be repeated otherwise. Invariant: [`read`] comes back without a fault only after every
 //! offset of the ranges that the topic still holds was visited.
 
+use super::range::{Range, Visit};
 use super::{VerifyError, folder};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -16,26 +17,11 @@ use source::{SourceError, fingerprint};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use types::offsets::{Anchor, Stored};
+use types::offsets::Stored;
 use types::record::Record;
 
 /// Without any answer for so long, a broker counts as gone.
 const SILENCE: Duration = Duration::from_mins(1);
-
-/// The part of a partition to read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Range {
-    pub(super) partition: u32,
-    /// The first offset.
-    pub(super) start: u64,
-    /// The first offset behind it.
-    pub(super) next: u64,
-    /// The last record that was counted: by it a packed file is known while it is read.
-    pub(super) last: Option<Anchor>,
-}
-
-/// What is done with each record: it, and its [`fingerprint`].
-pub(super) type Visit<'a> = dyn FnMut(Record<'_>, u64) -> Result<(), VerifyError> + 'a;
 
 /// Whether records that were counted may be gone from between others.
 pub(super) fn is_compacted(topic: &AnyTopic) -> bool {

@@ -1,8 +1,8 @@
 //! What the acts on one tweet come to: the rule of [`super::acts`] as a function of how many there are
 //! of each kind, and of how many may have been late.
 
-use super::acts::{Content, What};
-use super::model::State;
+use super::content::{Content, What};
+use super::state::State;
 use std::io::Result;
 
 /// At least and at most so many.

@@ -3,7 +3,8 @@
 //!
 //! It hides the driver's own connection, whose methods wait for ever. It knows no table.
 
-use super::session;
+pub(super) mod session;
+
 use crate::SinkError;
 use futures_util::stream::{self, StreamExt};
 use mysql_async::prelude::{AsQuery, FromRow, Queryable};

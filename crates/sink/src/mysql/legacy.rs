@@ -8,22 +8,12 @@ use super::{MySqlSink, hexadecimal, schema};
 use crate::SinkError;
 
 const DOING: &str = "renaming the old tables";
-/// The old tables with all of their columns, by name.
-const OLD: [(&str, &[&str]); 2] =
-    [("hashtags", &["hashtag"]), ("users", &["nb_friends", "username"])];
-
-/// Whether a table with these columns, in the order of their names, is one of the old program's.
-pub(super) fn is_old<'a>(table: &str, columns: impl Iterator<Item = &'a String>) -> bool {
-    let columns: Vec<_> = columns.collect();
-    OLD.iter().any(|(name, old)| *name == table && columns == *old)
-}
-
 impl MySqlSink {
     /// Renames those that are there to `legacy_…`; returns their old names.
     pub async fn rename_legacy(&self) -> Result<Vec<&'static str>, SinkError> {
         let mut connection = self.connect().await?;
         let mut old = Vec::new();
-        for (table, columns) in OLD {
+        for (table, columns) in schema::OLD {
             let sql = format!(
                 "SELECT column_name FROM information_schema.columns \
                  WHERE table_schema = DATABASE() AND BINARY table_name = {} ORDER BY column_name",

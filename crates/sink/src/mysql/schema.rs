@@ -7,7 +7,7 @@
 //! rights does not see them.
 
 use super::connection::Connection;
-use super::{SinkError, hexadecimal, legacy};
+use super::{SinkError, hexadecimal};
 use crate::ddl::{ColumnShape, Shape, WRITER};
 use std::collections::BTreeMap;
 
@@ -164,7 +164,7 @@ fn check(shape: &Shape, found: &Found) -> Result<(), SinkError> {
     if found.kind != "BASE TABLE" {
         return refuse(format!("it is a {}", found.kind.to_lowercase()), elsewhere());
     }
-    if legacy::is_old(name, found.columns.keys()) {
+    if is_old(name, found.columns.keys()) {
         let fix = format!("run `tweetflow legacy`, which renames it to legacy_{name} as it is");
         return refuse("it is a table of the old program".to_owned(), fix);
     }
@@ -253,6 +253,16 @@ fn holds(found: &str, wanted: &str) -> bool {
         _ if wanted == "TEXT" => matches!(found, "TEXT" | "MEDIUMTEXT" | "LONGTEXT"),
         _ => found.replace("BIGINT(20)", "BIGINT").replace("TINYINT(3)", "TINYINT") == wanted,
     }
+}
+
+/// The old tables with all of their columns, by name.
+pub(super) const OLD: [(&str, &[&str]); 2] =
+    [("hashtags", &["hashtag"]), ("users", &["nb_friends", "username"])];
+
+/// Whether a table with these columns, in the order of their names, is one of the old program's.
+fn is_old<'a>(table: &str, columns: impl Iterator<Item = &'a String>) -> bool {
+    let columns: Vec<_> = columns.collect();
+    OLD.iter().any(|(name, old)| *name == table && columns == *old)
 }
 
 #[cfg(test)]

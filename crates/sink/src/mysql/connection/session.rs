@@ -5,8 +5,8 @@
 //! server has is asked, not guessed: families and versions differ. Left alone is what needs a right
 //! that an account need not have, and what changes no meaning.
 
-use super::connection::Connection;
-use super::{SinkError, sql};
+use super::Connection;
+use crate::{SinkError, sql};
 use std::collections::{BTreeMap, BTreeSet};
 
 const DOING: &str = "reading back the session's settings";
@@ -19,7 +19,7 @@ const ALL: &str = "18446744073709551615";
 /// What each session is set to first, so that the rest can be asked and set. The comments are read as
 /// SQL by one kind of server each: without a limit of time, so that a server's own limit does not
 /// end the reading of a large table.
-pub(super) const SETUP: [&str; 2] = [
+pub(in crate::mysql) const SETUP: [&str; 2] = [
     "SET NAMES utf8mb4 COLLATE utf8mb4_bin",
     "SET SESSION sql_select_limit=18446744073709551615, \
      max_join_size=18446744073709551615, sql_big_selects=1, \
@@ -82,7 +82,7 @@ type Found = BTreeMap<String, String>;
 
 /// Sets the session, refuses one that does not stay so; else the bytes after which a statement is to
 /// be ended.
-pub(super) async fn prepare(connection: &mut Connection) -> Result<usize, SinkError> {
+pub(in crate::mysql) async fn prepare(connection: &mut Connection) -> Result<usize, SinkError> {
     let mut found = read(connection).await?;
     if let Some(statement) = corrections(&found) {
         connection.run("setting the session", statement).await?;
@@ -169,7 +169,7 @@ pub struct Server {
 
 impl Server {
     /// Asks for the version.
-    pub(super) async fn of(connection: &mut Connection) -> Result<Self, SinkError> {
+    pub(in crate::mysql) async fn of(connection: &mut Connection) -> Result<Self, SinkError> {
         let version = connection.first(DOING, "SELECT VERSION()").await?;
         Ok(Server::from_version(version.unwrap_or_default()))
     }

@@ -1,0 +1,23 @@
+//! What records say of a tweet, as far as it is counted.
+
+use serde::{Deserialize, Serialize};
+use types::Text;
+use types::event::Time;
+
+/// What of a post is counted.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct Content {
+    pub(super) hashtags: Vec<Text>,
+    pub(super) time: Time,
+}
+
+/// What records say of a tweet.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) enum What {
+    /// It was deleted.
+    Delete,
+    /// A newer version was posted.
+    Replace,
+    /// It was posted.
+    Post(Content),
+}
