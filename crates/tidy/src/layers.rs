@@ -1,0 +1,107 @@
+//! The layers: which crate of the workspace may use which.
+//!
+//! A crate's manifest is the rule, so only `[dependencies]` count: tests may use what they like.
+
+use crate::tree;
+use std::path::Path;
+
+/// Each crate and what it may use, from the bottom.
+const MAY_USE: [(&str, &[&str]); 13] = [
+    ("types", &[]),
+    ("dataflows", &["types"]),
+    ("decode", &["types"]),
+    ("source", &["types"]),
+    ("sink", &["types"]),
+    ("mesh", &["types"]),
+    ("synth", &["types"]),
+    ("monitor", &["types"]),
+    ("produce", &["types", "decode", "source", "synth", "monitor"]),
+    ("verify", &["types", "decode", "source", "sink", "monitor"]),
+    ("server", &["types", "monitor"]),
+    ("tidy", &[]),
+    (
+        "tweetflow",
+        &[
+            "types",
+            "dataflows",
+            "decode",
+            "source",
+            "sink",
+            "mesh",
+            "synth",
+            "monitor",
+            "produce",
+            "verify",
+            "server",
+        ],
+    ),
+];
+/// Libraries that only some crates may use: the argument parser, the engine, the database drivers.
+const RESERVED: [(&str, &[&str]); 5] = [
+    ("clap", &["tweetflow"]),
+    ("mysql_async", &["sink"]),
+    ("rusqlite", &["sink"]),
+    ("differential-dataflow", &["dataflows", "tweetflow"]),
+    ("rdkafka", &["source", "produce", "verify"]),
+];
+
+/// What uses what it may not, one line each.
+pub fn findings(top: &Path) -> Vec<String> {
+    let mut findings = Vec::new();
+    for manifest in tree::files(top, "", &["Cargo.toml"]) {
+        let Some((name, used)) = read(&manifest.text) else { continue };
+        if manifest.path.starts_with("fuzz/") {
+            continue;
+        }
+        let Some((_, may_use)) = MAY_USE.iter().find(|(known, _)| *known == name) else {
+            findings.push(format!("{}: crate {name} has no layer", manifest.path));
+            continue;
+        };
+        for one in used {
+            let is_ours = MAY_USE.iter().any(|(known, _)| *known == one);
+            let reserved = RESERVED.iter().find(|(library, _)| *library == one);
+            let is_refused = is_ours && !may_use.contains(&one)
+                || reserved.is_some_and(|(_, crates)| !crates.contains(&name));
+            if is_refused {
+                findings.push(format!("{}: {name} may not use {one}", manifest.path));
+            }
+        }
+    }
+    findings
+}
+
+/// The name of a package and its dependencies.
+fn read(manifest: &str) -> Option<(&str, Vec<&str>)> {
+    let (mut section, mut name, mut used) = ("", None, Vec::new());
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            section = line;
+        } else if let Some((key, value)) = line.split_once('=') {
+            let key = key.trim().trim_end_matches(".workspace");
+            match section {
+                "[package]" if key == "name" => name = Some(value.trim().trim_matches('"')),
+                "[dependencies]" => used.push(key),
+                _ => {}
+            }
+        }
+    }
+    name.map(|name| (name, used))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{findings, read};
+    use crate::tree::top;
+
+    #[test]
+    fn a_crate_uses_only_what_stands_below_it() {
+        assert_eq!(findings(&top()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_manifest_is_read() {
+        let text = "[package]\nname = \"a\"\n[dependencies]\nb.workspace = true\n\
+                    # c = 1\nd = { version = \"1\" }\n[dev-dependencies]\ne = \"1\"\n";
+        assert_eq!(read(text), Some(("a", vec!["b", "# c", "d"])));
+    }
+}

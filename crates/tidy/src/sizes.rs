@@ -1,0 +1,44 @@
+//! Sizes: files that can be read in one sitting. The length of functions is
+//! held by clippy (`too-many-lines-threshold` in `clippy.toml`).
+
+use crate::tree::files;
+use std::path::Path;
+
+/// Most lines of a file.
+const FILE_LINES: usize = 500;
+
+/// Files that are longer, each with the reason, and how long they may be. The number may only fall.
+const LONGER: [(&str, usize); 5] = [
+    // A table of cases and their answers.
+    ("tests/it/files.rs", 720),
+    // The models of all tables beside each other.
+    ("dataflows/tests/oracle.rs", 640),
+    ("crates/monitor/src/lib.rs", 620),
+    ("crates/verify/src/tests.rs", 560),
+    ("src/pipeline/worker.rs", 530),
+];
+
+/// What is too long, one line each.
+pub fn findings(top: &Path) -> Vec<String> {
+    let mut findings = Vec::new();
+    for file in files(top, "", &[".rs"]) {
+        let longer = LONGER.iter().find(|(path, _)| *path == file.path);
+        let most = longer.map_or(FILE_LINES, |(_, most)| *most);
+        let lines = file.text.lines().count();
+        if lines > most {
+            findings.push(format!("{}: {lines} lines, more than {most}", file.path));
+        }
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::findings;
+    use crate::tree::top;
+
+    #[test]
+    fn files_are_short() {
+        assert_eq!(findings(&top()), Vec::<String>::new());
+    }
+}
