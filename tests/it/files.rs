@@ -681,7 +681,8 @@ fn verify_knows_a_packed_file_that_was_replaced() {
         let packed = if path.extension().is_some_and(|end| end == "zst") {
             zstd::encode_all(text.as_bytes(), 1).unwrap()
         } else {
-            let mut packed = flate2::write::GzEncoder::new(Vec::new(), Default::default());
+            let mut packed =
+                flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
             packed.write_all(text.as_bytes()).unwrap();
             packed.finish().unwrap()
         };
