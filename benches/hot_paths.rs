@@ -9,7 +9,6 @@ use clap::{Parser, ValueEnum};
 use dataflows::operators::latest::Latest;
 use dataflows::tables::floors::Name;
 use dataflows::{Epoch, RestoredRows, Shared, Sources, Switch, Unreadable};
-use decode;
 use differential_dataflow::input::Input;
 use std::hint::black_box;
 use std::time::Instant;

@@ -304,7 +304,7 @@ fn lead<T: Topic, S: Sink>(run: Run<T>, sink: S) -> Result<Summary, RunError> {
     };
     let (known, ledger) = match Known::read_checked(&offsets, &shared.config) {
         Ok(read) => read,
-        Err(error) => return Err(abandon(&shared, engine, Some(error.into()), committer)),
+        Err(error) => return Err(abandon(&shared, engine, Some(error), committer)),
     };
     let (news_in, news) = channel();
     let watcher = match begin(&shared, &known.stored, durable, (requests, news_in)) {

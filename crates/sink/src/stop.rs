@@ -38,7 +38,7 @@ impl Stop {
         self.since().is_some_and(|since| since.elapsed() >= GRACE)
     }
 
-    /// Comes when the process is to stop and the database has not answered for [`GRACE`].
+    /// Comes when the process is to stop and the database has not answered for `GRACE`.
     pub async fn given_up(&self, answers: &Answers) {
         while self.since().is_none_or(|since| since.max(answers.last()).elapsed() < GRACE) {
             tokio::time::sleep(LOOK).await;

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 
 use super::*;
-use decode;
 use types::Event;
 use types::Version;
 use types::event::Kind as TweetKind;

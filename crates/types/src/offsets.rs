@@ -137,6 +137,6 @@ pub struct Reached {
     pub offset: u64,
     /// That record's timestamp.
     pub timestamp_ms: u64,
-    /// That record's [`fingerprint`].
+    /// That record's `fingerprint`.
     pub hash: u64,
 }

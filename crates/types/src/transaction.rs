@@ -27,7 +27,7 @@ impl Position {
 pub struct Transaction {
     /// All records polled before this moment are in the tables; microseconds since 1970, UTC.
     pub as_of: i64,
-    /// Per table of [`Identity::tables`], by its index.
+    /// Per table of `Identity::tables`, by its index.
     pub tables: Vec<TableChanges>,
 }
 

@@ -74,7 +74,7 @@ pub type Row = Box<[Value]>;
 
 /// What a commit does to one key of one table.
 ///
-/// The derived order puts a delete before an upsert of the same key; [`dataflows::operators::changes`] relies on
+/// The derived order puts a delete before an upsert of the same key; `dataflows::operators::changes` relies on
 /// it: where both stand at one epoch, the upsert is the newer one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Change {

@@ -427,7 +427,7 @@ impl Base {
                     base.letters.extend(dead_letter::place(row));
                 }
                 name if name == dead_letter::OVERFLOW_TABLE_NAME => {
-                    base.dropped.extend(Dropped::of(row))
+                    base.dropped.extend(Dropped::of(row));
                 }
                 _ => base.rows.push((table, row.clone())),
             }

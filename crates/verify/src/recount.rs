@@ -11,7 +11,6 @@ use super::model::{MODELS, Model, Of};
 use super::runs::{Key, Runs};
 use super::state::State;
 use super::{Plan, VerifyError};
-use decode;
 use decode::Settings;
 use std::collections::{BTreeMap, BTreeSet};
 use types::Version;

@@ -12,7 +12,6 @@ use super::runs::{Key, Runs};
 use super::state::State;
 use super::{Plan, Settings, Summary, compare, ranges};
 use dataflows::catalogue::Tables;
-use decode;
 use rand::Rng;
 use rand_pcg::Pcg64Mcg;
 use std::cmp::Reverse;

@@ -36,10 +36,10 @@ impl SqliteSink {
     ) -> Result<u64, SinkError> {
         let connection = self.open_existing()?;
         let (name, flag) = (prefix.table(table.name), table.columns[flag].name);
-        let mut sql = format!("UPDATE `{name}` SET `{flag}` = 1 WHERE `{flag}` = 0");
-        for (column, _) in chosen {
-            sql.push_str(&format!(" AND `{}` = ?", table.columns[*column].name));
-        }
+        let columns = chosen.iter().map(|(column, _)| table.columns[*column].name);
+        let conditions = columns.map(|column| format!(" AND `{column}` = ?"));
+        let conditions = conditions.collect::<String>();
+        let sql = format!("UPDATE `{name}` SET `{flag}` = 1 WHERE `{flag}` = 0{conditions}");
         let values = params_from_iter(chosen.iter().map(|(_, value)| Bound(value)));
         let flagged =
             connection.execute(&sql, values).map_err(|error| refused(DOING_READ, &error))?;
