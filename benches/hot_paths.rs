@@ -15,7 +15,7 @@ use std::time::Instant;
 use synth::Synthetic;
 use timely::dataflow::operators::Probe;
 use types::Version;
-use types::{Event, Restored, Settings};
+use types::{Event, Restored, TableSettings};
 
 /// As in the program.
 #[global_allocator]
@@ -87,7 +87,8 @@ fn each(tweets: usize, mut visit: impl FnMut(&[Vec<u8>])) {
 
 /// Appends the events of a tweet, as with `--require-location`.
 fn decode_one(payload: &[u8], offset: usize, events: &mut Vec<Event>) {
-    let settings = decode::Settings { require_location: true, ..decode::Settings::default() };
+    let settings =
+        decode::DecodeSettings { require_location: true, ..decode::DecodeSettings::default() };
     let offset = offset as u64;
     let version = Version { tweet_id: 0, record_ms: 1_795_424_460_000, partition: 0, offset };
     let decoded = decode::decode(None, Some(payload), version, settings, events);
@@ -125,10 +126,10 @@ fn tables(tweets: usize) -> f64 {
             let (_, said) = scope.new_collection::<Name, Latest<u64>>();
             let (events, retried) = (Shared::new(events), Shared::new(retried));
             let rows = RestoredRows::new(rows, Unreadable::default());
-            let sources = Sources { events, retried, rows, said, ledger: None };
+            let sources = Sources { events, retried, rows, system_updates: said, ledger: None };
             let by_default = |definition: &&dataflows::Definition| definition.switch != Switch::Off;
             let tables: Vec<_> = dataflows::ALL.iter().filter(by_default).copied().collect();
-            let functions = (Settings::default(), decode::fold as dataflows::Fold);
+            let functions = (TableSettings::default(), decode::fold as dataflows::Fold);
             let (probe, _) = dataflows::build(&tables, functions, sources, []).probe();
             (events_in, probe)
         });

@@ -235,8 +235,14 @@ fn is_secret(name: &str) -> bool {
 fn produce(args: &ProduceArgs, stop: &AtomicBool) -> ExitCode {
     match ::produce::run(&args.into(), stop) {
         Ok(summary) => {
-            let ::produce::Summary { tweets, bytes, left_out, no_json, sent_before, elapsed } =
-                summary;
+            let ::produce::ProduceSummary {
+                tweets,
+                bytes,
+                left_out,
+                no_json,
+                sent_before,
+                elapsed,
+            } = summary;
             if no_json > 0 {
                 tracing::warn!(
                     "{no_json} records are no JSON; they were sent as they are, and run makes dead \

@@ -5,7 +5,7 @@ use decode;
 use mesh::Cluster;
 use sink::{Identity, Prefix};
 use std::time::Duration;
-use types::dead_letter::Room;
+use types::dead_letter::Quota;
 
 /// Whether there is a ledger, and how long it remembers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub struct Ledger {
     pub forget: bool,
 }
 
-/// How the gatherer spaces commits.
+/// How the commit batcher spaces commits.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
     /// At least so long from the start of one commit to the start of the next.
@@ -54,9 +54,9 @@ pub struct RunConfig {
     /// Which tables there are; part of the fingerprint.
     pub tables: Tables,
     /// What decides about a record beside its bytes.
-    pub decode: decode::Settings,
+    pub decode: decode::DecodeSettings,
     /// What the operator said about the tables.
-    pub flows: types::Settings,
+    pub flows: types::TableSettings,
     /// Deletes and duplicates. Part of no fingerprint: exactness does not hang on it.
     pub ledger: Ledger,
     /// At least so long from one epoch to the next.
@@ -71,7 +71,7 @@ pub struct RunConfig {
     /// if most of the last ones could not. 0 = any number.
     pub max_dead_letters: u64,
     /// How much of its dead letters is kept, for each partition.
-    pub dead_letters: Room,
+    pub dead_letters: Quota,
     /// How long a commit is tried again before the process gives up.
     pub retry_for: Duration,
 }
@@ -87,8 +87,8 @@ impl RunConfig {
             table_prefix: Prefix::default(),
             from: "earliest".to_owned(),
             tables: Tables::default(),
-            decode: decode::Settings::default(),
-            flows: types::Settings::default(),
+            decode: decode::DecodeSettings::default(),
+            flows: types::TableSettings::default(),
             ledger: Ledger { span: Duration::from_mins(15), forget: false },
             // A tweet is visible in 9 ms at 5,000 a second, for 0.27 cores; with 5 ms it was 7, for 0.34.
             epoch: Duration::from_millis(8),
@@ -96,19 +96,19 @@ impl RunConfig {
             credit: Credit { records: 200_000, bytes: 1 << 30 },
             replay_rate: None,
             max_dead_letters: 1_000,
-            dead_letters: Room { rows: 10_000, bytes: 8 << 20 },
+            dead_letters: Quota { rows: 10_000, bytes: 8 << 20 },
             retry_for: Duration::from_mins(15),
         }
     }
 
     /// Whether this process has the database: the only one, or the first of a cluster.
-    pub fn is_lead(&self) -> bool {
+    pub fn has_coordinator(&self) -> bool {
         self.cluster.as_ref().is_none_or(|cluster| cluster.process == 0)
     }
 
     /// What all processes of a cluster must have the same, as words.
     pub fn agreed(&self) -> String {
-        let Room { rows, bytes } = self.dead_letters;
+        let Quota { rows, bytes } = self.dead_letters;
         format!(
             "{} job={} prefix={} dead_letter_rows={rows} dead_letter_bytes={bytes} \
              max_dead_letters={} ledger_ms={}",
@@ -121,7 +121,7 @@ impl RunConfig {
     }
 
     /// The part of the fingerprint that says what is read from where.
-    pub fn place(&self) -> String {
+    pub fn location(&self) -> String {
         format!(" topic={} from={} ", self.topic, self.from)
     }
 
@@ -139,7 +139,7 @@ impl RunConfig {
         let mut text = format!(
             "decoder={}{}require_location={} names={} retweets={} minutes_span={} trend_minutes={}",
             decode::VERSION,
-            self.place(),
+            self.location(),
             self.decode.require_location,
             self.decode.names,
             self.decode.retweets,

@@ -26,23 +26,24 @@
 //!
 //! This module knows source, tables and sink; nothing else knows all three.
 
+pub mod commit_batcher;
 pub mod committer;
 mod engine;
 pub mod error;
 mod flow;
 mod freshness;
-pub mod gather;
 mod late;
 mod ledger;
 mod outage;
 mod peers;
 pub mod rebuild;
+mod summary;
 mod watcher;
 mod worker;
 
 use crate::config::RunConfig;
+use crate::pipeline::commit_batcher::CommitOrder;
 use crate::pipeline::error::RunError;
-use crate::pipeline::gather::Order;
 use committer::{Channels, Counters};
 use dataflows::catalogue::Tables;
 use dataflows::tables::floors::Name;
@@ -60,17 +61,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
-use types::dead_letter::{self, DeadLetter, Dropped, Taken};
+pub use summary::RunSummary;
+use summary::summary;
+use types::dead_letter::{self, DeadLetter, OverflowRange, Usage};
 use types::offsets::Assignment;
-use types::offsets::Stored;
-use types::record::Found;
+use types::offsets::PartitionOffsets;
+use types::record::StoredRecord;
 use types::transaction::Transaction;
 use types::{Restored, Row, Table, table};
 use watcher::{Committed, Watcher};
-use worker::WorkerSummary;
 
-impl<T> Shared<T> {
+impl<T> RunContext<T> {
     fn is_ending(&self) -> bool {
         self.stop.load(Ordering::Relaxed) || self.is_failed()
     }
@@ -95,70 +96,38 @@ impl<T> Shared<T> {
     }
 }
 
-/// What a run did.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Summary {
-    /// Records read.
-    pub records: u64,
-    /// Bytes of their values.
-    pub bytes: u64,
-    /// From the first record to the last commit.
-    pub elapsed: Duration,
-    /// Transactions committed.
-    pub commits: u64,
-    /// Rows written or deleted by them.
-    pub rows: u64,
-    /// Commits whose outcome was decided by reading the position.
-    pub resolved: u64,
-    /// Files that could not be read to their end.
-    pub set_aside: u64,
-}
-
-impl Summary {
-    /// Adds a run that followed.
-    pub fn add(&mut self, next: &Summary) {
-        self.records += next.records;
-        self.bytes += next.bytes;
-        self.elapsed += next.elapsed;
-        self.commits += next.commits;
-        self.rows += next.rows;
-        self.resolved += next.resolved;
-        self.set_aside += next.set_aside;
-    }
-}
-
 /// What worker 0 has beyond the others.
-struct Lead {
-    orders: tokio::sync::mpsc::Sender<Order>,
+struct CoordinatorChannels {
+    orders: tokio::sync::mpsc::Sender<CommitOrder>,
     /// Batches of restored rows; `None` after the last one.
     rows: Receiver<Option<Vec<Restored>>>,
     /// Comes when the offsets are read.
-    begun: Receiver<Plan>,
+    plan: Receiver<ReadPlan>,
 }
 
 /// What worker 0 must know before anything is read.
-struct Plan {
+struct ReadPlan {
     /// What to read from where.
     assignments: Vec<Assignment>,
-    ledger: ledger::Start,
+    ledger: ledger::LedgerStart,
     /// The records that were refused, and stand so.
-    letters: Vec<(u32, u64)>,
+    dead_letters: Vec<(u32, u64)>,
     /// What is found meanwhile.
-    news: Receiver<News>,
+    news: Receiver<TopicNews>,
 }
 
 /// What the watcher tells worker 0.
-enum News {
+enum TopicNews {
     /// Partitions that were added to the topic.
     Partitions(Vec<Assignment>),
     /// A dead letter that is to be tried again, and its record if the topic still holds it.
-    Retry(DeadLetter, Option<Found>),
+    Retry(DeadLetter, Option<StoredRecord>),
     /// The topic is not the one that was read before.
     Changed(SourceError),
 }
 
 /// What all workers of the process share.
-struct Shared<T> {
+struct RunContext<T> {
     config: RunConfig,
     topic: T,
     monitor: Arc<Monitor>,
@@ -173,7 +142,7 @@ struct Shared<T> {
     /// The first fault of a worker.
     fault: Mutex<Option<RunError>>,
     /// Taken by worker 0.
-    lead: Mutex<Option<Lead>>,
+    coordinator: Mutex<Option<CoordinatorChannels>>,
 }
 
 /// Runs until `stop` is set or, where the topic has an end, until all of it is committed. Returns
@@ -184,7 +153,7 @@ pub fn run<T: Topic, S: Sink>(
     topic: T,
     sink: S,
     stop: Arc<AtomicBool>,
-) -> Result<Summary, RunError> {
+) -> Result<RunSummary, RunError> {
     run_watched(config, topic, sink, stop, &Arc::default())
 }
 
@@ -195,7 +164,7 @@ pub fn run_watched<T: Topic, S: Sink>(
     sink: S,
     stop: Arc<AtomicBool>,
     monitor: &Arc<Monitor>,
-) -> Result<Summary, RunError> {
+) -> Result<RunSummary, RunError> {
     topic.check()?;
     config.ledger.span_ms().map_or(Ok(()), |span_ms| topic.keeps(span_ms))?;
     let tables = config.tables.clone();
@@ -208,24 +177,25 @@ pub fn run_watched<T: Topic, S: Sink>(
         None => None,
         Some(cluster) => match mesh::join(cluster, config.workers, config.agreed(), &stop) {
             Ok(mesh) => Some(mesh),
-            Err(MeshError::Stopped) => return Ok(Summary::default()),
+            Err(MeshError::Stopped) => return Ok(RunSummary::default()),
             Err(error) => return Err(error.into()),
         },
     };
     if let (Some(mesh), Some(cluster)) = (&mesh, &config.cluster) {
         monitor.join(cluster.process, &cluster.hosts, mesh.traffic());
     }
-    let run = Run { config, topic, stop, monitor: monitor.clone(), mesh };
-    let result = if run.config.is_lead() { lead(run, sink) } else { follow(run) };
+    let run = PreparedRun { config, topic, stop, monitor: monitor.clone(), mesh };
+    let result =
+        if run.config.has_coordinator() { run_coordinator(run, sink) } else { run_member(run) };
     match result {
         // Asked to stop before it had anything to do.
-        Err(RunError::Sink(SinkError::StoppedAtStart)) => Ok(Summary::default()),
+        Err(RunError::Sink(SinkError::StoppedAtStart)) => Ok(RunSummary::default()),
         result => result,
     }
 }
 
 /// A run that may begin.
-struct Run<T> {
+struct PreparedRun<T> {
     config: RunConfig,
     topic: T,
     stop: Arc<AtomicBool>,
@@ -233,33 +203,43 @@ struct Run<T> {
     mesh: Option<Mesh>,
 }
 
-impl<T: Topic> Run<T> {
+impl<T: Topic> PreparedRun<T> {
     /// Starts the workers. They wait for what the lead gets.
     fn start(
         self,
-        lead: Option<Lead>,
+        lead: Option<CoordinatorChannels>,
         is_closed: Arc<AtomicBool>,
-    ) -> Result<(Arc<Shared<T>>, Engine), RunError> {
-        let Run { config, topic, stop, monitor, mesh } = self;
+    ) -> Result<(Arc<RunContext<T>>, Engine), RunError> {
+        let PreparedRun { config, topic, stop, monitor, mesh } = self;
         let peers = config.cluster.as_ref().map(|cluster| Arc::new(Peers::new(cluster, &monitor)));
         let (ended, fault, lead) = (AtomicBool::default(), Mutex::default(), Mutex::new(lead));
-        let shared = Shared { config, topic, monitor, stop, ended, is_closed, peers, fault, lead };
+        let shared = RunContext {
+            config,
+            topic,
+            monitor,
+            stop,
+            ended,
+            is_closed,
+            peers,
+            fault,
+            coordinator: lead,
+        };
         let shared = Arc::new(shared);
         let engine = Engine::start(&shared, mesh);
         if engine.is_err() {
             // Nobody has taken it, and the committer would wait for its orders.
-            drop(shared.lead.lock().unwrap_or_else(PoisonError::into_inner).take());
+            drop(shared.coordinator.lock().unwrap_or_else(PoisonError::into_inner).take());
         }
         Ok((shared, engine?))
     }
 }
 
 /// A process of a cluster without the database: its workers do what worker 0 says.
-fn follow<T: Topic>(run: Run<T>) -> Result<Summary, RunError> {
+fn run_member<T: Topic>(run: PreparedRun<T>) -> Result<RunSummary, RunError> {
     let (shared, engine) = run.start(None, Arc::default())?;
     let workers = engine.wait()?;
     late::finish(shared.config.ledger.span, &shared.monitor);
-    let summary = || Summary {
+    let summary = || RunSummary {
         set_aside: shared.topic.set_aside(),
         ..summary(&workers, &Counters::default())
     };
@@ -267,7 +247,10 @@ fn follow<T: Topic>(run: Run<T>) -> Result<Summary, RunError> {
 }
 
 /// The process that has the database.
-fn lead<T: Topic, S: Sink>(run: Run<T>, sink: S) -> Result<Summary, RunError> {
+fn run_coordinator<T: Topic, S: Sink>(
+    run: PreparedRun<T>,
+    sink: S,
+) -> Result<RunSummary, RunError> {
     let config = &run.config;
     let (tables, identity) = (config.tables.clone(), config.identity());
     let (offsets_in, offsets) = sync_channel(1);
@@ -281,8 +264,8 @@ fn lead<T: Topic, S: Sink>(run: Run<T>, sink: S) -> Result<Summary, RunError> {
         rows: rows_in,
         orders: orders_out,
         committed: note_offsets(&durable, tables.progress()),
-        letters: (tables.letters(), dead_letter::RETRY),
-        marked: Box::new(move |row| {
+        dead_letters: (tables.letters(), dead_letter::RETRY),
+        retry_requested: Box::new(move |row| {
             let letter = DeadLetter::of(&row);
             // A row that somebody else wrote has no record to try.
             letter.map(|letter| requests_in.send(letter));
@@ -295,33 +278,39 @@ fn lead<T: Topic, S: Sink>(run: Run<T>, sink: S) -> Result<Summary, RunError> {
         committer::spawn(sink, identity, &tables, channels, config.retry_for)
             .map_err(|source| RunError::System { doing: "starting the committer", source })?;
     let (begun_in, begun) = channel();
-    let (shared, engine) = match run.start(Some(Lead { orders, rows, begun }), is_closed) {
-        Ok(started) => started,
-        Err(error) => return Err(first_fault(Some(error), committer)),
-    };
+    let (shared, engine) =
+        match run.start(Some(CoordinatorChannels { orders, rows, plan: begun }), is_closed) {
+            Ok(started) => started,
+            Err(error) => return Err(first_fault(Some(error), committer)),
+        };
     let Some(offsets) = engine.receive(&offsets)? else {
-        return Err(abandon(&shared, engine, None, committer));
+        return Err(end_unstarted_run(&shared, engine, None, committer));
     };
-    let (known, ledger) = match Known::read_checked(&offsets, &shared.config) {
+    let (known, ledger) = match RestoredState::read_checked(&offsets, &shared.config) {
         Ok(read) => read,
-        Err(error) => return Err(abandon(&shared, engine, Some(error), committer)),
+        Err(error) => return Err(end_unstarted_run(&shared, engine, Some(error), committer)),
     };
     let (news_in, news) = channel();
-    let watcher = match begin(&shared, &known.stored, durable, (requests, news_in)) {
+    let watcher = match plan_and_watch(&shared, &known.stored, durable, (requests, news_in)) {
         Ok((mut assignments, watcher)) => {
             for assignment in &mut assignments {
-                assignment.letters = known.taken.of(assignment.partition);
+                assignment.dead_letters = known.dead_letter_usage.of(assignment.partition);
             }
             // A worker 0 that has ended needs none.
-            let _ = begun_in.send(Plan { assignments, ledger, letters: known.letters, news });
+            let _ = begun_in.send(ReadPlan {
+                assignments,
+                ledger,
+                dead_letters: known.dead_letters,
+                news,
+            });
             engine.wake();
             watcher
         }
-        Err(error) => return Err(abandon(&shared, engine, Some(error), committer)),
+        Err(error) => return Err(end_unstarted_run(&shared, engine, Some(error), committer)),
     };
     let workers = match engine.wait() {
         // The workers are still there, and with them what the committer waits for.
-        Err(error @ RunError::Silent { .. }) => return Err(error),
+        Err(error @ RunError::PeerTimeout { .. }) => return Err(error),
         worked => match (worked, shared.take_fault()) {
             (Ok(workers), None) => workers,
             (_, Some(fault)) | (Err(fault), None) => {
@@ -334,15 +323,15 @@ fn lead<T: Topic, S: Sink>(run: Run<T>, sink: S) -> Result<Summary, RunError> {
     late::finish(shared.config.ledger.span, &shared.monitor);
     match result {
         Ok(_sink) => {
-            Ok(Summary { set_aside: shared.topic.set_aside(), ..summary(&workers, &counters) })
+            Ok(RunSummary { set_aside: shared.topic.set_aside(), ..summary(&workers, &counters) })
         }
         Err(error) => Err(error.into()),
     }
 }
 
 /// Ends a run that has not begun to read.
-fn abandon<T, S>(
-    shared: &Shared<T>,
+fn end_unstarted_run<T, S>(
+    shared: &RunContext<T>,
     engine: Engine,
     error: Option<RunError>,
     committer: JoinHandle<Result<S, SinkError>>,
@@ -350,32 +339,32 @@ fn abandon<T, S>(
     shared.is_closed.store(true, Ordering::Relaxed);
     engine.wake();
     match engine.wait() {
-        Err(silent @ RunError::Silent { .. }) => error.unwrap_or(silent),
+        Err(silent @ RunError::PeerTimeout { .. }) => error.unwrap_or(silent),
         _ => first_fault(error, committer),
     }
 }
 
 /// What a start must know before it reads.
 #[derive(Default)]
-struct Known {
+struct RestoredState {
     /// How far each partition is counted.
-    stored: Vec<Stored>,
+    stored: Vec<PartitionOffsets>,
     /// The room that its dead letters take, and where these stand.
-    taken: Taken,
-    letters: Vec<(u32, u64)>,
+    dead_letter_usage: Usage,
+    dead_letters: Vec<(u32, u64)>,
     /// Ranges in which another decoder has refused some records.
-    doubtful: Vec<(u32, Dropped)>,
+    foreign_overflow: Vec<(u32, OverflowRange)>,
     floors: BTreeMap<Name, u64>,
 }
 
-impl Known {
+impl RestoredState {
     /// What the rows say, and how the ledger starts with it.
     fn read_checked(
         rows: &[Restored],
         config: &RunConfig,
-    ) -> Result<(Self, ledger::Start), RunError> {
-        let mut known = Known::read(rows, &config.tables)?;
-        let ledger = ledger::Start::new(config.ledger, &known.floors);
+    ) -> Result<(Self, ledger::LedgerStart), RunError> {
+        let mut known = RestoredState::read(rows, &config.tables)?;
+        let ledger = ledger::LedgerStart::new(config.ledger, &known.floors);
         if ledger.is_empty {
             for stored in &mut known.stored {
                 stored.replay_from = stored.next;
@@ -386,21 +375,23 @@ impl Known {
     }
 
     fn read(rows: &[Restored], tables: &Tables) -> Result<Self, SinkError> {
-        let mut known = Known::default();
+        let mut known = RestoredState::default();
         for Restored { table, row } in rows {
             if *table == tables.progress() {
-                let stored = Stored::of(row);
+                let stored = PartitionOffsets::of(row);
                 known.stored.push(stored.ok_or_else(|| unreadable(&kafka_offsets::TABLE, row))?);
             } else if *table == tables.floors() {
                 known.floors.extend(Name::of(row));
             } else if *table == tables.dropped() {
-                let ranges = Dropped::of(row)
+                let ranges = OverflowRange::of(row)
                     .into_iter()
                     .filter(|(refuser, _)| !refuser.is_by(decode::ACCEPTS));
-                known.doubtful.extend(ranges.map(|(refuser, range)| (refuser.partition, range)));
+                known
+                    .foreign_overflow
+                    .extend(ranges.map(|(refuser, range)| (refuser.partition, range)));
             } else if let Some(letter) = DeadLetter::of(row) {
-                known.letters.push((letter.partition, letter.offset));
-                known.taken.add(&letter);
+                known.dead_letters.push((letter.partition, letter.offset));
+                known.dead_letter_usage.add(&letter);
             }
         }
         Ok(known)
@@ -408,11 +399,11 @@ impl Known {
 
     /// What is read again must be told apart into what was counted and what was not.
     fn check(&self) -> Result<(), RunError> {
-        let reaches = |stored: &Stored, partition: u32, range: &Dropped| {
-            let Stored { replay_from, next, .. } = *stored;
+        let reaches = |stored: &PartitionOffsets, partition: u32, range: &OverflowRange| {
+            let PartitionOffsets { replay_from, next, .. } = *stored;
             stored.partition == partition && replay_from < next && range.last >= replay_from
         };
-        let in_doubt = self.doubtful.iter().find(|(partition, range)| {
+        let in_doubt = self.foreign_overflow.iter().find(|(partition, range)| {
             self.stored.iter().any(|stored| reaches(stored, *partition, range))
         });
         in_doubt.map_or(Ok(()), |(partition, range)| {
@@ -431,16 +422,16 @@ fn note_offsets(committed: &Committed, progress_table: u8) -> Box<dyn Fn(&Transa
     let committed = committed.clone();
     Box::new(move |transaction| {
         let rows = transaction.tables[usize::from(progress_table)].upserts.iter();
-        committed.note(rows.filter_map(Stored::of));
+        committed.note(rows.filter_map(PartitionOffsets::of));
     })
 }
 
 /// Looks where to read on, and has the topic watched.
-fn begin<T: Topic>(
-    shared: &Shared<T>,
-    stored: &[Stored],
+fn plan_and_watch<T: Topic>(
+    shared: &RunContext<T>,
+    stored: &[PartitionOffsets],
     committed: Committed,
-    letters: (Receiver<DeadLetter>, Sender<News>),
+    letters: (Receiver<DeadLetter>, Sender<TopicNews>),
 ) -> Result<(Vec<Assignment>, Watcher), RunError> {
     let (topic, monitor) = (&shared.topic, shared.monitor.clone());
     let assignments = topic.plan(stored)?;
@@ -465,19 +456,4 @@ fn first_fault<S>(
 
 fn join<S>(committer: JoinHandle<Result<S, SinkError>>) -> Result<S, SinkError> {
     committer.join().unwrap_or(Err(SinkError::Gone("the committer panicked")))
-}
-
-fn summary(workers: &[WorkerSummary], counters: &Counters) -> Summary {
-    let first = workers.iter().filter_map(|worker| worker.first).min();
-    let last = workers.iter().filter_map(|worker| worker.last).max();
-    let elapsed = first.zip(last).map(|(first, last)| last - first);
-    Summary {
-        records: workers.iter().map(|worker| worker.records).sum(),
-        bytes: workers.iter().map(|worker| worker.bytes).sum(),
-        elapsed: elapsed.unwrap_or_default(),
-        commits: counters.commits.load(Ordering::Relaxed),
-        rows: counters.rows.load(Ordering::Relaxed),
-        resolved: counters.resolved.load(Ordering::Relaxed),
-        set_aside: 0,
-    }
 }

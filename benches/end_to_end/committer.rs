@@ -48,7 +48,7 @@ pub(crate) fn run(database: &str) -> Result<Value> {
     }))
 }
 
-/// Two users' rows for each hashtag's, sorted by key as the gatherer does.
+/// Two users' rows for each hashtag's, sorted by key as the commit batcher does.
 fn transaction(number: u64) -> Transaction {
     let mut state = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut keys = || -> BTreeSet<u64> {

@@ -1,7 +1,7 @@
 //! `drain` and `decode`: the program's own source, and its own decoder behind it.
 
 use crate::Result;
-use decode::{Settings, decode};
+use decode::{DecodeSettings, decode};
 use source::kafka::{From, KafkaConfig, KafkaTopic};
 use source::{Polled, Source, Topic};
 use std::hint::black_box;
@@ -68,7 +68,7 @@ fn read(mode: Mode, topic: &KafkaTopic, assignments: &[Assignment]) -> Result<Re
     for assignment in assignments {
         source.assign(assignment)?;
     }
-    let settings = Settings { require_location: true, ..Settings::default() };
+    let settings = DecodeSettings { require_location: true, ..DecodeSettings::default() };
     let mut events = Vec::new();
     let mut read = Read { records: 0, bytes: 0, first: None, last: Instant::now() };
     while !source.is_finished() {

@@ -16,7 +16,7 @@ use std::time::Instant;
 use timely::dataflow::operators::{Inspect, Probe};
 use types::Version;
 use types::event::{Time, Tweet, User};
-use types::{Event, Restored, Settings};
+use types::{Event, Restored, TableSettings};
 
 /// As in the program.
 #[global_allocator]
@@ -90,10 +90,10 @@ fn work(worker: &mut timely::worker::Worker, tweets: usize, ready: &Barrier) -> 
         let (_, said) = scope.new_collection::<Name, Latest<u64>>();
         let (events, retried) = (Shared::new(events), Shared::new(retried));
         let rows = RestoredRows::new(rows, Unreadable::default());
-        let sources = Sources { events, retried, rows, said, ledger: None };
+        let sources = Sources { events, retried, rows, system_updates: said, ledger: None };
         let by_default = |definition: &&dataflows::Definition| definition.switch != Switch::Off;
         let tables: Vec<_> = dataflows::ALL.iter().filter(by_default).copied().collect();
-        let settings = Settings { minutes_span: 1_500, trend_minutes: 60 };
+        let settings = TableSettings { minutes_span: 1_500, trend_minutes: 60 };
         let changes = dataflows::build(&tables, (settings, |tag| tag.into()), sources, []);
         let (probe, _) = changes.inspect(move |_| counted.set(counted.get() + 1)).probe();
         (events_in, probe)

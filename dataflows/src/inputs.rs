@@ -8,7 +8,7 @@ use crate::tables::{floors, hashtag_pairs, hashtags, hashtags_by_minute, users};
 use crate::{Definition, Events, RestoredRows, Rows};
 use crate::{Fold, Sources};
 use std::cell::OnceCell;
-use types::{Settings, Table};
+use types::{Table, TableSettings};
 
 /// The events, the restored rows, and what is shared.
 pub struct Inputs<'scope> {
@@ -19,7 +19,7 @@ pub struct Inputs<'scope> {
     /// What of it counts.
     pub posts: Posts<'scope>,
     /// What the operator said.
-    pub settings: Settings,
+    pub settings: TableSettings,
     /// What hashtags fall together.
     pub fold: Fold,
     tables: Vec<Definition>,
@@ -36,10 +36,10 @@ impl<'scope> Inputs<'scope> {
     /// Nothing is built yet.
     pub fn new(
         tables: &[Definition],
-        (settings, fold): (Settings, Fold),
+        (settings, fold): (TableSettings, Fold),
         sources: Sources<'scope>,
     ) -> Self {
-        let Sources { events, retried, rows, said, ledger } = sources;
+        let Sources { events, retried, rows, system_updates: said, ledger } = sources;
         let all = events.concat(&retried);
         let floors = numbered(tables, &floors::TABLE, &rows);
         let newest = floors::newest(&all, &floors, said, ledger.is_some());

@@ -32,7 +32,7 @@ pub use posts::Ledger;
 
 use tables::floors;
 use timely::dataflow::operators::Concatenate;
-use types::{Change, Settings, Text};
+use types::{Change, TableSettings, Text};
 
 /// Logical time: a counter within one run. It is never stored.
 pub type Epoch = u64;
@@ -56,7 +56,7 @@ pub struct Sources<'scope> {
     /// At [`RESTORED`]: the rows that a restart found.
     pub rows: RestoredRows<'scope>,
     /// Floors that are the program's to raise.
-    pub said: floors::Said<'scope>,
+    pub system_updates: floors::Said<'scope>,
     /// Without one each tweet counts as often as it was read, and deletes are only counted.
     pub ledger: Option<Ledger<'scope>>,
 }
@@ -65,7 +65,7 @@ pub struct Sources<'scope> {
 /// which have numbers of their own.
 pub fn build<'scope>(
     tables: &[Definition],
-    functions: (Settings, Fold),
+    functions: (TableSettings, Fold),
     sources: Sources<'scope>,
     others: impl IntoIterator<Item = Changes<'scope>>,
 ) -> Changes<'scope> {

@@ -27,8 +27,8 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use timely::dataflow::operators::{Inspect, Probe};
 use types::Version;
-use types::event::{Kind, Time, Tweet, User};
-use types::{Change, Event, Restored, Row, Settings, Text, Value};
+use types::event::{EventKind, Time, Tweet, User};
+use types::{Change, Event, Restored, Row, TableSettings, Text, Value};
 
 /// Rows of all tables by table and key.
 type Tables = Vec<BTreeMap<Vec<Value>, Row>>;
@@ -70,12 +70,16 @@ fn fold(tag: &str) -> Text {
 /// `ids`: how many tweets there are.
 fn event(random: &mut Random, offset: u64, ids: u64) -> Event {
     if random.below(10) == 0 {
-        let kind = *random.pick(&[Kind::Delete, Kind::Tombstone]);
+        let kind = *random.pick(&[EventKind::Delete, EventKind::Tombstone]);
         let version = Version { tweet_id: random.below(ids), offset, ..Version::default() };
         return Event::Delete { version, kind, own_ms: 0 };
     }
     if random.below(10) == 0 {
-        return Event::Other(*random.pick(&[Kind::Delete, Kind::Filtered, Kind::Limit]));
+        return Event::Other(*random.pick(&[
+            EventKind::Delete,
+            EventKind::Filtered,
+            EventKind::Limit,
+        ]));
     }
     // Now and then more distinct ones than make pairs.
     let most = *random.pick(&[4, 4, 4, 40]);
@@ -137,25 +141,25 @@ fn time(random: &mut Random, offset: u64) -> Time {
 }
 
 /// Spans that a schedule crosses; the windows of trends may be longer than what is kept.
-fn settings(random: &mut Random) -> Settings {
+fn settings(random: &mut Random) -> TableSettings {
     let mut span = || u32::try_from(random.below(8)).expect("small");
-    Settings { minutes_span: span(), trend_minutes: 1 + span() / 2 }
+    TableSettings { minutes_span: span(), trend_minutes: 1 + span() / 2 }
 }
 
 /// The tables as plain loops over all events so far.
 mod model {
-    use super::{BTreeMap, Definition, Event, Row, Settings, Tables, Time};
+    use super::{BTreeMap, Definition, Event, Row, TableSettings, Tables, Time};
     use super::{Text, Tweet, User, Value, Version, fold};
     use std::collections::BTreeSet;
 
-    type Model = fn(&[Event], Settings) -> Vec<Row>;
+    type Model = fn(&[Event], TableSettings) -> Vec<Row>;
 
     /// With a ledger the tables are what they are without one if the tweets that do not count had no
     /// hashtags, and the totals tell how many those are.
     pub(super) fn tables(
         definitions: &[Definition],
         events: &[Event],
-        (settings, has_ledger): (Settings, bool),
+        (settings, has_ledger): (TableSettings, bool),
     ) -> Tables {
         if !has_ledger {
             return plain(definitions, events, settings);
@@ -213,7 +217,7 @@ mod model {
         (kept, gone)
     }
 
-    fn plain(tables: &[Definition], events: &[Event], settings: Settings) -> Tables {
+    fn plain(tables: &[Definition], events: &[Event], settings: TableSettings) -> Tables {
         // A table without a model fails the test.
         let models: BTreeMap<&str, Model> = BTreeMap::from([
             ("hashtags", hashtags as Model),
@@ -252,19 +256,19 @@ mod model {
         rows.map(|(key, count)| [Value::Text(key.into()), Value::UInt(count)].into()).collect()
     }
 
-    fn hashtags(events: &[Event], _: Settings) -> Vec<Row> {
+    fn hashtags(events: &[Event], _: TableSettings) -> Vec<Row> {
         counts(tweets(events).flat_map(|tweet| tweet.hashtags.iter().map(|tag| &**tag)))
     }
 
     /// Sorts all of them.
-    fn top_hashtags(events: &[Event], settings: Settings) -> Vec<Row> {
+    fn top_hashtags(events: &[Event], settings: TableSettings) -> Vec<Row> {
         let mut rows = hashtags(events, settings);
         rows.sort_by_key(|row| (std::cmp::Reverse(row[1].clone()), row[0].clone()));
         let ranked = (1..=100).zip(rows);
         ranked.map(|(n, row)| [Value::UInt(n), row[0].clone(), row[1].clone()].into()).collect()
     }
 
-    fn top_users(events: &[Event], settings: Settings) -> Vec<Row> {
+    fn top_users(events: &[Event], settings: TableSettings) -> Vec<Row> {
         let mut rows = users(events, settings);
         rows.retain(|row| row[2] != Value::Null);
         rows.sort_by_key(|row| (std::cmp::Reverse(row[2].as_i64()), row[0].clone()));
@@ -274,7 +278,7 @@ mod model {
         (1..=100).zip(rows).map(row).collect()
     }
 
-    fn friends_histogram(events: &[Event], settings: Settings) -> Vec<Row> {
+    fn friends_histogram(events: &[Event], settings: TableSettings) -> Vec<Row> {
         let mut buckets = BTreeMap::<u64, u64>::new();
         for row in users(events, settings) {
             match row[2].as_i64() {
@@ -289,7 +293,7 @@ mod model {
         rows.map(|(bucket, users)| [Value::UInt(bucket), Value::UInt(users)].into()).collect()
     }
 
-    fn hashtags_folded(events: &[Event], settings: Settings) -> Vec<Row> {
+    fn hashtags_folded(events: &[Event], settings: TableSettings) -> Vec<Row> {
         let mut folded = BTreeMap::<Text, (u64, u64, Value)>::new();
         // By bytes, so that of equal ones the first is kept.
         for row in hashtags(events, settings) {
@@ -307,7 +311,7 @@ mod model {
             .collect()
     }
 
-    fn hashtag_pairs(events: &[Event], _: Settings) -> Vec<Row> {
+    fn hashtag_pairs(events: &[Event], _: TableSettings) -> Vec<Row> {
         let mut pairs = BTreeMap::<(&str, &str), u64>::new();
         for tweet in tweets(events) {
             let mut seen = BTreeSet::new();
@@ -327,7 +331,7 @@ mod model {
         pairs.into_iter().map(row).collect()
     }
 
-    fn top_hashtag_pairs(events: &[Event], settings: Settings) -> Vec<Row> {
+    fn top_hashtag_pairs(events: &[Event], settings: TableSettings) -> Vec<Row> {
         let mut rows = hashtag_pairs(events, settings);
         // They are in the order of their keys already.
         rows.sort_by_key(|row| std::cmp::Reverse(row[2].as_u64()));
@@ -335,7 +339,7 @@ mod model {
         (1..=100).zip(rows).map(row).collect()
     }
 
-    fn totals(events: &[Event], _: Settings) -> Vec<Row> {
+    fn totals(events: &[Event], _: TableSettings) -> Vec<Row> {
         let remarks = tweets(events).filter_map(|tweet| match tweet.time {
             Time::Own(_) => None,
             Time::Record(_) => Some("time_from_record"),
@@ -356,7 +360,7 @@ mod model {
         tweets(events).filter_map(raises).max()
     }
 
-    fn floors(events: &[Event], _: Settings) -> Vec<Row> {
+    fn floors(events: &[Event], _: TableSettings) -> Vec<Row> {
         let ids = events.iter().filter_map(|event| match event {
             Event::Tweet(Tweet { version, .. }) | Event::Delete { version, .. } => {
                 Some(version.tweet_id)
@@ -384,16 +388,16 @@ mod model {
         uses
     }
 
-    fn hashtags_by_minute(events: &[Event], settings: Settings) -> Vec<Row> {
+    fn hashtags_by_minute(events: &[Event], settings: TableSettings) -> Vec<Row> {
         let uses = uses_within(events, settings.minutes_span).into_iter();
         let row = |((minute, tag), uses): ((u32, &str), i64)| -> Row {
-            let minute = Value::Moment(i64::from(minute) * 60_000);
+            let minute = Value::Timestamp(i64::from(minute) * 60_000);
             [minute, Value::Text(tag.into()), Value::UInt(uses.cast_unsigned())].into()
         };
         uses.map(row).collect()
     }
 
-    fn trending(events: &[Event], settings: Settings) -> Vec<Row> {
+    fn trending(events: &[Event], settings: TableSettings) -> Vec<Row> {
         let newest = newest(events).unwrap_or(0);
         let mut trends = BTreeMap::<&str, (u64, u64)>::new();
         // What is forgotten cannot have been used before.
@@ -419,7 +423,7 @@ mod model {
 
     /// By tweet id, then record time, partition, offset and the values, spelt out here a second
     /// time.
-    fn users(events: &[Event], _: Settings) -> Vec<Row> {
+    fn users(events: &[Event], _: TableSettings) -> Vec<Row> {
         let mut newest = BTreeMap::<u64, (Version, &User)>::new();
         let rank = |(v, user): (Version, &User)| {
             let values = (user.name.clone(), user.friends, user.followers);
@@ -458,7 +462,7 @@ type Feed = Vec<Vec<(Epoch, Event)>>;
 /// Runs the tables on `feed.len()` workers from `rows` on; returns all changes. `before`: with a
 /// ledger, what was counted before.
 fn run(
-    (tables, settings): (&[Definition], Settings),
+    (tables, settings): (&[Definition], TableSettings),
     feed: Feed,
     rows: &Tables,
     epochs: Epoch,
@@ -484,7 +488,7 @@ fn run(
                 let ledger = before.is_some().then_some(ledger);
                 let rows = RestoredRows::new(restored, Unreadable::default());
                 let events = Shared::new(events);
-                let sources = Sources { events, retried, rows, said, ledger };
+                let sources = Sources { events, retried, rows, system_updates: said, ledger };
                 let functions = (settings, fold as dataflows::Fold);
                 let tables = dataflows::build(&tables, functions, sources, []);
                 let (probe, _) = tables

@@ -10,13 +10,16 @@ use differential_dataflow::input::Input;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use timely::dataflow::operators::{Inspect, Probe};
-use types::table::{Column, Kind, Panel, Restore, Table};
+use types::table::{Column, ColumnKind, Panel, Restore, Table};
 use types::{Change, Restored, Row, Value};
 
 const TABLE: Table = Table {
     name: "top",
     comment: "",
-    columns: &[Column::new("rank", Kind::Unsigned, ""), Column::new("key", Kind::Unsigned, "")],
+    columns: &[
+        Column::new("rank", ColumnKind::Unsigned, ""),
+        Column::new("key", ColumnKind::Unsigned, ""),
+    ],
     key: 1,
     restore: Restore::Derived,
     panel: Panel::None,

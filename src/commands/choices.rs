@@ -51,7 +51,7 @@ pub(super) enum ServerKind {
     MySql,
 }
 
-impl From<ServerKind> for sink::mysql::Kind {
+impl From<ServerKind> for sink::mysql::ServerFamily {
     fn from(kind: ServerKind) -> Self {
         match kind {
             ServerKind::MariaDb => Self::MariaDb,

@@ -10,7 +10,7 @@ use super::listen::address;
 use crate::config::Ledger;
 use crate::config::RunConfig;
 use crate::pipeline;
-use crate::pipeline::Summary;
+use crate::pipeline::RunSummary;
 use clap::Args;
 use monitor::Monitor;
 use produce::ProduceError;
@@ -73,7 +73,7 @@ pub(super) struct DemoArgs {
 pub(super) fn run(args: &DemoArgs, stop: &Arc<AtomicBool>) -> ExitCode {
     let monitor = Arc::<Monitor>::default();
     match demo(args, stop, &monitor) {
-        Ok(Summary { records, elapsed, commits, set_aside, .. }) => {
+        Ok(RunSummary { records, elapsed, commits, set_aside, .. }) => {
             let (seconds, rate) = (elapsed.as_secs_f64(), super::per_second(records, elapsed));
             let tables = tables(args).display().to_string();
             let list = format!("tweetflow dead-letters list --database sqlite:{tables}");
@@ -92,7 +92,7 @@ fn demo(
     args: &DemoArgs,
     stop: &Arc<AtomicBool>,
     monitor: &Arc<Monitor>,
-) -> Result<Summary, JobError> {
+) -> Result<RunSummary, JobError> {
     let rate = match args.rate {
         0.0 => None,
         rate if rate.is_finite() && rate > 0.0 => Some(rate),
@@ -144,7 +144,7 @@ fn write(
     stop: &AtomicBool,
     monitor: &Monitor,
 ) -> Result<(), ProduceError> {
-    let counted = || monitor.places().iter().map(|at| (at.partition, at.next)).collect();
+    let counted = || monitor.partitions().iter().map(|at| (at.partition, at.next)).collect();
     let result = folder::run(settings, stop, &counted);
     // The input may have ended: the page stays, unless there was a limit.
     while result.is_ok() && !stop.load(Ordering::Relaxed) {
@@ -158,7 +158,7 @@ fn write(
 }
 
 fn is_counted(settings: &FolderSettings, monitor: &Monitor) -> bool {
-    let places = monitor.places();
+    let places = monitor.partitions();
     (0..settings.partitions).all(|number| {
         let path = settings.folder.join(format!("partition-{number}.ndjson"));
         let length = std::fs::metadata(path).map_or(0, |data| data.len());

@@ -261,13 +261,15 @@ impl JobArgs {
         if self.files.is_some() {
             "files".clone_into(&mut config.from);
         }
-        config.decode = decode::Settings {
+        config.decode = decode::DecodeSettings {
             require_location: self.require_location,
             names: self.names.into(),
             retweets: self.retweets.into(),
         };
-        config.flows =
-            types::Settings { minutes_span: self.minutes_span, trend_minutes: self.trend_minutes };
+        config.flows = types::TableSettings {
+            minutes_span: self.minutes_span,
+            trend_minutes: self.trend_minutes,
+        };
         Ok(config)
     }
 }

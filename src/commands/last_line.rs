@@ -1,23 +1,23 @@
 //! What the last line of `run` and `demo` says of records that do not count, and what to do next.
 
-use monitor::{Look, Monitor};
+use monitor::{Monitor, StatusSnapshot};
 use types::outcome::Outcome;
 
 /// The numbers of the tables, each with a space before it. Empty in a process without tables.
 /// `list` is the command that shows dead letters.
 pub(super) fn outcome(monitor: &Monitor, list: &str) -> String {
-    let look = monitor.look();
-    if look.tables.is_empty() || look.processes.as_ref().is_some_and(|all| !all.is_lead()) {
+    let look = monitor.snapshot();
+    if look.tables.is_empty() || look.processes.as_ref().is_some_and(|all| !all.has_tables()) {
         return String::new();
     }
     warn(&look, list);
-    let dead_letters: u64 = look.letters.values().sum();
+    let dead_letters: u64 = look.dead_letters.values().sum();
     let outcome = Outcome::new(|name| look.total(name), look.overflow);
     format!(" dead_letters={dead_letters} {outcome}")
 }
 
-fn warn(look: &Look, list: &str) {
-    let dead_letters: u64 = look.letters.values().sum();
+fn warn(look: &StatusSnapshot, list: &str) {
+    let dead_letters: u64 = look.dead_letters.values().sum();
     if dead_letters > 0 {
         tracing::warn!(dead_letters, "records could not be counted; `{list}` shows them");
     }

@@ -10,7 +10,7 @@ use super::status::StatusLine;
 use crate::config::Credit;
 use crate::config::RunConfig;
 use crate::pipeline;
-use crate::pipeline::Summary;
+use crate::pipeline::RunSummary;
 use crate::pipeline::rebuild;
 use clap::Args;
 use monitor::Monitor;
@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
-use types::dead_letter::Room;
+use types::dead_letter::Quota;
 
 /// The default of --ledger: a stream comes in order.
 const KAFKA_SPAN: Duration = Duration::from_mins(15);
@@ -103,7 +103,8 @@ pub(super) fn run(args: &RunArgs, stop: Arc<AtomicBool>) -> ExitCode {
         if args.rebuild { rebuild(args, &stop, &monitor) } else { follow(args, stop, &monitor) };
     match result {
         Ok(summary) => {
-            let Summary { records, bytes, elapsed, commits, rows, resolved, set_aside } = summary;
+            let RunSummary { records, bytes, elapsed, commits, rows, resolved, set_aside } =
+                summary;
             let (seconds, rate) = (elapsed.as_secs_f64(), super::per_second(records, elapsed));
             let files = if args.job.reads_files() {
                 format!(" files_set_aside={set_aside}")
@@ -131,12 +132,12 @@ fn follow(
     args: &RunArgs,
     stop: Arc<AtomicBool>,
     monitor: &Arc<Monitor>,
-) -> Result<Summary, JobError> {
+) -> Result<RunSummary, JobError> {
     let mut config = config(args)?;
     let (topic, sink) = (args.job.topic(args.until_end, args.accept_gap)?, args.job.sink()?);
     config.cluster = args.cluster.cluster()?;
     let mut about = args.job.about(&sink);
-    if !config.is_lead() {
+    if !config.has_coordinator() {
         "that of process 0".clone_into(&mut about.database);
     }
     let server = args.listen.start(about, monitor)?;
@@ -151,7 +152,7 @@ fn rebuild(
     args: &RunArgs,
     stop: &Arc<AtomicBool>,
     monitor: &Arc<Monitor>,
-) -> Result<Summary, JobError> {
+) -> Result<RunSummary, JobError> {
     args.job.can_rebuild()?;
     if args.cluster.cluster()?.is_some() {
         let text = "--rebuild is one process's work: stop the cluster, run it without --processes";
@@ -172,7 +173,7 @@ fn config(args: &RunArgs) -> Result<RunConfig, JobError> {
     config.replay_rate = args.replay_rate;
     config.max_dead_letters = args.max_dead_letters;
     config.dead_letters =
-        Room { rows: args.dead_letter_rows, bytes: args.dead_letter_mb.saturating_mul(1 << 20) };
+        Quota { rows: args.dead_letter_rows, bytes: args.dead_letter_mb.saturating_mul(1 << 20) };
     config.retry_for = Duration::from_secs(args.retry_seconds);
     Ok(config)
 }

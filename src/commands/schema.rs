@@ -9,7 +9,7 @@ use super::choices::ServerKind;
 use super::job::{DatabaseArgs, TablesArgs, UnreadableUrl};
 use clap::Args;
 use dataflows::catalogue::Tables;
-use sink::mysql::{Kind, MySqlSink, Server};
+use sink::mysql::{MySqlSink, Server, ServerFamily};
 use sink::{Prefix, SinkError, ddl};
 use std::fmt::Write;
 use types::dead_letter;
@@ -81,7 +81,7 @@ impl SchemaError {
 /// The text that the command prints.
 pub(super) fn run(args: &SchemaArgs) -> Result<String, SchemaError> {
     let tables = args.tables.tables().map_err(SchemaError::Tables)?;
-    let server = if let Some(kind) = args.server.map(Kind::from) {
+    let server = if let Some(kind) = args.server.map(ServerFamily::from) {
         kind_text(kind).to_owned()
     } else {
         let server = ask(&args.place.url()?)?;
@@ -109,10 +109,10 @@ fn ask(url: &str) -> Result<Server, SchemaError> {
     })
 }
 
-fn kind_text(kind: Kind) -> &'static str {
+fn kind_text(kind: ServerFamily) -> &'static str {
     match kind {
-        Kind::MariaDb => "MariaDB",
-        Kind::MySql => "MySQL",
+        ServerFamily::MariaDb => "MariaDB",
+        ServerFamily::MySql => "MySQL",
     }
 }
 

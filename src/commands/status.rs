@@ -3,7 +3,7 @@
 
 use indicatif::{HumanBytes, HumanCount};
 use monitor::bar::Bar;
-use monitor::{Look, Monitor, Phase};
+use monitor::{Monitor, Phase, StatusSnapshot};
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,7 +36,7 @@ impl StatusLine {
             while !end.load(Ordering::Relaxed) {
                 std::thread::park_timeout(TICK);
                 monitor.sample();
-                line.show(&monitor.look());
+                line.show(&monitor.snapshot());
             }
         });
         StatusLine { ended, thread: thread.ok() }
@@ -63,7 +63,7 @@ struct Line {
 }
 
 impl Line {
-    fn show(&mut self, look: &Look) {
+    fn show(&mut self, look: &StatusSnapshot) {
         if look.running < SHORT {
             return;
         }

@@ -9,7 +9,7 @@ use dataflows::tables::freshness;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
-use verify::{Check, Settings};
+use verify::{Check, VerifySettings};
 
 pub(super) const EXAMPLES: &str = "Examples:\n  \
     TWEETFLOW_DATABASE=mysql://user:secret@127.0.0.1:3306/data tweetflow verify --topic tweets\n  \
@@ -76,7 +76,7 @@ pub(super) fn run(args: &VerifyArgs, stop: &AtomicBool) -> ExitCode {
         Ok(prepared) => prepared,
         Err(error) => return super::fail(&error, JobError::exit_code(&error)),
     };
-    let settings = Settings {
+    let settings = VerifySettings {
         tables: args.tables.clone(),
         sample: args.sample,
         show: args.show,
@@ -96,8 +96,9 @@ pub(super) fn run(args: &VerifyArgs, stop: &AtomicBool) -> ExitCode {
     let mut out = std::io::stdout().lock();
     match check.run(&mut out) {
         Ok(summary) => {
-            let ::verify::Summary { commit_no, records, rows, differences, .. } = summary;
-            let ::verify::Summary { dead_letters, countable, uncertain, outcome, .. } = summary;
+            let ::verify::VerifySummary { commit_no, records, rows, differences, .. } = summary;
+            let ::verify::VerifySummary { dead_letters, countable, uncertain, outcome, .. } =
+                summary;
             let (word, code) = if differences == 0 { ("equal", 0) } else { ("different", 1) };
             if countable > 0 {
                 let retry = args.job.dead_letters("retry --all");

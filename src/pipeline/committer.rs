@@ -12,9 +12,9 @@
 //! A stop does not wait for a database that is silent.
 //!
 //! This is the one asynchronous place of the program. It knows nothing of timely but how to wake
-//! the gatherer.
+//! the commit batcher.
 
-use super::gather::Order;
+use super::commit_batcher::CommitOrder;
 use super::outage::Outage;
 use crate::pipeline::freshness::Freshness;
 use dataflows::catalogue::Tables;
@@ -54,14 +54,14 @@ pub struct Channels {
     pub first: Vec<u8>,
     /// All rows that state is restored from, batch by batch; `None` after the last one.
     pub rows: SyncSender<Option<Vec<Restored>>>,
-    /// Transactions to commit; closed when the gatherer is gone.
-    pub orders: mpsc::Receiver<Order>,
+    /// Transactions to commit; closed when the commit batcher is gone.
+    pub orders: mpsc::Receiver<CommitOrder>,
     /// Called with each transaction that is committed.
     pub committed: Box<dyn Fn(&Transaction) + Send>,
     /// The table of dead letters, and its column that asks for another try.
-    pub letters: (u8, usize),
+    pub dead_letters: (u8, usize),
     /// Called with each row that asks for it, once until a commit changes the row.
-    pub marked: Box<dyn Fn(Row) + Send>,
+    pub retry_requested: Box<dyn Fn(Row) + Send>,
     /// Told what happens.
     pub monitor: Arc<Monitor>,
     /// Set when the process is to stop.
@@ -87,7 +87,7 @@ pub fn spawn<S: Sink>(
     let (shared, monitor) = (Arc::clone(&counters), Arc::clone(&channels.monitor));
     let (progress, freshness) = (tables.progress(), tables.freshness());
     let freshness = freshness.map(|table| (table, Freshness::default()));
-    monitor.asks(sink.answers());
+    monitor.set_database(sink.answers());
     let stop = Stop::new(&channels.stop);
     let committer =
         Committer { sink, counters: shared, monitor, progress, freshness, retry_for, stop };
@@ -103,30 +103,30 @@ pub fn spawn<S: Sink>(
 }
 
 /// How often it is looked for dead letters that are to be tried again.
-const MARKS: Duration = Duration::from_secs(1);
+const RETRY_SCAN_INTERVAL: Duration = Duration::from_secs(1);
 /// How long that may take: a commit must not wait for it.
-const MARKS_TIME: Duration = Duration::from_secs(5);
+const RETRY_SCAN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The dead letters that are on their way through the dataflow.
-struct Asked {
+struct RequestedRetries {
     keys: BTreeSet<(u32, u64)>,
-    looked: Instant,
+    scanned_at: Instant,
 }
 
-impl Default for Asked {
+impl Default for RequestedRetries {
     fn default() -> Self {
-        Asked { keys: BTreeSet::new(), looked: Instant::now() }
+        RequestedRetries { keys: BTreeSet::new(), scanned_at: Instant::now() }
     }
 }
 
-impl Asked {
+impl RequestedRetries {
     fn is_due(&self) -> bool {
-        self.looked.elapsed() >= MARKS
+        self.scanned_at.elapsed() >= RETRY_SCAN_INTERVAL
     }
 
     /// Whether the row was not on its way yet.
     fn add(&mut self, row: &Row) -> bool {
-        dead_letter::place(row).is_some_and(|place| self.keys.insert(place))
+        dead_letter::location(row).is_some_and(|place| self.keys.insert(place))
     }
 
     /// Forgets the rows that a commit has deleted or written anew.
@@ -135,7 +135,7 @@ impl Asked {
             return;
         }
         for row in changes.deletes.iter().chain(&changes.upserts) {
-            dead_letter::place(row).map(|place| self.keys.remove(&place));
+            dead_letter::location(row).map(|place| self.keys.remove(&place));
         }
     }
 }
@@ -158,16 +158,17 @@ impl<S: Sink> Committer<S> {
         let stop = Arc::clone(&channels.stop);
         let starting = unless_stopped(&stop, self.start(identity, &channels)).await;
         let mut position = starting.unwrap_or(Err(SinkError::StoppedAtStart))?;
-        let mut asked = Asked::default();
+        let mut asked = RequestedRetries::default();
         loop {
-            let mut order = match tokio::time::timeout(MARKS, channels.orders.recv()).await {
-                Ok(Some(order)) => order,
-                Ok(None) => break,
-                Err(_late) => {
-                    self.look_for_marks(&channels, &mut asked).await;
-                    continue;
-                }
-            };
+            let mut order =
+                match tokio::time::timeout(RETRY_SCAN_INTERVAL, channels.orders.recv()).await {
+                    Ok(Some(order)) => order,
+                    Ok(None) => break,
+                    Err(_late) => {
+                        self.scan_for_retries(&channels, &mut asked).await;
+                        continue;
+                    }
+                };
             // What is told of freshness is no row that the run has changed.
             let rows = order.transaction.rows();
             if let Some((table, freshness)) = &mut self.freshness {
@@ -177,7 +178,7 @@ impl<S: Sink> Committer<S> {
             position = match self.settle(position, &order.transaction).await {
                 Ok(position) => position,
                 Err(error) => {
-                    // Closed first, woken last: the gatherer must find the channel closed.
+                    // Closed first, woken last: the commit batcher must find the channel closed.
                     channels.orders.close();
                     channels.ended.store(true, Ordering::Relaxed);
                     let _ = order.wake.activate();
@@ -192,11 +193,11 @@ impl<S: Sink> Committer<S> {
                 freshness.committed(&order.transaction, self.progress);
             }
             (channels.committed)(&order.transaction);
-            asked.settle(&order.transaction.tables[usize::from(channels.letters.0)]);
+            asked.settle(&order.transaction.tables[usize::from(channels.dead_letters.0)]);
             if asked.is_due() {
-                self.look_for_marks(&channels, &mut asked).await;
+                self.scan_for_retries(&channels, &mut asked).await;
             }
-            // The gatherer may be gone when the dataflow was abandoned; the commit stands.
+            // The commit batcher may be gone when the dataflow was abandoned; the commit stands.
             let _ = order.committed.send(());
             let _ = order.wake.activate();
         }
@@ -206,13 +207,13 @@ impl<S: Sink> Committer<S> {
     /// Hands over the dead letters that somebody wants to be tried again. Between two transactions,
     /// so that a row that one of them deletes is not found again. What goes wrong passes: the marks
     /// stand, and a lost connection is the next commit's business.
-    async fn look_for_marks(&mut self, channels: &Channels, asked: &mut Asked) {
-        asked.looked = Instant::now();
-        let (table, column) = channels.letters;
-        let looking = tokio::time::timeout(MARKS_TIME, self.sink.marked(table, column));
+    async fn scan_for_retries(&mut self, channels: &Channels, asked: &mut RequestedRetries) {
+        asked.scanned_at = Instant::now();
+        let (table, column) = channels.dead_letters;
+        let looking = tokio::time::timeout(RETRY_SCAN_TIMEOUT, self.sink.marked(table, column));
         match unless_stopped(&channels.stop, looking).await {
             Some(Ok(Ok(rows))) => {
-                rows.into_iter().filter(|row| asked.add(row)).for_each(&channels.marked);
+                rows.into_iter().filter(|row| asked.add(row)).for_each(&channels.retry_requested);
             }
             Some(Ok(Err(error))) => {
                 tracing::debug!(error = one_line(&error), "looking for marks failed");

@@ -3,7 +3,7 @@
 //! A cluster's workers never end when a process is gone without a word; whoever waits for them also
 //! listens for that silence, and leaves them where they are.
 
-use super::Shared;
+use super::RunContext;
 use super::peers::Peers;
 use super::worker::{self, WorkerSummary};
 use crate::pipeline::error::RunError;
@@ -16,7 +16,7 @@ use timely::WorkerConfig;
 use timely::communication::WorkerGuards;
 
 /// Between two looks at who is silent.
-const LOOK: Duration = Duration::from_millis(250);
+const PEER_CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The running workers.
 pub(super) struct Engine {
@@ -26,7 +26,7 @@ pub(super) struct Engine {
 
 impl Engine {
     pub(super) fn start<T: Topic>(
-        shared: &Arc<Shared<T>>,
+        shared: &Arc<RunContext<T>>,
         mesh: Option<Mesh>,
     ) -> Result<Self, RunError> {
         let peers = shared.peers.clone();
@@ -84,7 +84,7 @@ impl Engine {
 
 fn receive<M>(receiver: &Receiver<M>, peers: Option<&Arc<Peers>>) -> Result<Option<M>, RunError> {
     loop {
-        match receiver.recv_timeout(LOOK) {
+        match receiver.recv_timeout(PEER_CHECK_INTERVAL) {
             Ok(message) => return Ok(Some(message)),
             Err(RecvTimeoutError::Disconnected) => return Ok(None),
             Err(RecvTimeoutError::Timeout) => {}

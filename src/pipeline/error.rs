@@ -6,7 +6,7 @@
 use mesh::MeshError;
 use sink::SinkError;
 use source::SourceError;
-use types::dead_letter::Dropped;
+use types::dead_letter::OverflowRange;
 
 /// A run ended before its time.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +36,7 @@ pub enum RunError {
         /// The partition.
         partition: u32,
         /// Where they are, and how many.
-        range: Dropped,
+        range: OverflowRange,
     },
     /// The processes of the cluster did not come together.
     #[error(transparent)]
@@ -51,7 +51,7 @@ pub enum RunError {
     },
     /// Another process of the cluster does not work any more, or cannot be reached.
     #[error("{who} said nothing for {seconds} s; the tables hold the last commit")]
-    Silent {
+    PeerTimeout {
         /// The processes.
         who: String,
         /// For how long.
@@ -79,7 +79,7 @@ impl RunError {
             | RunError::RebuildStopped
             | RunError::Overflow { .. }
             | RunError::Peer { .. }
-            | RunError::Silent { .. } => false,
+            | RunError::PeerTimeout { .. } => false,
         };
         if operator { 2 } else { 1 }
     }

@@ -3,10 +3,10 @@
 //! Built once, the same on every worker. It owns no state beyond timely's; the loop in `worker`
 //! drives it.
 
-use super::ledger::Tiding;
+use super::ledger::WorkerReport;
 use crate::config::RunConfig;
-use crate::pipeline::gather;
-use crate::pipeline::gather::{Closings, Fault, Order, gather};
+use crate::pipeline::commit_batcher;
+use crate::pipeline::commit_batcher::{Closings, CommitFault, CommitOrder, commit_batcher};
 use dataflows::operators::latest::Latest;
 use dataflows::tables::dead_letter_overflow::{self, Extent};
 use dataflows::tables::dead_letters;
@@ -26,10 +26,10 @@ use timely::dataflow::operators::{Exchange, Inspect, Probe};
 use timely::dataflow::{ProbeHandle, Scope};
 use timely::worker::Worker;
 use types::dead_letter::DeadLetter;
-use types::dead_letter::Refuser;
+use types::dead_letter::OverflowKey;
 use types::ledger::Figures;
 use types::offsets::Assignment;
-use types::record::Found;
+use types::record::StoredRecord;
 use types::{Event, Restored};
 
 /// What worker 0 tells every worker.
@@ -44,44 +44,44 @@ pub(super) enum Control {
     /// The floor of the ledger; it is stored at this epoch or an earlier one.
     Floor(u64),
     /// These partitions are not read for a while.
-    Wait(BTreeSet<u32>),
+    Pause(BTreeSet<u32>),
     /// A dead letter is to be tried again, by the worker of its partition; with its record, if the
     /// topic still holds it.
-    Retry(DeadLetter, Option<Found>),
+    Retry(DeadLetter, Option<StoredRecord>),
 }
 
 /// The inputs that follow the epoch. One that were forgotten would hold all others back, so they
 /// are only ever moved together.
-pub(super) struct Inputs {
+pub(super) struct FlowInputs {
     pub(super) events: InputSession<Epoch, Event, isize>,
     pub(super) retried: InputSession<Epoch, Event, isize>,
-    pub(super) said: InputSession<Epoch, Name, Latest<u64>>,
-    pub(super) letters: InputSession<Epoch, DeadLetter, isize>,
-    pub(super) dropped: InputSession<Epoch, Refuser, Extent>,
+    pub(super) system_updates: InputSession<Epoch, Name, Latest<u64>>,
+    pub(super) dead_letters: InputSession<Epoch, DeadLetter, isize>,
+    pub(super) dead_letter_overflow: InputSession<Epoch, OverflowKey, Extent>,
     pub(super) progress: InputSession<Epoch, u32, Latest<Progress>>,
     /// Until the first epoch behind [`dataflows::RESTORED`].
-    pub(super) before: Option<Before>,
+    pub(super) restore: Option<RestoreInputs>,
 }
 
 /// The inputs of what was before this run. They end with [`dataflows::RESTORED`]: what only they feed is
 /// then gone from the dataflow, where it would cost its share of every later epoch.
-pub(super) struct Before {
+pub(super) struct RestoreInputs {
     pub(super) rows: InputSession<Epoch, Restored, isize>,
     pub(super) replayed: InputSession<Epoch, Event, isize>,
 }
 
-impl Inputs {
+impl FlowInputs {
     /// Enters `epoch`; everything before it is complete on this worker.
     pub(super) fn advance_to(&mut self, epoch: Epoch) {
         self.events.advance_to(epoch);
         self.retried.advance_to(epoch);
-        self.said.advance_to(epoch);
-        self.letters.advance_to(epoch);
-        self.dropped.advance_to(epoch);
+        self.system_updates.advance_to(epoch);
+        self.dead_letters.advance_to(epoch);
+        self.dead_letter_overflow.advance_to(epoch);
         self.progress.advance_to(epoch);
         self.flush();
         if epoch > RESTORED {
-            self.before = None;
+            self.restore = None;
         }
     }
 
@@ -89,13 +89,13 @@ impl Inputs {
     pub(super) fn flush(&mut self) {
         self.events.flush();
         self.retried.flush();
-        self.said.flush();
-        self.letters.flush();
-        self.dropped.flush();
+        self.system_updates.flush();
+        self.dead_letters.flush();
+        self.dead_letter_overflow.flush();
         self.progress.flush();
-        if let Some(before) = &mut self.before {
-            before.rows.flush();
-            before.replayed.flush();
+        if let Some(restore) = &mut self.restore {
+            restore.rows.flush();
+            restore.replayed.flush();
         }
     }
 }
@@ -103,18 +103,18 @@ impl Inputs {
 /// What the loop holds of the dataflow.
 pub(super) struct Flow {
     /// `None` once this worker reads no more.
-    pub(super) inputs: Option<Inputs>,
+    pub(super) inputs: Option<FlowInputs>,
     /// Only worker 0 sends.
     pub(super) control: Handle<Epoch, Control>,
-    /// What worker 0 said and this worker has not yet done.
+    /// What worker 0 system_updates and this worker has not yet done.
     pub(super) mailbox: Rc<RefCell<VecDeque<Control>>>,
     /// Only worker 0 hears.
-    pub(super) tell: Handle<Epoch, Tiding>,
-    pub(super) tidings: Rc<RefCell<Vec<Tiding>>>,
+    pub(super) reports_out: Handle<Epoch, WorkerReport>,
+    pub(super) reports_in: Rc<RefCell<Vec<WorkerReport>>>,
     /// How this worker's share of the ledger is doing.
     pub(super) figures: Rc<Cell<Figures>>,
     /// On worker 0: why nothing more can be committed.
-    pub(super) fault: Fault,
+    pub(super) fault: CommitFault,
     /// On worker 0: a restored row without a meaning.
     pub(super) unreadable: Unreadable,
     /// On worker 0: the newest epoch in which some worker has read something.
@@ -123,7 +123,7 @@ pub(super) struct Flow {
     pub(super) closings: Closings,
     /// Behind the inputs of all workers: done when nobody reads any more.
     pub(super) reading: ProbeHandle<Epoch>,
-    /// Behind the gatherer: passes an epoch when it is committed.
+    /// Behind the commit batcher: passes an epoch when it is committed.
     pub(super) durable: ProbeHandle<Epoch>,
 }
 
@@ -131,25 +131,25 @@ pub(super) struct Flow {
 pub(super) fn build(
     worker: &mut Worker,
     config: &RunConfig,
-    orders: Option<tokio::sync::mpsc::Sender<Order>>,
+    orders: Option<tokio::sync::mpsc::Sender<CommitOrder>>,
 ) -> Flow {
     worker.dataflow_named::<Epoch, _, _>("tweetflow", |scope| {
         let (events_in, events) = scope.new_collection();
         let (retried_in, retried) = scope.new_collection();
         let (replayed_in, replayed) = scope.new_collection();
-        let (said_in, said) = scope.new_collection();
-        let (letters_in, letters) = scope.new_collection();
-        let (dropped_in, dropped) = scope.new_collection();
+        let (system_updates_in, system_updates) = scope.new_collection();
+        let (dead_letters_in, dead_letters) = scope.new_collection();
+        let (overflow_in, overflow) = scope.new_collection();
         let (progress_in, updates) = scope.new_collection();
         let (rows_in, rows) = scope.new_collection();
-        let inputs = Inputs {
+        let inputs = FlowInputs {
             events: events_in,
             retried: retried_in,
-            said: said_in,
-            letters: letters_in,
-            dropped: dropped_in,
+            system_updates: system_updates_in,
+            dead_letters: dead_letters_in,
+            dead_letter_overflow: overflow_in,
             progress: progress_in,
-            before: Some(Before { rows: rows_in, replayed: replayed_in }),
+            restore: Some(RestoreInputs { rows: rows_in, replayed: replayed_in }),
         };
 
         let opened = Rc::new(Cell::new(0));
@@ -170,35 +170,35 @@ pub(super) fn build(
         let tables = &config.tables;
         let restored = Rows::new(&rows, tables.progress());
         let offsets = kafka_offsets::build(&config.topic, updates, &restored);
-        let letters = dead_letters::build(&config.topic, letters, tables.letters());
+        let dead_letters = dead_letters::build(&config.topic, dead_letters, tables.letters());
         let restored = Rows::new(&rows, tables.dropped());
-        let dropped = dead_letter_overflow::build(&config.topic, dropped, &restored);
+        let overflow = dead_letter_overflow::build(&config.topic, overflow, &restored);
         let figures = Rc::default();
         let ledger = Ledger { replayed: Shared::new(replayed), figures: Rc::clone(&figures) };
         let ledger = config.ledger.span_ms().map(|_| ledger);
         let (events, retried) = (Shared::new(events), Shared::new(retried));
-        let sources = Sources { events, retried, rows, said, ledger };
+        let sources = Sources { events, retried, rows, system_updates: system_updates, ledger };
         let functions = (config.flows, decode::fold as dataflows::Fold);
-        let own = [offsets, letters, dropped];
+        let own = [offsets, dead_letters, overflow];
         let changes = dataflows::build(tables.flows(), functions, sources, own);
 
-        let (closings, fault) = (Closings::default(), Fault::default());
-        let commits = gather::Commits {
+        let (closings, fault) = (Closings::default(), CommitFault::default());
+        let commits = commit_batcher::BatcherConfig {
             orders,
             closings: Rc::clone(&closings),
             pace: config.pace,
             fault: Rc::clone(&fault),
         };
-        let durable = gather(changes, tables.all(), commits);
+        let durable = commit_batcher(changes, tables.all(), commits);
         let (control, mailbox) = mailbox(scope);
-        let (tell, tidings) = letterbox(scope);
+        let (reports_out, reports) = reports_to_coordinator(scope);
         let inputs = Some(inputs);
         Flow {
             inputs,
             control,
             mailbox,
-            tell,
-            tidings,
+            reports_out: reports_out,
+            reports_in: reports,
             figures,
             fault,
             unreadable,
@@ -222,12 +222,14 @@ fn mailbox(scope: Scope<'_, Epoch>) -> (Handle<Epoch, Control>, Rc<RefCell<VecDe
 }
 
 /// What is sent into the handle arrives at worker 0.
-fn letterbox(scope: Scope<'_, Epoch>) -> (Handle<Epoch, Tiding>, Rc<RefCell<Vec<Tiding>>>) {
-    let (handle, tidings) = scope.new_input();
+fn reports_to_coordinator(
+    scope: Scope<'_, Epoch>,
+) -> (Handle<Epoch, WorkerReport>, Rc<RefCell<Vec<WorkerReport>>>) {
+    let (handle, reports) = scope.new_input();
     let inbox = Rc::new(RefCell::new(Vec::new()));
     let arrived = Rc::clone(&inbox);
     // An operator before the exchange, as above.
-    let tidings = tidings.map(|tiding: Tiding| tiding).exchange(|_: &Tiding| 0);
-    tidings.inspect(move |tiding| arrived.borrow_mut().push(*tiding));
+    let reports = reports.map(|report: WorkerReport| report).exchange(|_: &WorkerReport| 0);
+    reports.inspect(move |report| arrived.borrow_mut().push(*report));
     (handle, inbox)
 }

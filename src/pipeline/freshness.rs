@@ -9,7 +9,7 @@
 //! The percentiles are of the commits before, because the one that holds them is not committed yet.
 
 use monitor::freshness::ages;
-use monitor::{Monitor, Percentiles, Place, Samples};
+use monitor::{Monitor, PartitionLag, Percentiles, Samples};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use types::transaction::{Position, Transaction};
@@ -47,7 +47,7 @@ impl Freshness {
         }
         self.written = Some(Instant::now());
         let (as_of, commit_no) = (transaction.as_of, at.next().commit_no);
-        let rows = self.rows(as_of, commit_no, &monitor.places());
+        let rows = self.rows(as_of, commit_no, &monitor.partitions());
         transaction.tables[usize::from(table)].upserts = rows;
     }
 
@@ -61,10 +61,10 @@ impl Freshness {
     }
 
     /// The rows by key.
-    fn rows(&mut self, as_of: i64, commit_no: u64, places: &[Place]) -> Vec<Row> {
-        let whole = places.iter().map(Place::lag).sum::<Option<u64>>();
+    fn rows(&mut self, as_of: i64, commit_no: u64, places: &[PartitionLag]) -> Vec<Row> {
+        let whole = places.iter().map(PartitionLag::lag).sum::<Option<u64>>();
         let whole = whole.filter(|_| !places.is_empty());
-        let mut row = |place: Option<&Place>, lag: Option<u64>| -> Row {
+        let mut row = |place: Option<&PartitionLag>, lag: Option<u64>| -> Row {
             let partition = place.map(|place| place.partition);
             let samples = match partition {
                 Some(partition) => self.partitions.entry(partition).or_default(),
@@ -78,7 +78,7 @@ impl Freshness {
             Box::new([
                 Value::Text(name.into()),
                 Value::optional(partition.map(i64::from)),
-                Value::Moment(as_of / 1000),
+                Value::Timestamp(as_of / 1000),
                 Value::UInt(commit_no),
                 Value::optional(lag.map(u64::cast_signed)),
                 rounded(|ms| ms.p50),
@@ -144,7 +144,7 @@ mod tests {
         freshness.written = Instant::now().checked_sub(Duration::from_secs(2));
         let rows = commit(&mut freshness, true);
         let row = |name: &str, partition| -> Vec<Value> {
-            let values = [Value::Moment(5_000), Value::UInt(4), Value::Int(15)];
+            let values = [Value::Timestamp(5_000), Value::UInt(4), Value::Int(15)];
             [Value::Text(name.into()), partition].into_iter().chain(values).collect()
         };
         assert_eq!(rows[0][..5], row("3", Value::Int(3)));

@@ -12,20 +12,20 @@ const INTERVAL: Duration = Duration::from_mins(10);
 /// What was said so far.
 pub(super) struct Late {
     span: Duration,
-    posts: u64,
+    late_tweets: u64,
     next: Instant,
 }
 
 impl Late {
     pub(super) fn new(span: Duration) -> Self {
-        Late { span, posts: 0, next: Instant::now() + INTERVAL }
+        Late { span, late_tweets: 0, next: Instant::now() + INTERVAL }
     }
 
     /// Says it if it is time.
-    pub(super) fn look(&mut self, monitor: &Monitor) {
+    pub(super) fn warn_if_due(&mut self, monitor: &Monitor) {
         let (posts, deletes) = monitor.late();
-        if posts > self.posts && Instant::now() >= self.next {
-            (self.posts, self.next) = (posts, Instant::now() + INTERVAL);
+        if posts > self.late_tweets && Instant::now() >= self.next {
+            (self.late_tweets, self.next) = (posts, Instant::now() + INTERVAL);
             warn(self.span, posts, deletes);
         }
     }

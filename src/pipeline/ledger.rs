@@ -1,7 +1,7 @@
 //! The ledger's part of the run: with which floor it starts, and how the floor rises.
 //!
 //! ```text
-//! each worker: clocks, ends ────tidings────► worker 0: policy ──► floors (rows)
+//! each worker: clocks, ends ────reports────► worker 0: policy ──► floors (rows)
 //!      ▲                                        │
 //!      └────────── Floor, Wait ◄────────────────┘
 //! ```
@@ -44,16 +44,16 @@ impl Ledger {
 
 /// How the ledger starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Start {
+pub(super) struct LedgerStart {
     /// Below it nothing is remembered; `None` = there is no ledger.
     pub(super) floor: Option<u64>,
     /// Whether nothing is read again.
     pub(super) is_empty: bool,
     /// What is to be stored.
-    pub(super) said: Vec<(Name, u64)>,
+    pub(super) system_updates: Vec<(Name, u64)>,
 }
 
-impl Start {
+impl LedgerStart {
     /// From what is stored.
     pub(super) fn new(settings: Ledger, stored: &BTreeMap<Name, u64>) -> Self {
         let known = |name: Name| stored.get(&name).copied();
@@ -62,31 +62,35 @@ impl Start {
         let Some(span_ms) = settings.span_ms() else {
             // What an earlier ledger remembered is forgotten.
             let had_one = known(Name::Span).is_some();
-            let said = forgotten.filter(|_| had_one).into_iter().collect();
-            return Start { floor: None, is_empty: true, said };
+            let system_updates = forgotten.filter(|_| had_one).into_iter().collect();
+            return LedgerStart { floor: None, is_empty: true, system_updates: system_updates };
         };
         let forgotten = forgotten.filter(|_| settings.forget);
         let above = forgotten.map(|(_, id)| id).max(known(Name::Forgotten)).map(|id| id + 1);
         let floor = above.max(known(Name::Ledger)).unwrap_or(0);
         let ledger = Some((Name::Ledger, floor)).filter(|_| floor > 0);
         let span = (Name::Span, u64::MAX - span_ms);
-        let said = [Some(span), forgotten, ledger].into_iter().flatten().collect();
-        Start { floor: Some(floor), is_empty: settings.forget, said }
+        let system_updates = [Some(span), forgotten, ledger].into_iter().flatten().collect();
+        LedgerStart {
+            floor: Some(floor),
+            is_empty: settings.forget,
+            system_updates: system_updates,
+        }
     }
 }
 
 /// What a worker tells worker 0.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(super) enum Tiding {
+pub(super) enum WorkerReport {
     /// It has read again all that it had to.
     Replayed,
     /// How far it has read a partition.
-    Read { partition: u32, reached: Reached },
+    Progress { partition: u32, reached: Reached },
 }
 
 /// How far a partition is, in the time of its tweets and of its records.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Clock {
+pub(super) struct PartitionProgress {
     proven_ms: u64,
     /// The last reading that had no other beside it in its record: the next such one may bear it out.
     /// (Only floors that are stored must follow from each record alone.)
@@ -100,12 +104,12 @@ pub(super) struct Clock {
     moved: Instant,
     /// The clocks of that moment.
     seen: (u64, u64),
-    told: Option<Reached>,
+    reported: Option<Reached>,
 }
 
-impl Clock {
+impl PartitionProgress {
     pub(super) fn new() -> Self {
-        Clock {
+        PartitionProgress {
             proven_ms: 0,
             single_ms: 0,
             record_ms: (0, 0),
@@ -113,7 +117,7 @@ impl Clock {
             since_end: 0,
             moved: Instant::now(),
             seen: (0, 0),
-            told: None,
+            reported: None,
         }
     }
 
@@ -128,7 +132,7 @@ impl Clock {
     }
 
     /// It was about a tweet. A new delete of an old one proves no more than that: floors are ids.
-    pub(super) fn see(&mut self, clocks: Clocks) {
+    pub(super) fn observe(&mut self, clocks: Clocks) {
         let proven_ms = clocks.proven_ms().unwrap_or_else(|| {
             let single_ms = clocks.single_ms().unwrap_or(0);
             std::mem::replace(&mut self.single_ms, single_ms).min(single_ms)
@@ -142,44 +146,49 @@ impl Clock {
     }
 
     /// It could not be read just now, or waits.
-    pub(super) fn hold(&mut self, now: Instant) {
+    pub(super) fn restart_patience(&mut self, now: Instant) {
         self.moved = now;
     }
 
     /// What worker 0 is to hear, if it would make a difference.
-    pub(super) fn tiding(&mut self, partition: u32, step_ms: u64, now: Instant) -> Option<Tiding> {
-        let Clock { proven_ms, is_at_end, record_ms: (first, second), .. } = *self;
+    pub(super) fn report(
+        &mut self,
+        partition: u32,
+        step_ms: u64,
+        now: Instant,
+    ) -> Option<WorkerReport> {
+        let PartitionProgress { proven_ms, is_at_end, record_ms: (first, second), .. } = *self;
         let record_ms = (first.min(second), first.max(second));
         if self.seen != (proven_ms, record_ms.0) {
             (self.seen, self.moved) = ((proven_ms, record_ms.0), now);
         }
         let is_stalled = !is_at_end && now.duration_since(self.moved) >= PATIENCE;
         let reached = Reached { proven_ms, record_ms, is_at_end, is_stalled };
-        let is_news = self.told.is_none_or(|told| {
-            proven_ms.saturating_sub(told.proven_ms) >= step_ms
-                || record_ms.0.abs_diff(told.record_ms.0) >= step_ms
-                || (is_at_end, is_stalled) != (told.is_at_end, told.is_stalled)
+        let is_news = self.reported.is_none_or(|reported| {
+            proven_ms.saturating_sub(reported.proven_ms) >= step_ms
+                || record_ms.0.abs_diff(reported.record_ms.0) >= step_ms
+                || (is_at_end, is_stalled) != (reported.is_at_end, reported.is_stalled)
         });
         if !is_news {
             return None;
         }
-        self.told = Some(reached);
-        Some(Tiding::Read { partition, reached })
+        self.reported = Some(reached);
+        Some(WorkerReport::Progress { partition, reached })
     }
 }
 
 /// On worker 0: the floor and who waits.
-pub(super) struct Keeper {
+pub(super) struct FloorController {
     policy: Policy,
-    waiting: BTreeSet<u32>,
+    paused: BTreeSet<u32>,
     /// The partition that these wait for.
     waited_for: Option<u32>,
 }
 
-impl Keeper {
+impl FloorController {
     pub(super) fn new(span_ms: u64, floor: u64) -> Self {
         let policy = Policy::new(span_ms, floor);
-        Keeper { policy, waiting: BTreeSet::new(), waited_for: None }
+        FloorController { policy, paused: BTreeSet::new(), waited_for: None }
     }
 
     /// These partitions will be read.
@@ -189,14 +198,14 @@ impl Keeper {
         }
     }
 
-    pub(super) fn hear(&mut self, tiding: Tiding) {
-        let Tiding::Read { partition, reached } = tiding else { return };
-        let is_waited_for = reached.is_stalled && !self.waiting.is_empty();
+    pub(super) fn apply_report(&mut self, report: WorkerReport) {
+        let WorkerReport::Progress { partition, reached } = report else { return };
+        let is_waited_for = reached.is_stalled && !self.paused.is_empty();
         self.policy.read(partition, reached);
         if is_waited_for {
             tracing::warn!(
                 partition,
-                waiting = self.waiting.len(),
+                waiting = self.paused.len(),
                 "this partition has not moved for {PATIENCE:?}; the others wait for it no longer. \
                  Tweets that come of it later than --ledger says are counted as late"
             );
@@ -204,7 +213,7 @@ impl Keeper {
     }
 
     /// The new floor, if it rises.
-    pub(super) fn rise(&mut self) -> Option<u64> {
+    pub(super) fn raise(&mut self) -> Option<u64> {
         self.policy.rise()
     }
 
@@ -214,33 +223,33 @@ impl Keeper {
     }
 
     /// Which partitions are to wait from now on, if that is news. `monitor` learns for which one.
-    pub(super) fn waiting(&mut self, monitor: &Monitor) -> Option<BTreeSet<u32>> {
-        let waiting = self.policy.waiting(&self.waiting);
+    pub(super) fn newly_paused(&mut self, monitor: &Monitor) -> Option<BTreeSet<u32>> {
+        let waiting = self.policy.waiting(&self.paused);
         let waited_for = if waiting.is_empty() { None } else { self.policy.waited_for() };
-        let is_news = waiting != self.waiting;
+        let is_news = waiting != self.paused;
         if is_news || waited_for != self.waited_for {
-            monitor.waits(&waiting, waited_for);
+            monitor.set_paused(&waiting, waited_for);
             self.waited_for = waited_for;
         }
         if !is_news {
             return None;
         }
-        self.waiting.clone_from(&waiting);
+        self.paused.clone_from(&waiting);
         Some(waiting)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Keeper, Ledger, Monitor, Name, Reached, Start, Tiding};
+    use super::{FloorController, Ledger, LedgerStart, Monitor, Name, Reached, WorkerReport};
     use std::collections::{BTreeMap, BTreeSet};
     use std::time::Duration;
 
     /// From one start to the next, with what the run between them stored.
-    fn start(stored: &mut BTreeMap<Name, u64>, minutes: u64, forget: bool) -> Start {
+    fn start(stored: &mut BTreeMap<Name, u64>, minutes: u64, forget: bool) -> LedgerStart {
         let settings = Ledger { span: Duration::from_secs(60 * minutes), forget };
-        let start = Start::new(settings, stored);
-        for (name, newest) in &start.said {
+        let start = LedgerStart::new(settings, stored);
+        for (name, newest) in &start.system_updates {
             let held = stored.entry(*name).or_default();
             *held = (*held).max(*newest);
         }
@@ -252,14 +261,14 @@ mod tests {
         let mut stored = BTreeMap::new();
         let first = start(&mut stored, 15, false);
         assert_eq!((first.floor, first.is_empty), (Some(0), false));
-        assert_eq!(first.said, [(Name::Span, u64::MAX - 900_000)]);
+        assert_eq!(first.system_updates, [(Name::Span, u64::MAX - 900_000)]);
         stored.extend([(Name::Tweets, 100), (Name::Ledger, 50)]);
         let again = start(&mut stored, 20, false);
         assert_eq!((again.floor, again.is_empty), (Some(50), false));
         assert_eq!(stored[&Name::Span], u64::MAX - 900_000, "the smallest");
         let off = start(&mut stored, 0, false);
         assert_eq!((off.floor, off.is_empty), (None, true));
-        assert_eq!(off.said, [(Name::Forgotten, 100)], "what was remembered is no more");
+        assert_eq!(off.system_updates, [(Name::Forgotten, 100)], "what was remembered is no more");
         stored.insert(Name::Forgotten, 200);
         let on = start(&mut stored, 15, false);
         assert_eq!((on.floor, on.is_empty), (Some(201), false));
@@ -271,28 +280,34 @@ mod tests {
 
     #[test]
     fn partitions_that_wait_are_seen() {
-        let (monitor, mut keeper) = (Monitor::default(), Keeper::new(6_400, 0));
-        let read = |keeper: &mut Keeper, partition, ms: u64| {
+        let (monitor, mut controller) = (Monitor::default(), FloorController::new(6_400, 0));
+        let read = |controller: &mut FloorController, partition, ms: u64| {
             let reached = Reached { proven_ms: 1_795_424_400_000 + ms, ..Reached::default() };
-            keeper.hear(Tiding::Read { partition, reached });
-            let told = keeper.waiting(&monitor);
-            (told, monitor.look().waiting.map(|waiting| (waiting.partitions, waiting.behind)))
+            controller.apply_report(WorkerReport::Progress { partition, reached });
+            let reported = controller.newly_paused(&monitor);
+            (
+                reported,
+                monitor.snapshot().waiting.map(|waiting| (waiting.partitions, waiting.behind)),
+            )
         };
         let first = BTreeSet::from([0]);
-        assert_eq!(read(&mut keeper, 1, 0), (None, None));
-        assert_eq!(read(&mut keeper, 2, 1), (None, None));
-        assert_eq!(read(&mut keeper, 0, 20_000), (Some(first.clone()), Some((first.clone(), 1))));
+        assert_eq!(read(&mut controller, 1, 0), (None, None));
+        assert_eq!(read(&mut controller, 2, 1), (None, None));
+        assert_eq!(
+            read(&mut controller, 0, 20_000),
+            (Some(first.clone()), Some((first.clone(), 1)))
+        );
         // It waits on, for another one.
-        assert_eq!(read(&mut keeper, 1, 6_000), (None, Some((first.clone(), 2))));
-        assert_eq!(read(&mut keeper, 2, 12_000), (None, Some((first.clone(), 1))));
-        assert_eq!(read(&mut keeper, 1, 18_000), (None, Some((first, 2))));
-        assert_eq!(read(&mut keeper, 2, 18_000), (Some(BTreeSet::new()), None));
+        assert_eq!(read(&mut controller, 1, 6_000), (None, Some((first.clone(), 2))));
+        assert_eq!(read(&mut controller, 2, 12_000), (None, Some((first.clone(), 1))));
+        assert_eq!(read(&mut controller, 1, 18_000), (None, Some((first, 2))));
+        assert_eq!(read(&mut controller, 2, 18_000), (Some(BTreeSet::new()), None));
     }
 
     #[test]
     fn a_job_that_never_had_one_says_nothing() {
         let mut stored = BTreeMap::from([(Name::Forgotten, 7)]);
         let off = start(&mut stored, 0, false);
-        assert_eq!((off.floor, off.said), (None, Vec::new()));
+        assert_eq!((off.floor, off.system_updates), (None, Vec::new()));
     }
 }

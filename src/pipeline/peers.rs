@@ -2,16 +2,16 @@
 //!
 //! The first worker of each process says each second that it is there, and at once when its process
 //! ends or has failed; every process hears it. So one signal stops all of them, a fault anywhere is
-//! everybody's, and a process that is stopped, cut off or stuck is noticed by its silence: a word
+//! everybody's, and a process that is stopped, cut off or stuck is noticed by its silence: a signal
 //! goes the way of the records, through workers that turn. Nobody speaks when there is one process.
 //!
-//! Invariant: a process other than 0 has done its work only if process 0 has said that all of it is
+//! Invariant: a process other than 0 has done its work only if process 0 has message that all of it is
 //! committed.
 
-use super::Shared;
+use super::RunContext;
 use crate::pipeline::error::RunError;
 use mesh::Cluster;
-use monitor::{Monitor, Report};
+use monitor::{Monitor, ProcessReport};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,21 +22,21 @@ use timely::dataflow::operators::vec::{Broadcast, Input};
 use timely::worker::Worker;
 use types::fault::one_line;
 
-/// From one word to the next.
-const BEAT: Duration = Duration::from_secs(1);
-/// After so long without a word a process counts as gone.
-const SILENCE: Duration = Duration::from_secs(10);
+/// From one signal to the next.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
+/// After so long without a signal a process counts as gone.
+const PEER_TIMEOUT: Duration = Duration::from_secs(10);
 /// The same while rows are restored: a worker sorts all of a large table in one turn.
-const LONG_SILENCE: Duration = Duration::from_mins(1);
+const RESTORE_PEER_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// What is said, and by which process.
+/// What is message, and by which process.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Said(usize, Word);
+struct PeerMessage(usize, PeerSignal);
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-enum Word {
+enum PeerSignal {
     /// I am here, and this is what I have done.
-    Here(Report),
+    Heartbeat(ProcessReport),
     /// I read no more; nobody is to read on.
     Ending,
     /// I have failed.
@@ -50,7 +50,7 @@ pub(super) struct Peers {
     cluster: Cluster,
     monitor: Arc<Monitor>,
     began: Instant,
-    /// Milliseconds from `began` to the last word of each process.
+    /// Milliseconds from `began` to the last signal of each process.
     heard: Vec<AtomicU64>,
     is_running: AtomicBool,
     is_ending: AtomicBool,
@@ -86,15 +86,15 @@ impl Peers {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn hear(&self, Said(from, word): &Said) {
+    fn receive(&self, PeerMessage(from, signal): &PeerMessage) {
         if let Some(heard) = self.heard.get(*from) {
             heard.store(self.now(), Ordering::Relaxed);
         }
-        match word {
-            Word::Here(report) => self.monitor.heard(*from, report),
-            Word::Ending => self.is_ending.store(true, Ordering::Relaxed),
-            Word::Committed => self.is_committed.store(true, Ordering::Relaxed),
-            Word::Fault(text) => {
+        match signal {
+            PeerSignal::Heartbeat(report) => self.monitor.peer_reported(*from, report),
+            PeerSignal::Ending => self.is_ending.store(true, Ordering::Relaxed),
+            PeerSignal::Committed => self.is_committed.store(true, Ordering::Relaxed),
+            PeerSignal::Fault(text) => {
                 if *from != self.cluster.process {
                     let (who, text) = (self.cluster.name(*from), text.clone());
                     let mut fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
@@ -105,9 +105,13 @@ impl Peers {
         }
     }
 
-    /// The process that has said nothing for too long.
+    /// The process that has message nothing for too long.
     pub(super) fn silent(&self) -> Option<RunError> {
-        let bound = if self.is_running.load(Ordering::Relaxed) { SILENCE } else { LONG_SILENCE };
+        let bound = if self.is_running.load(Ordering::Relaxed) {
+            PEER_TIMEOUT
+        } else {
+            RESTORE_PEER_TIMEOUT
+        };
         let now = self.now();
         let since = |heard: &AtomicU64| now.saturating_sub(heard.load(Ordering::Relaxed));
         let silent = self.heard.iter().enumerate().filter(|(index, heard)| {
@@ -115,7 +119,7 @@ impl Peers {
         });
         let names: Vec<_> = silent.map(|(index, _)| self.cluster.name(index)).collect();
         let who = names.join(" and ");
-        (!names.is_empty()).then(|| RunError::Silent { who, seconds: bound.as_secs() })
+        (!names.is_empty()).then(|| RunError::PeerTimeout { who, seconds: bound.as_secs() })
     }
 
     /// After the end: what went wrong at another process.
@@ -131,57 +135,62 @@ impl Peers {
 }
 
 /// The first worker of a process speaks for it.
-pub(super) struct Voice {
-    input: InputHandleVec<u64, Said>,
+pub(super) struct HeartbeatSender {
+    input: InputHandleVec<u64, PeerMessage>,
     process: usize,
     last: Option<Instant>,
-    /// Whether the end, or the fault, was said.
-    told: bool,
+    /// Whether the end, or the fault, was message.
+    has_reported_end: bool,
 }
 
-impl Voice {
-    /// Builds the way of the words, on every worker; a voice on the first of each process.
+impl HeartbeatSender {
+    /// Builds the way of the messages, on every worker; a sender on the first of each process.
     pub(super) fn build(worker: &mut Worker, peers: &Arc<Peers>, workers: usize) -> Option<Self> {
         let index = worker.index();
         let peers = Arc::clone(peers);
         let input = worker.dataflow_named::<u64, _, _>("peers", |scope| {
-            let (input, words) = scope.new_input();
-            words.broadcast().inspect(move |said: &Said| peers.hear(said));
+            let (input, messages) = scope.new_input();
+            messages.broadcast().inspect(move |message: &PeerMessage| peers.receive(message));
             input
         });
-        let voice = Voice { input, process: index / workers, last: None, told: false };
-        index.is_multiple_of(workers).then_some(voice)
+        let sender = HeartbeatSender {
+            input,
+            process: index / workers,
+            last: None,
+            has_reported_end: false,
+        };
+        index.is_multiple_of(workers).then_some(sender)
     }
 
-    fn say(&mut self, word: Word) {
-        self.input.send(Said(self.process, word));
+    fn send(&mut self, signal: PeerSignal) {
+        self.input.send(PeerMessage(self.process, signal));
         self.input.flush();
         self.last = Some(Instant::now());
     }
 
     /// Says what there is to say, if anything.
-    pub(super) fn speak<T>(&mut self, shared: &Shared<T>) {
-        if !self.told && shared.is_ending() {
-            self.told = true;
-            let word = match &*shared.fault.lock().unwrap_or_else(PoisonError::into_inner) {
-                Some(error) => Word::Fault(one_line(error)),
-                None => Word::Ending,
+    pub(super) fn send_due<T>(&mut self, shared: &RunContext<T>) {
+        if !self.has_reported_end && shared.is_ending() {
+            self.has_reported_end = true;
+            let signal = match &*shared.fault.lock().unwrap_or_else(PoisonError::into_inner) {
+                Some(error) => PeerSignal::Fault(one_line(error)),
+                None => PeerSignal::Ending,
             };
-            self.say(word);
-        } else if self.last.is_none_or(|last| last.elapsed() >= BEAT) {
-            self.say(Word::Here(shared.monitor.report()));
+            self.send(signal);
+        } else if self.last.is_none_or(|last| last.elapsed() >= HEARTBEAT_INTERVAL) {
+            self.send(PeerSignal::Heartbeat(shared.monitor.report()));
         }
     }
 
-    /// The last word: everything that will ever be committed is.
-    pub(super) fn end<T>(mut self, shared: &Shared<T>) {
+    /// The last signal: everything that will ever be committed is.
+    pub(super) fn end<T>(mut self, shared: &RunContext<T>) {
         if self.process != 0 {
             return;
         }
         if shared.is_closed.load(Ordering::Relaxed) {
-            self.say(Word::Fault("it cannot commit; it says why itself".to_owned()));
+            self.send(PeerSignal::Fault("it cannot commit; it says why itself".to_owned()));
         } else {
-            self.say(Word::Committed);
+            self.send(PeerSignal::Committed);
         }
     }
 }

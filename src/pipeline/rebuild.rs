@@ -10,7 +10,7 @@
 
 use crate::config::RunConfig;
 use crate::pipeline::error::RunError;
-use crate::pipeline::{self, Summary};
+use crate::pipeline::{self, RunSummary};
 use monitor::Monitor;
 use sink::mysql::MySqlSink;
 use sink::unless_stopped;
@@ -32,7 +32,7 @@ pub fn run(
     url: &str,
     stop: &Arc<AtomicBool>,
     monitor: &Arc<Monitor>,
-) -> Result<Summary, RunError> {
+) -> Result<RunSummary, RunError> {
     let identity = config.identity();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let doing = "starting the rebuild";
@@ -40,7 +40,7 @@ pub fn run(
     let sink = MySqlSink::new(url)?;
     let beginning = runtime.block_on(unless_stopped(stop, sink.begin_rebuild(&identity)));
     if let Some(counted) = beginning.ok_or(RunError::RebuildStopped)??
-        && counted.fingerprint.contains(&config.place())
+        && counted.fingerprint.contains(&config.location())
     {
         kafka.starts = counted.starts;
     }
@@ -48,7 +48,7 @@ pub fn run(
     kafka.until_end = true;
     // The lag that Kafka's tools show under the job's name is that of the tables.
     kafka.group.push_str("-rebuild");
-    let mut sum = Summary::default();
+    let mut sum = RunSummary::default();
     for round in 1..=ROUNDS {
         let began = Instant::now();
         let topic = KafkaTopic::new(kafka.clone())?;

@@ -6,7 +6,7 @@
 //! own ends no run, and of what it does none hangs on another: the right to publish may be missing. A
 //! topic that is another one ends the run.
 
-use super::News;
+use super::TopicNews;
 use monitor::Monitor;
 use source::{SourceError, Watch};
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use types::dead_letter::DeadLetter;
 use types::fault::one_line;
-use types::offsets::Stored;
+use types::offsets::PartitionOffsets;
 
 /// How often the offsets are published.
 const PUBLISHING: Duration = Duration::from_secs(1);
@@ -26,16 +26,16 @@ const LAST_WAIT: Duration = Duration::from_secs(10);
 
 /// How far each partition is committed; shared with the committer.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Committed(Arc<Mutex<BTreeMap<u32, Stored>>>);
+pub(super) struct Committed(Arc<Mutex<BTreeMap<u32, PartitionOffsets>>>);
 
 impl Committed {
     /// Notes what a commit, or the restored tables, say.
-    pub(super) fn note(&self, offsets: impl Iterator<Item = Stored>) {
+    pub(super) fn note(&self, offsets: impl Iterator<Item = PartitionOffsets>) {
         let offsets = offsets.map(|stored| (stored.partition, stored));
         self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(offsets);
     }
 
-    fn all(&self) -> BTreeMap<u32, Stored> {
+    fn all(&self) -> BTreeMap<u32, PartitionOffsets> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -53,7 +53,7 @@ impl Watcher {
         watch: W,
         known: Vec<u32>,
         committed: Committed,
-        (requests, news): (Receiver<DeadLetter>, Sender<News>),
+        (requests, news): (Receiver<DeadLetter>, Sender<TopicNews>),
         monitor: Arc<Monitor>,
     ) -> std::io::Result<Self> {
         let (ending, end) = std::sync::mpsc::channel();
@@ -67,7 +67,7 @@ impl Watcher {
             monitor,
             published: BTreeMap::new(),
             compared: BTreeMap::new(),
-            steps: Steps::default(),
+            steps: WatcherTasks::default(),
         };
         let thread = std::thread::Builder::new()
             .name("watcher".to_owned())
@@ -86,14 +86,14 @@ impl Watcher {
 /// Something that the watcher does time and again. It goes on without the others, and is told of when it
 /// begins to fail and when it works again.
 #[derive(Debug)]
-struct Step {
+struct WatcherTask {
     doing: &'static str,
     failing_since: Option<Instant>,
 }
 
-impl Step {
+impl WatcherTask {
     const fn new(doing: &'static str) -> Self {
-        Step { doing, failing_since: None }
+        WatcherTask { doing, failing_since: None }
     }
 
     /// Notes how an attempt went; says whether it went well.
@@ -115,22 +115,22 @@ impl Step {
 }
 
 /// All that the watcher does.
-struct Steps {
-    publish: Step,
-    ends: Step,
-    look_up: Step,
-    discover: Step,
-    compare: Step,
+struct WatcherTasks {
+    publish: WatcherTask,
+    ends: WatcherTask,
+    look_up: WatcherTask,
+    discover: WatcherTask,
+    compare: WatcherTask,
 }
 
-impl Default for Steps {
+impl Default for WatcherTasks {
     fn default() -> Self {
-        Steps {
-            publish: Step::new("publishing the offsets for Kafka's own tools"),
-            ends: Step::new("looking where the topic ends"),
-            look_up: Step::new("reading the records of dead letters again"),
-            discover: Step::new("looking for partitions that were added"),
-            compare: Step::new("looking whether the topic was recreated"),
+        WatcherTasks {
+            publish: WatcherTask::new("publishing the offsets for Kafka's own tools"),
+            ends: WatcherTask::new("looking where the topic ends"),
+            look_up: WatcherTask::new("reading the records of dead letters again"),
+            discover: WatcherTask::new("looking for partitions that were added"),
+            compare: WatcherTask::new("looking whether the topic was recreated"),
         }
     }
 }
@@ -143,11 +143,11 @@ struct Watching<W> {
     requests: Receiver<DeadLetter>,
     /// Those that the topic has not answered yet.
     pending: Vec<DeadLetter>,
-    news: Sender<News>,
+    news: Sender<TopicNews>,
     monitor: Arc<Monitor>,
     published: BTreeMap<u32, u64>,
-    compared: BTreeMap<u32, Stored>,
-    steps: Steps,
+    compared: BTreeMap<u32, PartitionOffsets>,
+    steps: WatcherTasks,
 }
 
 impl<W: Watch> Watching<W> {
@@ -176,7 +176,7 @@ impl<W: Watch> Watching<W> {
             if let Err(error) = &discovered
                 && error.is_changed()
             {
-                let _ = discovered.map_err(|error| self.news.send(News::Changed(error)));
+                let _ = discovered.map_err(|error| self.news.send(TopicNews::Changed(error)));
                 return;
             }
             self.steps.discover.note(&discovered);
@@ -184,7 +184,7 @@ impl<W: Watch> Watching<W> {
             if let Err(error) = &compared
                 && error.is_changed()
             {
-                let _ = compared.map_err(|error| self.news.send(News::Changed(error)));
+                let _ = compared.map_err(|error| self.news.send(TopicNews::Changed(error)));
                 return;
             }
             self.steps.compare.note(&compared);
@@ -247,7 +247,7 @@ impl<W: Watch> Watching<W> {
         }
         self.known.extend(partitions);
         // Nobody listens any more while the run ends.
-        let _ = self.news.send(News::Partitions(found));
+        let _ = self.news.send(TopicNews::Partitions(found));
         Ok(())
     }
 
@@ -257,7 +257,7 @@ impl<W: Watch> Watching<W> {
         while let Some(letter) = self.pending.last() {
             let found = self.watch.record(letter.partition, letter.offset)?;
             let letter = self.pending.pop().expect("it is there");
-            let _ = self.news.send(News::Retry(letter, found));
+            let _ = self.news.send(TopicNews::Retry(letter, found));
         }
         Ok(())
     }

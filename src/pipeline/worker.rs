@@ -6,44 +6,45 @@
 
 mod as_of;
 mod backlog;
+mod coordinator;
 mod credit;
-mod entering;
-mod leading;
+mod ingest;
+mod partition;
 mod reading;
-mod release;
-mod retrying;
+mod replay_throttle;
+mod retry;
 
 use super::flow::{self, Control, Flow};
 use super::late::Late;
-use super::ledger::{Clock, Keeper, Tiding};
-use super::peers::Voice;
-use super::{Lead, Shared};
+use super::ledger::{FloorController, PartitionProgress, WorkerReport};
+use super::peers::HeartbeatSender;
+use super::{CoordinatorChannels, RunContext};
 use crate::pipeline::error::RunError;
 use as_of::AsOf;
 use backlog::Backlog;
-use credit::Outstanding;
+use coordinator::Coordinator;
+use credit::InFlight;
 use dataflows::Epoch;
-use entering::{Refusals, bury, decode};
-use leading::Leading;
+use ingest::{Refusals, decode, record_dead_letter};
 use monitor::Phase;
-use reading::Reading;
-use release::Release;
+use partition::{ActivePartition, find};
+use reading::ReadPosition;
+use replay_throttle::ReplayThrottle;
 use source::{Polled, Source, SourceError, Topic};
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 use timely::worker::Worker;
 use types::Event;
-use types::clock::Clocks;
-use types::dead_letter::Taken;
+use types::dead_letter::Usage;
 use types::offsets::Assignment;
 
 /// Records of one poll, between two looks at everything else.
 const POLL_RECORDS: u64 = 512;
 /// How often figures of the ledger are shown, and what the topic has left is asked for.
-const LOOK: Duration = Duration::from_millis(200);
+const REFRESH_INTERVAL: Duration = Duration::from_millis(200);
 /// The longest sleep. Everything that matters wakes a worker before; this bounds a signal's way.
-const NAP: Duration = Duration::from_millis(100);
+const MAX_PARK: Duration = Duration::from_millis(100);
 
 /// What a worker did.
 #[derive(Clone, Copy, Debug, Default)]
@@ -57,69 +58,70 @@ pub(super) struct WorkerSummary {
 }
 
 /// Runs one worker to its end. A fault of the source stops all workers.
-pub(super) fn run<T: Topic>(timely: &mut Worker, shared: &Shared<T>) -> WorkerSummary {
-    let lead = match timely.index() {
-        0 => shared.lead.lock().unwrap_or_else(PoisonError::into_inner).take(),
+pub(super) fn run<T: Topic>(timely: &mut Worker, shared: &RunContext<T>) -> WorkerSummary {
+    let channels = match timely.index() {
+        0 => shared.coordinator.lock().unwrap_or_else(PoisonError::into_inner).take(),
         _ => None,
     };
-    let orders = lead.as_ref().map(|lead| lead.orders.clone());
+    let orders = channels.as_ref().map(|channels| channels.orders.clone());
     // Held to the end: the committer that goes while they are open has failed.
     let held = orders.clone();
     let mut flow = flow::build(timely, &shared.config, orders);
     let peers = shared.peers.as_ref();
-    let mut voice = peers.and_then(|peers| Voice::build(timely, peers, shared.config.workers));
+    let mut heartbeat =
+        peers.and_then(|peers| HeartbeatSender::build(timely, peers, shared.config.workers));
     let (durable, figures) = (flow.durable.clone(), flow.figures.clone());
     let this = std::thread::current();
     let mut summary = WorkerSummary::default();
     let source = shared.topic.open(Box::new(move || this.unpark())).map_err(RunError::from);
     let result = source.and_then(|source| {
-        let mut reader = Reader {
+        let mut worker = WorkerLoop {
             source,
             flow: &mut flow,
-            voice: voice.as_mut(),
+            heartbeat: heartbeat.as_mut(),
             shared,
             summary: &mut summary,
-            place: (timely.index(), timely.peers()),
+            index_and_count: (timely.index(), timely.peers()),
             epoch: 0,
             opened: 0,
-            outstanding: Outstanding::new(
+            in_flight: InFlight::new(
                 shared.config.credit,
                 shared.config.epoch + shared.config.pace.interval,
             ),
             backlog: Backlog::new(shared.config.credit.records),
-            release: Release::new(shared.config.replay_rate, timely.peers()),
+            throttle: ReplayThrottle::new(shared.config.replay_rate, timely.peers()),
             stage: Stage::Waiting,
             partitions: Vec::new(),
             floor: None,
             step_ms: shared.config.ledger.step_ms(),
-            waiting: BTreeSet::new(),
-            taken: Taken::default(),
+            paused: BTreeSet::new(),
+            dead_letter_usage: Usage::default(),
             is_bounded: false,
-            clock: None,
+            epoch_clock: None,
             as_of: AsOf::default(),
-            lead: None,
+            coordinator: None,
             decoded: Vec::new(),
             refusals: Refusals::default(),
-            looked: Instant::now(),
+            refreshed_at: Instant::now(),
             late: Late::new(shared.config.ledger.span),
         };
-        reader.run(timely, lead)
+        worker.run(timely, channels)
     });
     result.unwrap_or_else(|error| shared.fail(error));
     let fault = flow.fault.clone();
     drop(flow);
     while !durable.done() {
-        if let Some(voice) = &mut voice {
-            voice.speak(shared);
+        if let Some(heartbeat) = &mut heartbeat {
+            heartbeat.send_due(shared);
         }
-        timely.step_or_park(Some(NAP));
+        timely.step_or_park(Some(MAX_PARK));
     }
     // Of what was read last.
     if let Some(error) = fault.take() {
         shared.fail(error.into());
     }
-    if let Some(voice) = voice {
-        voice.end(shared);
+    if let Some(heartbeat) = heartbeat {
+        heartbeat.end(shared);
     }
     drop(held);
     if shared.config.ledger.step_ms().is_some() {
@@ -134,77 +136,67 @@ enum Stage {
     /// It does not know what to read.
     Waiting,
     /// It reads again what the ledger must remember, but for these refused records.
-    Replaying { letters: BTreeSet<(u32, u64)>, is_told: bool },
+    Replaying { letters: BTreeSet<(u32, u64)>, is_reported: bool },
     /// It reads what counts.
     Reading,
 }
 
-/// A partition that this worker reads.
-struct Partition {
-    reading: Reading,
-    clock: Clock,
-}
-
-impl Partition {
-    /// The record that is read now is about a tweet.
-    fn see(&mut self, clocks: Clocks) {
-        self.reading.note(clocks.id_to_remember());
-        self.clock.see(clocks);
-    }
-}
-
 /// The state of one worker's loop.
-struct Reader<'a, T: Topic> {
+struct WorkerLoop<'a, T: Topic> {
     source: T::Source,
     flow: &'a mut Flow,
     /// On the first worker of each process of a cluster.
-    voice: Option<&'a mut Voice>,
-    shared: &'a Shared<T>,
+    heartbeat: Option<&'a mut HeartbeatSender>,
+    shared: &'a RunContext<T>,
     summary: &'a mut WorkerSummary,
     /// Number of this worker, and number of workers.
-    place: (usize, usize),
+    index_and_count: (usize, usize),
     /// The epoch that this worker is in.
     epoch: Epoch,
     /// The newest epoch in which it has read something, as far as worker 0 was told.
     opened: Epoch,
-    outstanding: Outstanding,
+    in_flight: InFlight,
     backlog: Backlog,
-    release: Release,
+    throttle: ReplayThrottle,
     stage: Stage,
-    partitions: Vec<Partition>,
+    partitions: Vec<ActivePartition>,
     /// With a ledger: its floor, which is stored.
     floor: Option<u64>,
     /// With a ledger: milliseconds that make a difference to its floor.
     step_ms: Option<u64>,
     /// Partitions that are not read for a while, of all workers.
-    waiting: BTreeSet<u32>,
+    paused: BTreeSet<u32>,
     /// The room that the dead letters of its partitions take.
-    taken: Taken,
+    dead_letter_usage: Usage,
     /// Whether reading ends at an offset that was seen at the start.
     is_bounded: bool,
     /// On worker 0, once reading has begun: the newest epoch announced, and when.
-    clock: Option<(Epoch, Instant)>,
+    epoch_clock: Option<(Epoch, Instant)>,
     as_of: AsOf,
-    lead: Option<Leading>,
+    coordinator: Option<Coordinator>,
     /// The events of one record, on their way.
     decoded: Vec<Event>,
     refusals: Refusals,
     /// When the ledger was shown, and the monitor asked.
-    looked: Instant,
+    refreshed_at: Instant,
     late: Late,
 }
 
-impl<T: Topic> Reader<'_, T> {
+impl<T: Topic> WorkerLoop<'_, T> {
     /// Reads until stopped, or until all partitions of all workers are at their end.
-    fn run(&mut self, timely: &mut Worker, lead: Option<Lead>) -> Result<(), RunError> {
-        if let Some(lead) = lead {
-            self.restore(timely, &lead);
+    fn run(
+        &mut self,
+        timely: &mut Worker,
+        channels: Option<CoordinatorChannels>,
+    ) -> Result<(), RunError> {
+        if let Some(channels) = channels {
+            self.restore(timely, &channels);
         }
         loop {
-            self.speak();
+            self.send_heartbeat();
             self.check_rows()?;
-            self.follow()?;
-            self.outstanding.settle(|epoch| !self.flow.durable.less_equal(&epoch));
+            self.apply_control()?;
+            self.in_flight.settle(|epoch| !self.flow.durable.less_equal(&epoch));
             if self.shared.is_ending() || self.is_finished() {
                 self.flow.inputs = None;
                 if self.shared.is_ending() {
@@ -214,38 +206,38 @@ impl<T: Topic> Reader<'_, T> {
             if self.flow.inputs.is_none() && self.flow.reading.done() {
                 // Nobody reads any more: the last epoch ends with the inputs. (Without a clock nothing
                 // was read, and the tables are as old as they were.)
-                if self.clock.is_some() {
+                if self.epoch_clock.is_some() {
                     let closing = self.as_of.close(self.epoch);
                     self.flow.closings.borrow_mut().push_back(closing);
                 }
                 return Ok(());
             }
-            self.hear()?;
-            self.keep();
-            self.tick();
-            self.look();
+            self.forward_news()?;
+            self.raise_floor();
+            self.end_epoch_if_due();
+            self.refresh_status();
             if self.replay()? + self.poll()? > 0 {
                 timely.step();
             } else {
-                timely.step_or_park(Some(self.nap()));
+                timely.step_or_park(Some(self.park_time()));
             }
         }
     }
 
-    fn speak(&mut self) {
-        if let Some(voice) = &mut self.voice {
-            voice.speak(self.shared);
+    fn send_heartbeat(&mut self) {
+        if let Some(heartbeat) = &mut self.heartbeat {
+            heartbeat.send_due(self.shared);
         }
     }
 
     fn epoch_length(&self) -> Duration {
-        self.backlog.epoch(self.shared.config.epoch, self.outstanding.records)
+        self.backlog.epoch(self.shared.config.epoch, self.in_flight.records)
     }
 
     /// How long this worker may sleep if nothing wakes it.
-    fn nap(&self) -> Duration {
-        let longest = if self.release.is_paced() { release::NAP } else { NAP };
-        match self.clock {
+    fn park_time(&self) -> Duration {
+        let longest = if self.throttle.is_paced() { replay_throttle::MAX_PARK } else { MAX_PARK };
+        match self.epoch_clock {
             Some((epoch, since)) if self.flow.opened.get() >= epoch => {
                 self.epoch_length().saturating_sub(since.elapsed()).min(longest)
             }
@@ -254,7 +246,7 @@ impl<T: Topic> Reader<'_, T> {
     }
 
     /// Does what worker 0 said.
-    fn follow(&mut self) -> Result<(), SourceError> {
+    fn apply_control(&mut self) -> Result<(), SourceError> {
         let messages = std::mem::take(&mut *self.flow.mailbox.borrow_mut());
         for message in messages {
             match message {
@@ -264,12 +256,12 @@ impl<T: Topic> Reader<'_, T> {
                         inputs.advance_to(epoch);
                     }
                 }
-                Control::Replay(all, letters) => self.remember(all, letters)?,
+                Control::Replay(all, letters) => self.assign_replay(all, letters)?,
                 Control::Assign(all) => self.assign(all)?,
-                Control::Floor(floor) => self.rise(floor),
-                Control::Wait(partitions) => {
+                Control::Floor(floor) => self.floor_raised(floor),
+                Control::Pause(partitions) => {
                     self.source.wait(&partitions)?;
-                    self.waiting = partitions;
+                    self.paused = partitions;
                 }
                 Control::Retry(letter, found) => self.retry(letter, found),
             }
@@ -279,12 +271,12 @@ impl<T: Topic> Reader<'_, T> {
 
     /// Of these assignments, those of this worker.
     fn mine(&self, all: Vec<Assignment>) -> impl Iterator<Item = Assignment> + use<T> {
-        let (index, peers) = self.place;
+        let (index, peers) = self.index_and_count;
         all.into_iter().filter(move |it| it.partition as usize % peers == index)
     }
 
     /// Begins to read again what the ledger must remember.
-    fn remember(
+    fn assign_replay(
         &mut self,
         all: Vec<Assignment>,
         letters: Vec<(u32, u64)>,
@@ -293,8 +285,8 @@ impl<T: Topic> Reader<'_, T> {
             return Ok(());
         }
         for assignment in self.mine(all) {
-            let reading = Reading::new(&assignment);
-            self.partitions.push(Partition { reading, clock: Clock::new() });
+            let reading = ReadPosition::new(&assignment);
+            self.partitions.push(ActivePartition { reading, progress: PartitionProgress::new() });
             let Assignment { replay_from, next, .. } = assignment;
             if replay_from < next {
                 let until = Some(next);
@@ -304,14 +296,15 @@ impl<T: Topic> Reader<'_, T> {
             }
         }
         let letters = letters.into_iter().collect();
-        self.stage = Stage::Replaying { letters, is_told: false };
+        self.stage = Stage::Replaying { letters, is_reported: false };
         Ok(())
     }
 
     /// Reads again; nothing of it counts.
     fn replay(&mut self) -> Result<u64, SourceError> {
-        let before = self.flow.inputs.as_mut().and_then(|inputs| inputs.before.as_mut());
-        let (Stage::Replaying { letters, is_told: false }, Some(before)) = (&self.stage, before)
+        let before = self.flow.inputs.as_mut().and_then(|inputs| inputs.restore.as_mut());
+        let (Stage::Replaying { letters, is_reported: false }, Some(before)) =
+            (&self.stage, before)
         else {
             return Ok(0);
         };
@@ -325,7 +318,7 @@ impl<T: Topic> Reader<'_, T> {
                 Polled::End { partition, .. } => {
                     // The last offsets may hold no record.
                     let partition = find(partitions, partition);
-                    monitor.replayed(partition.map_or(0, |it| it.reading.remembered()));
+                    monitor.replayed(partition.map_or(0, |it| it.reading.replay_done()));
                     return;
                 }
             };
@@ -343,9 +336,9 @@ impl<T: Topic> Reader<'_, T> {
         })? as u64;
         before.replayed.flush();
         if self.source.is_finished() {
-            self.stage = Stage::Replaying { letters: BTreeSet::new(), is_told: true };
-            self.flow.tell.send(Tiding::Replayed);
-            self.flow.tell.flush();
+            self.stage = Stage::Replaying { letters: BTreeSet::new(), is_reported: true };
+            self.flow.reports_out.send(WorkerReport::Replayed);
+            self.flow.reports_out.flush();
         }
         Ok(records)
     }
@@ -365,10 +358,11 @@ impl<T: Topic> Reader<'_, T> {
         self.shared.monitor.assigned(mine.iter().map(|assignment| assignment.partition));
         for assignment in &mine {
             self.source.assign(assignment)?;
-            self.taken.set(assignment.partition, assignment.letters);
+            self.dead_letter_usage.set(assignment.partition, assignment.dead_letters);
             if find(&mut self.partitions, assignment.partition).is_none() {
-                let reading = Reading::new(assignment);
-                self.partitions.push(Partition { reading, clock: Clock::new() });
+                let reading = ReadPosition::new(assignment);
+                self.partitions
+                    .push(ActivePartition { reading, progress: PartitionProgress::new() });
             }
             let (Some(partition), Some(inputs)) =
                 (find(&mut self.partitions, assignment.partition), &mut self.flow.inputs)
@@ -378,22 +372,22 @@ impl<T: Topic> Reader<'_, T> {
             let (number, position) = partition.reading.begin();
             inputs.progress.update(number, position);
             if assignment.until.is_some_and(|until| assignment.next >= until) {
-                partition.clock.end();
+                partition.progress.end();
             }
         }
         if let Some(inputs) = &mut self.flow.inputs {
             inputs.flush();
         }
-        self.tell();
+        self.report_progress();
         Ok(())
     }
 
     /// The floor is stored: what is below need not be read again.
-    fn rise(&mut self, floor: u64) {
+    fn floor_raised(&mut self, floor: u64) {
         self.floor = Some(floor);
         let (Stage::Reading, Some(inputs)) = (&self.stage, &mut self.flow.inputs) else { return };
         for partition in &mut self.partitions {
-            if let Some((partition, position)) = partition.reading.risen(floor) {
+            if let Some((partition, position)) = partition.reading.floor_raised(floor) {
                 inputs.progress.update(partition, position);
             }
         }
@@ -401,71 +395,75 @@ impl<T: Topic> Reader<'_, T> {
     }
 
     /// Worker 0 hears what makes a difference to the floor.
-    fn tell(&mut self) {
+    fn report_progress(&mut self) {
         let Some(step_ms) = self.step_ms else { return };
-        let (waiting, now) = (&self.waiting, Instant::now());
-        let tiding = |Partition { reading, clock }: &mut Partition| {
+        let (paused, now) = (&self.paused, Instant::now());
+        let report = |ActivePartition { reading, progress }: &mut ActivePartition| {
             let partition = reading.partition();
-            if waiting.contains(&partition) {
-                clock.hold(now);
+            if paused.contains(&partition) {
+                progress.restart_patience(now);
             }
-            clock.tiding(partition, step_ms, now)
+            progress.report(partition, step_ms, now)
         };
-        let mut tidings: Vec<_> = self.partitions.iter_mut().filter_map(tiding).collect();
-        if !tidings.is_empty() {
-            self.flow.tell.send_batch(&mut tidings);
-            self.flow.tell.flush();
+        let mut reports: Vec<_> = self.partitions.iter_mut().filter_map(report).collect();
+        if !reports.is_empty() {
+            self.flow.reports_out.send_batch(&mut reports);
+            self.flow.reports_out.flush();
         }
     }
 
     /// Shows the ledger to whoever looks, and learns what is left: on the process that watches the topic, of
     /// records that come as they can.
-    fn look(&mut self) {
-        if self.looked.elapsed() < LOOK {
+    fn refresh_status(&mut self) {
+        if self.refreshed_at.elapsed() < REFRESH_INTERVAL {
             return;
         }
-        self.looked = Instant::now();
-        let (index, peers) = self.place;
+        self.refreshed_at = Instant::now();
+        let (index, peers) = self.index_and_count;
         if self.step_ms.is_some() {
             self.shared.monitor.ledger(index, self.flow.figures.get());
             if index % self.shared.config.workers == 0 {
-                self.late.look(&self.shared.monitor);
+                self.late.warn_if_due(&self.shared.monitor);
             }
         }
-        if !self.release.is_paced() && !self.shared.topic.counts_bytes() {
-            self.backlog.know(self.shared.monitor.left().unwrap_or_default() / peers as u64);
+        if !self.throttle.is_paced() && !self.shared.topic.counts_bytes() {
+            self.backlog
+                .set_remaining(self.shared.monitor.left().unwrap_or_default() / peers as u64);
         }
     }
 
     /// Whether the topic has an end, and all partitions of this worker were read up to theirs. Worker
     /// 0 is the last one: it raises the floor.
     fn is_finished(&self) -> bool {
-        let keeper = self.lead.as_ref().and_then(|lead| lead.keeper.as_ref());
+        let controller =
+            self.coordinator.as_ref().and_then(|coordinator| coordinator.floor.as_ref());
         matches!(self.stage, Stage::Reading)
             && self.is_bounded
             && self.source.is_finished()
-            && keeper.is_none_or(Keeper::is_all_read)
+            && controller.is_none_or(FloorController::is_all_read)
     }
 
     /// Reads as many records as there are and credit allows, at the current epoch.
     fn poll(&mut self) -> Result<u64, SourceError> {
-        let room = self.outstanding.room();
+        let room = self.in_flight.available();
         let (Stage::Reading, Some(inputs)) = (&self.stage, &mut self.flow.inputs) else {
             return Ok(0);
         };
-        let released = self.release.due(Instant::now());
-        if self.release.is_paced() {
-            self.backlog.know(released.saturating_add(self.outstanding.records));
+        let released = self.throttle.due(Instant::now());
+        if self.throttle.is_paced() {
+            self.backlog.set_remaining(released.saturating_add(self.in_flight.records));
         }
         let due = room.min(released);
         if due == 0 {
             let now = Instant::now();
-            self.partitions.iter_mut().for_each(|partition| partition.clock.hold(now));
+            self.partitions
+                .iter_mut()
+                .for_each(|partition| partition.progress.restart_patience(now));
             return Ok(0);
         }
         let (settings, decoded) = (self.shared.config.decode, &mut self.decoded);
         let (refusals, partitions) = (&mut self.refusals, &mut self.partitions);
-        let (taken, bound) = (&mut self.taken, self.shared.config.dead_letters);
+        let (taken, bound) = (&mut self.dead_letter_usage, self.shared.config.dead_letters);
         let (floor, has_ledger) = (self.floor, self.step_ms.is_some());
         let (mut bytes, mut is_moved) = (0, false);
         let limit = usize::try_from(due.min(POLL_RECORDS)).unwrap_or(usize::MAX);
@@ -481,10 +479,10 @@ impl<T: Topic> Reader<'_, T> {
                     inputs.events.update(event, 1);
                 }
                 partition.reading.pass(record.offset);
-                partition.clock.pass(record.timestamp_ms);
+                partition.progress.pass(record.timestamp_ms);
                 let file = partition.reading.file();
-                let bury = |letter| bury(inputs, letter, file, (taken, bound));
-                refusals.note(decoding.map_err(bury));
+                let record = |letter| record_dead_letter(inputs, letter, file, (taken, bound));
+                refusals.note(decoding.map_err(record));
             }
             Polled::Reached(reached) => {
                 let Some(partition) = find(partitions, reached.partition) else { return };
@@ -493,7 +491,7 @@ impl<T: Topic> Reader<'_, T> {
             }
             Polled::End { partition, next } => {
                 let Some(partition) = find(partitions, partition) else { return };
-                partition.clock.end();
+                partition.progress.end();
                 if let Some((partition, position)) = partition.reading.end(next, floor) {
                     inputs.progress.update(partition, position);
                     is_moved = true;
@@ -501,7 +499,7 @@ impl<T: Topic> Reader<'_, T> {
             }
         })? as u64;
         self.backlog.note(records, room.min(POLL_RECORDS));
-        self.release.passed(records);
+        self.throttle.passed(records);
         if records >= POLL_RECORDS {
             inputs.flush();
         } else if (records > 0 || is_moved)
@@ -512,18 +510,14 @@ impl<T: Topic> Reader<'_, T> {
             inputs.progress.flush();
         }
         if records > 0 {
-            self.outstanding.add(self.epoch, records, bytes);
+            self.in_flight.add(self.epoch, records, bytes);
             self.summary.first.get_or_insert_with(Instant::now);
             self.summary.records += records;
             self.summary.bytes += bytes;
             self.shared.monitor.read(records, bytes);
             self.refusals.check(&self.shared.config)?;
         }
-        self.tell();
+        self.report_progress();
         Ok(records)
     }
-}
-
-fn find(partitions: &mut [Partition], number: u32) -> Option<&mut Partition> {
-    partitions.iter_mut().find(|partition| partition.reading.partition() == number)
 }

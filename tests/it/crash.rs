@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tweetflow::config::Credit;
 use tweetflow::config::RunConfig;
 use tweetflow::pipeline;
-use tweetflow::pipeline::Summary;
+use tweetflow::pipeline::RunSummary;
 use tweetflow::pipeline::error::RunError;
 use types::Value;
 
@@ -50,7 +50,7 @@ fn config(workers: u64, credit: u64) -> RunConfig {
     config.workers = usize::try_from(workers).unwrap();
     config.credit = Credit { records: credit, bytes: u64::MAX };
     config.epoch = Duration::from_millis(1);
-    config.flows = types::Settings { minutes_span: 20, trend_minutes: 5 };
+    config.flows = types::TableSettings { minutes_span: 20, trend_minutes: 5 };
     config
 }
 
@@ -59,7 +59,7 @@ fn run(
     store: &Store,
     config: RunConfig,
     faults: Faults,
-) -> Result<Summary, tweetflow::pipeline::error::RunError> {
+) -> Result<RunSummary, tweetflow::pipeline::error::RunError> {
     pipeline::run(config, topic.clone(), MemorySink::new(store, faults), Arc::default())
 }
 
@@ -119,7 +119,7 @@ fn assert_exact(store: &Store, partitions: &Partitions, about: &str) -> u64 {
     };
     assert_eq!(found, expected, "{about}");
     let found = table(&stored, "hashtags_by_minute").map(|row| {
-        let Value::Moment(ms) = row[0] else { panic!("{row:?}") };
+        let Value::Timestamp(ms) = row[0] else { panic!("{row:?}") };
         ((ms / 60_000, text(&row[1])), row[2].as_u64().unwrap())
     });
     assert_eq!(found.collect::<BTreeMap<_, _>>(), by_minute, "{about}");

@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 use types::Table;
-use types::table::Kind;
+use types::table::ColumnKind;
 
 const HEAD: &str = "\
 # Tables
@@ -34,14 +34,14 @@ does not run or cannot commit. While the machine's clock is set back, `as_of` go
 that clock has caught up.
 ";
 
-fn holds(kind: Kind) -> String {
+fn holds(kind: ColumnKind) -> String {
     match kind {
-        Kind::Unsigned => "unsigned 64-bit number".to_owned(),
-        Kind::OptionalSigned => "signed 64-bit number, or NULL".to_owned(),
-        Kind::Text(length) => format!("text, at most {length} characters"),
-        Kind::Moment => "moment in UTC, to the millisecond".to_owned(),
-        Kind::Mark => "0 or 1".to_owned(),
-        Kind::Bytes(length) => format!("at most {length} bytes"),
+        ColumnKind::Unsigned => "unsigned 64-bit number".to_owned(),
+        ColumnKind::OptionalSigned => "signed 64-bit number, or NULL".to_owned(),
+        ColumnKind::Text(length) => format!("text, at most {length} characters"),
+        ColumnKind::Timestamp => "moment in UTC, to the millisecond".to_owned(),
+        ColumnKind::Flag => "0 or 1".to_owned(),
+        ColumnKind::Bytes(length) => format!("at most {length} bytes"),
     }
 }
 

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use tweetflow::config::Credit;
 use tweetflow::config::RunConfig;
 use tweetflow::pipeline;
-use tweetflow::pipeline::Summary;
+use tweetflow::pipeline::RunSummary;
 use tweetflow::pipeline::error::RunError;
 
 on_both_servers! {
@@ -59,7 +59,7 @@ fn topic(records: u64) -> MemoryTopic {
 /// A run of the whole topic on a thread, by transactions of a few dozen tweets.
 struct Job {
     topic: MemoryTopic,
-    thread: JoinHandle<Result<Summary, RunError>>,
+    thread: JoinHandle<Result<RunSummary, RunError>>,
     sql: Sql,
 }
 
@@ -91,7 +91,7 @@ impl Job {
     }
 
     /// The run ended well, with every record counted once.
-    fn ends_exact(mut self) -> Summary {
+    fn ends_exact(mut self) -> RunSummary {
         let summary = self.thread.join().unwrap().unwrap();
         let mut expected = Recount::default();
         self.topic.partitions.iter().flatten().for_each(|payload| expected.add(payload, false));

@@ -7,13 +7,13 @@
 //! again at every start.
 
 use crate::common::answers::{V1, V2};
-use decode::{Settings, decode};
+use decode::{DecodeSettings, decode};
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use types::Version;
-use types::event::Kind;
+use types::event::EventKind;
 use types::{Event, Text};
 
 /// The folder. Its absence is a failure: these tests run only where they are asked for.
@@ -54,7 +54,11 @@ fn records(path: &Path) -> Vec<Vec<u8>> {
     records
 }
 
-fn decoded(record: &[u8], offset: usize, settings: Settings) -> Result<Vec<Event>, &'static str> {
+fn decoded(
+    record: &[u8],
+    offset: usize,
+    settings: DecodeSettings,
+) -> Result<Vec<Event>, &'static str> {
     let mut events = Vec::new();
     let version = Version { offset: offset as u64, ..Version::default() };
     let result = decode(None, Some(record), version, settings, &mut events);
@@ -74,7 +78,7 @@ struct Model {
 
 impl Model {
     fn of(records: &[Vec<u8>], require_location: bool) -> Model {
-        let settings = Settings { require_location, ..Settings::default() };
+        let settings = DecodeSettings { require_location, ..DecodeSettings::default() };
         let mut model = Model::default();
         for (offset, record) in records.iter().enumerate() {
             match decoded(record, offset, settings) {
@@ -170,14 +174,14 @@ fn other_formats_end_in_dead_letters() {
         }
     }
     let broken = data.join("adversarial/tweet-updates_compatibility_classic_13995.BROKEN.json");
-    assert_eq!(decoded(&std::fs::read(broken).unwrap(), 0, Settings::default()), Err("json"));
+    assert_eq!(decoded(&std::fs::read(broken).unwrap(), 0, DecodeSettings::default()), Err("json"));
     let fields = [("activity_streams_missing", "shape"), ("format_missing_user", "shape")];
     for file in files(&data.join("adversarial")) {
         let name = file.to_string_lossy();
         if !name.contains("tweet_parser") {
             continue;
         }
-        let found = decoded(&std::fs::read(&file).unwrap(), 0, Settings::default()).err();
+        let found = decoded(&std::fs::read(&file).unwrap(), 0, DecodeSettings::default()).err();
         let expected = fields.iter().find(|(part, _)| name.contains(part)).map(|(_, it)| *it);
         assert_eq!(found, expected, "{name}");
     }
@@ -189,10 +193,14 @@ fn other_formats_end_in_dead_letters() {
 fn every_answer_of_the_second_api_is_understood() {
     let data = data();
     for record in records(&data.join("v2/tweepy_v2_responses.ndjson")) {
-        assert_eq!(decoded(&record, 0, Settings::default()), Err("shape"), "the cassette's own");
+        assert_eq!(
+            decoded(&record, 0, DecodeSettings::default()),
+            Err("shape"),
+            "the cassette's own"
+        );
         let answer: Value = serde_json::from_slice(&record).unwrap();
         let body = answer["body"].to_string();
-        match decoded(body.as_bytes(), 0, Settings::default()) {
+        match decoded(body.as_bytes(), 0, DecodeSettings::default()) {
             Ok(events) => assert!(!events.is_empty()),
             Err(reason) => panic!("{reason}: {body}"),
         }
@@ -207,13 +215,13 @@ fn broken_json_is_called_so() {
     for file in files(&data.join("adversarial/JSONTestSuite")) {
         let name = file.file_name().unwrap().to_string_lossy().into_owned();
         let bytes = std::fs::read(&file).unwrap();
-        let is_broken = |bytes: &[u8]| decoded(bytes, 0, Settings::default()) == Err("json");
+        let is_broken = |bytes: &[u8]| decoded(bytes, 0, DecodeSettings::default()) == Err("json");
         let whole = is_broken(&bytes);
         // Blank ones are no fault, and some can mean one thing only.
         let mut events = Vec::new();
         let found =
-            decode(None, Some(&bytes), Version::default(), Settings::default(), &mut events);
-        let is_nothing = found.is_err() || events == [Event::Other(Kind::KeepAlive)];
+            decode(None, Some(&bytes), Version::default(), DecodeSettings::default(), &mut events);
+        let is_nothing = found.is_err() || events == [Event::Other(EventKind::KeepAlive)];
         // The same inside a tweet, in a field that nobody looks at.
         let inside =
             is_broken(&[br#"{"id":1,"text":"","user":{"id":2},"x":"#, &bytes[..], b"}"].concat());
@@ -238,7 +246,7 @@ fn naughty_strings_are_names_and_hashtags_or_say_why_not() {
     let list = std::fs::read(data.join("adversarial/blns.json")).unwrap();
     let list: Vec<String> = serde_json::from_slice(&list).unwrap();
     for text in list {
-        match decoded(&tweet(&text, &text), 0, Settings::default()).as_deref() {
+        match decoded(&tweet(&text, &text), 0, DecodeSettings::default()).as_deref() {
             Ok([Event::Tweet(tweet)]) => {
                 assert_eq!(tweet.hashtags, [&*text]);
                 let name = &tweet.user.as_ref().unwrap().name;
@@ -253,12 +261,12 @@ fn naughty_strings_are_names_and_hashtags_or_say_why_not() {
         }
         // As a text without entities it may hold anything.
         let json = json!({"id": 1, "text": text, "user": {"id": 2}}).to_string();
-        assert!(decoded(json.as_bytes(), 0, Settings::default()).is_ok(), "{text:?}");
+        assert!(decoded(json.as_bytes(), 0, DecodeSettings::default()).is_ok(), "{text:?}");
     }
 }
 
 fn shown(name: &str) -> String {
-    let events = decoded(&tweet(name, "x"), 0, Settings::default());
+    let events = decoded(&tweet(name, "x"), 0, DecodeSettings::default());
     match events.as_deref() {
         Ok([Event::Tweet(tweet)]) => tweet.user.as_ref().unwrap().name.to_string(),
         other => panic!("{name:?}: {other:?}"),
@@ -327,7 +335,7 @@ fn hashtags_in_texts_are_those_of_the_service() {
     assert_eq!(cases.len(), 76, "65 cases, 3 beyond the first plane, 8 with indices");
     for (text, expected) in cases {
         let json = json!({"id": 1, "text": text, "user": {"id": 2}}).to_string();
-        match decoded(json.as_bytes(), 0, Settings::default()).as_deref() {
+        match decoded(json.as_bytes(), 0, DecodeSettings::default()).as_deref() {
             Ok([Event::Tweet(tweet)]) => {
                 let found: Vec<_> = tweet.hashtags.iter().map(ToString::to_string).collect();
                 assert_eq!(found, expected, "{text:?}");

@@ -5,7 +5,7 @@
 
 use crate::common::answers::{V1, V2};
 use crate::common::{Server, Sql, fresh_topic, program, service};
-use decode::{Settings, decode};
+use decode::{DecodeSettings, decode};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use std::collections::BTreeMap;
@@ -131,7 +131,8 @@ fn naughty_strings_travel_whole(server: Server) {
         let record = record.to_string();
         let mut events = Vec::new();
         let version = types::Version::default();
-        if decode(None, Some(record.as_bytes()), version, Settings::default(), &mut events).is_ok()
+        if decode(None, Some(record.as_bytes()), version, DecodeSettings::default(), &mut events)
+            .is_ok()
         {
             let Some(types::Event::Tweet(tweet)) = events.pop() else { panic!("no tweet") };
             names.insert(id, tweet.user.unwrap().name.to_string());
@@ -174,7 +175,7 @@ fn hostile_records_are_dead_letters_and_nothing_else(server: Server) {
             None,
             Some(&bytes),
             types::Version::default(),
-            Settings::default(),
+            DecodeSettings::default(),
             &mut Vec::new(),
         );
         // The broker takes a megabyte; whole files of many lines are no records anyway.

@@ -146,7 +146,7 @@ fn letter(offset: u64, retry: u64) -> Row {
         Value::Text("t".into()),
         Value::UInt(0),
         Value::UInt(offset),
-        Value::Moment(1_790_000_000_123),
+        Value::Timestamp(1_790_000_000_123),
         Value::Text("json".into()),
         Value::Text("'\"\\ \u{0} 🍣".into()),
         Value::Bytes(Box::new([0, 255, 39, 92])),
@@ -406,7 +406,7 @@ fn a_restart_shows_what_the_tables_hold(bed: &impl Bed) {
             }
         };
         block_on(bed.connect().inspect(&config.identity(), visit)).unwrap();
-        let shown = monitor.look().tables;
+        let shown = monitor.snapshot().tables;
         let panels = config.tables.all().into_iter().filter(|table| table.panel != Panel::None);
         assert!(shown.iter().map(|shown| shown.table.name).eq(panels.map(|table| table.name)));
         for shown in shown {

@@ -14,7 +14,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use types::offsets::Assignment;
-use types::offsets::{Last, Stored};
+use types::offsets::{LastRecord, PartitionOffsets};
 
 /// Somewhere records can be put.
 trait Bed {
@@ -157,7 +157,7 @@ fn records(partition: u32, range: std::ops::Range<u32>) -> Vec<String> {
 #[derive(Default)]
 struct Read {
     records: BTreeMap<u32, Vec<(u64, String)>>,
-    stored: BTreeMap<u32, Stored>,
+    stored: BTreeMap<u32, PartitionOffsets>,
 }
 
 impl Read {
@@ -170,9 +170,12 @@ impl Read {
             Polled::Reached(reached) => {
                 let newest = self.records[&reached.partition].last().unwrap().0;
                 assert_eq!(reached.offset, newest, "it came elsewhere");
-                let last =
-                    Last { offset: reached.offset, ms: reached.timestamp_ms, hash: reached.hash };
-                let stored = Stored {
+                let last = LastRecord {
+                    offset: reached.offset,
+                    ms: reached.timestamp_ms,
+                    hash: reached.hash,
+                };
+                let stored = PartitionOffsets {
                     partition: reached.partition,
                     start: 0,
                     next: reached.offset + 1,
@@ -192,7 +195,7 @@ impl Read {
         records.map(|(_, text)| text.clone()).collect()
     }
 
-    fn stored(&self) -> Vec<Stored> {
+    fn stored(&self) -> Vec<PartitionOffsets> {
         self.stored.values().cloned().collect()
     }
 }
@@ -327,12 +330,12 @@ fn another_topic_is_refused(mut bed: impl Bed) {
     read(&mut open(&topic, &topic.plan(&[]).unwrap()), &mut found, 512, |_, end| end).unwrap();
     let stored = found.stored()[0].clone();
     let mut other = stored.clone();
-    other.last = stored.last.map(|last| Last { hash: last.hash ^ 1, ..last });
+    other.last = stored.last.map(|last| LastRecord { hash: last.hash ^ 1, ..last });
     let mut longer = stored.clone();
     longer.next += 1000;
     longer.replay_from = longer.next;
     longer.last = None;
-    let gone = Stored { partition: 5, ..stored };
+    let gone = PartitionOffsets { partition: 5, ..stored };
     for wrong in [other, longer, gone] {
         // What a packed file holds is only seen while it is unpacked.
         let result = topic.plan(std::slice::from_ref(&wrong)).and_then(|plan| {

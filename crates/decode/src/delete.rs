@@ -21,7 +21,7 @@ use super::time::CreatedAt;
 use super::{Undecodable, v1};
 use types::Event;
 use types::Version;
-use types::event::Kind;
+use types::event::EventKind;
 
 #[derive(serde::Deserialize)]
 struct Notice<'a> {
@@ -71,13 +71,13 @@ pub(super) struct Gone {
 }
 
 /// A delete of this tweet; without one, only a message that says it is one.
-pub(super) fn event(kind: Kind, version: Version, gone: Option<Gone>) -> Event {
+pub(super) fn event(kind: EventKind, version: Version, gone: Option<Gone>) -> Event {
     match (gone, kind) {
         (Some(Gone { tweet_id, own_ms }), kind) => {
             Event::Delete { version: Version { tweet_id, ..version }, kind, own_ms }
         }
-        (None, Kind::Tombstone) => Event::Other(Kind::TombstoneWithoutId),
-        (None, _) => Event::Other(Kind::DeleteWithoutId),
+        (None, EventKind::Tombstone) => Event::Other(EventKind::TombstoneWithoutId),
+        (None, _) => Event::Other(EventKind::DeleteWithoutId),
     }
 }
 

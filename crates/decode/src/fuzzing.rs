@@ -3,7 +3,7 @@
 //! Each function panics when a promise is broken and does nothing else.
 
 use crate::look::look;
-use crate::{Names, Retweets, Settings, decode as decode_record, lazy, mend, skip};
+use crate::{DecodeSettings, Names, Retweets, decode as decode_record, lazy, mend, skip};
 use types::event::Tweet;
 use types::{Event, Version};
 
@@ -38,7 +38,7 @@ pub fn decode(bytes: &[u8]) {
         let require_location = bytes.len().is_multiple_of(2);
         let retweets =
             if bytes.len().is_multiple_of(3) { Retweets::None } else { Retweets::AsSent };
-        let settings = Settings { require_location, names, retweets };
+        let settings = DecodeSettings { require_location, names, retweets };
         let mut events = Vec::new();
         match decode_record(None, Some(bytes), Version::default(), settings, &mut events) {
             Ok(()) => assert!(!events.is_empty(), "a record that is neither counted nor refused"),

@@ -41,7 +41,7 @@ pub use name::Names;
 
 use std::fmt;
 use types::Version;
-use types::event::Kind;
+use types::event::EventKind;
 use types::{Event, Text};
 
 /// Part of the fingerprint of the tables; raised by hand with every change of meaning.
@@ -56,7 +56,7 @@ const HASHTAG_CHARACTERS: usize = 255;
 
 /// What decides about a record beside its bytes.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Settings {
+pub struct DecodeSettings {
     /// Leave out tweets whose author gives no location (it is null, or there is no author).
     pub require_location: bool,
     /// What a shown name becomes.
@@ -141,13 +141,13 @@ pub fn decode(
     key: Option<&[u8]>,
     payload: Option<&[u8]>,
     version: Version,
-    settings: Settings,
+    settings: DecodeSettings,
     events: &mut Vec<Event>,
 ) -> Result<(), Undecodable> {
     let before = events.len();
     let result = match payload {
         None => {
-            events.push(delete::event(Kind::Tombstone, version, delete::of_key(key)));
+            events.push(delete::event(EventKind::Tombstone, version, delete::of_key(key)));
             Ok(())
         }
         Some(bytes) => value(bytes, version, settings, events),
@@ -162,7 +162,7 @@ pub fn decode(
 fn value(
     bytes: &[u8],
     version: Version,
-    settings: Settings,
+    settings: DecodeSettings,
     events: &mut Vec<Event>,
 ) -> Result<(), Undecodable> {
     let before = events.len();
@@ -172,7 +172,7 @@ fn value(
     };
     events.truncate(before);
     if mend::is_keep_alive(bytes) {
-        events.push(Event::Other(Kind::KeepAlive));
+        events.push(Event::Other(EventKind::KeepAlive));
         return Ok(());
     }
     let fault = match mend::mend(bytes) {
@@ -191,7 +191,7 @@ fn value(
 fn object(
     bytes: &[u8],
     version: Version,
-    settings: Settings,
+    settings: DecodeSettings,
     events: &mut Vec<Event>,
 ) -> Result<(), Undecodable> {
     let message: v1::Message<'_> = json::parse(bytes)?;
@@ -206,7 +206,7 @@ fn object(
             }
         }
         v1::Form::Statuses(statuses) => v1::statuses(statuses, version, settings, events)?,
-        v1::Form::Letter => events.push(Event::Other(Kind::Other)),
+        v1::Form::Letter => events.push(Event::Other(EventKind::Other)),
         v1::Form::Other => events.push(notice::first(bytes, version)?),
     }
     Ok(())

@@ -16,7 +16,7 @@ use super::{Undecodable, delete};
 use serde::de::IgnoredAny;
 use types::Event;
 use types::Version;
-use types::event::Kind;
+use types::event::EventKind;
 
 /// A message of the first API.
 #[derive(serde::Deserialize)]
@@ -150,38 +150,40 @@ pub(super) fn second(bytes: &[u8], version: Version) -> Result<Event, Undecodabl
     }
     let envelope: Envelope = parse(bytes)?;
     Ok(match envelope.data.read().and_then(Second::kind) {
-        Some(Kind::Delete) => delete::event(Kind::Delete, version, delete::of_notice(bytes)?),
-        kind => Event::Other(kind.unwrap_or(Kind::Other)),
+        Some(EventKind::Delete) => {
+            delete::event(EventKind::Delete, version, delete::of_notice(bytes)?)
+        }
+        kind => Event::Other(kind.unwrap_or(EventKind::Other)),
     })
 }
 
 impl First<'_> {
     fn event(&self, bytes: &[u8], version: Version) -> Result<Option<Event>, Undecodable> {
         Ok(match self.kind() {
-            Some(Kind::Delete) => {
-                Some(delete::event(Kind::Delete, version, delete::of_notice(bytes)?))
+            Some(EventKind::Delete) => {
+                Some(delete::event(EventKind::Delete, version, delete::of_notice(bytes)?))
             }
             kind => kind.map(Event::Other),
         })
     }
 
     /// Which notice it is, where it is one.
-    fn kind(&self) -> Option<Kind> {
+    fn kind(&self) -> Option<EventKind> {
         let is_array = |it: Option<Raw<'_>>| it.is_some_and(|it| it.0.starts_with(b"["));
         let is = |part: &Part<Body>, has: fn(&Body) -> bool| part.read().is_some_and(has);
         [
-            (is(&self.delete, |it| it.status.is_some()), Kind::Delete),
+            (is(&self.delete, |it| it.status.is_some()), EventKind::Delete),
             // Of a letter, or of a like: no tweet.
-            (is(&self.delete, |it| it.direct_message.or(it.favorite).is_some()), Kind::Other),
-            (is(&self.scrub_geo, |it| it.user_id.is_some()), Kind::ScrubGeo),
-            (is(&self.limit, |it| it.track.is_some()), Kind::Limit),
-            (is(&self.status_withheld, |it| it.id.is_some()), Kind::StatusWithheld),
-            (is(&self.user_withheld, |it| it.id.is_some()), Kind::UserWithheld),
-            (is(&self.disconnect, |it| it.code.is_some()), Kind::Disconnect),
-            (is(&self.warning, |it| it.code.is_some()), Kind::Warning),
-            (self.event.text().is_some() && (self.source.0 || self.target.0), Kind::Other),
-            (is_array(self.friends) || is_array(self.friends_str), Kind::Other),
-            (self.action.text().is_some() && !self.id.is_absent(), Kind::Compliance),
+            (is(&self.delete, |it| it.direct_message.or(it.favorite).is_some()), EventKind::Other),
+            (is(&self.scrub_geo, |it| it.user_id.is_some()), EventKind::ScrubGeo),
+            (is(&self.limit, |it| it.track.is_some()), EventKind::Limit),
+            (is(&self.status_withheld, |it| it.id.is_some()), EventKind::StatusWithheld),
+            (is(&self.user_withheld, |it| it.id.is_some()), EventKind::UserWithheld),
+            (is(&self.disconnect, |it| it.code.is_some()), EventKind::Disconnect),
+            (is(&self.warning, |it| it.code.is_some()), EventKind::Warning),
+            (self.event.text().is_some() && (self.source.0 || self.target.0), EventKind::Other),
+            (is_array(self.friends) || is_array(self.friends_str), EventKind::Other),
+            (self.action.text().is_some() && !self.id.is_absent(), EventKind::Compliance),
         ]
         .into_iter()
         .find_map(|(is, kind)| is.then_some(kind))
@@ -190,14 +192,14 @@ impl First<'_> {
 
 impl Second {
     /// Which compliance message it is, where it is one.
-    fn kind(&self) -> Option<Kind> {
+    fn kind(&self) -> Option<EventKind> {
         let is = |part: &Part<About>| part.read().is_some_and(|it| it.tweet.0 || it.user.0);
         let kinds = [
-            (is(&self.delete) || is(&self.tweet_delete), Kind::Delete),
-            (is(&self.scrub_geo), Kind::ScrubGeo),
-            (is(&self.withheld) || is(&self.tweet_withheld), Kind::StatusWithheld),
-            (is(&self.user_withheld), Kind::UserWithheld),
-            (is(&self.compliance), Kind::Compliance),
+            (is(&self.delete) || is(&self.tweet_delete), EventKind::Delete),
+            (is(&self.scrub_geo), EventKind::ScrubGeo),
+            (is(&self.withheld) || is(&self.tweet_withheld), EventKind::StatusWithheld),
+            (is(&self.user_withheld), EventKind::UserWithheld),
+            (is(&self.compliance), EventKind::Compliance),
         ];
         let mut kinds = kinds.into_iter().filter(|_| !self.id.0);
         kinds.find_map(|(is, kind)| is.then_some(kind))

@@ -1,7 +1,7 @@
 //! The same tweet as senders write it, and what a part that cannot be read costs.
 
 use super::tests::{LOCATED, golden, golden_with};
-use super::{Retweets, Settings};
+use super::{DecodeSettings, Retweets};
 
 /// As the decoder reads it, however it is written: a whole one, of the first API.
 #[test]
@@ -185,7 +185,7 @@ fn a_user_of_whom_nothing_is_said_changes_nothing() {
 fn a_retweet_has_the_hashtags_it_was_sent_with_or_none() {
     let first = r#"{"id":1,"text":"RT","user":{"id":2,"name":"x"},"entities":{"hashtags":[{"text":"a"}]},REFERENCE}"#;
     let second = r#"{"id":"1","text":"RT","entities":{"hashtags":[{"tag":"a"}]},REFERENCE}"#;
-    let none = Settings { retweets: Retweets::None, ..Settings::default() };
+    let none = DecodeSettings { retweets: Retweets::None, ..DecodeSettings::default() };
     for (tweet, reference, is_retweet) in [
         (first, r#""retweeted_status":{"id":9,"text":"x"}"#, true),
         (first, r#""retweeted_status":null"#, false),

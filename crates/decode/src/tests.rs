@@ -2,30 +2,30 @@
 //!
 //! Whoever has to change a golden row raises [`VERSION`].
 
-use super::{ACCEPTS, Names, Retweets, Settings, Undecodable, VERSION, decode};
+use super::{ACCEPTS, DecodeSettings, Names, Retweets, Undecodable, VERSION, decode};
 use std::fmt::Write;
 use types::Event;
 use types::Version;
-use types::event::{Kind, Tweet, User};
+use types::event::{EventKind, Tweet, User};
 
 /// Its record is of 2026-11-23 09:01, minute 29,923,741.
 const PLACE: Version =
     Version { tweet_id: 0, record_ms: 1_795_424_460_000, partition: 1, offset: 2 };
-pub(super) const LOCATED: Settings =
-    Settings { require_location: true, names: Names::Clean, retweets: Retweets::AsSent };
+pub(super) const LOCATED: DecodeSettings =
+    DecodeSettings { require_location: true, names: Names::Clean, retweets: Retweets::AsSent };
 
-fn decoded_with(json: &str, settings: Settings) -> Result<Vec<Event>, Undecodable> {
+fn decoded_with(json: &str, settings: DecodeSettings) -> Result<Vec<Event>, Undecodable> {
     let mut events = Vec::new();
     decode(None, Some(json.as_bytes()), PLACE, settings, &mut events)?;
     Ok(events)
 }
 
 fn decoded(json: &str) -> Result<Vec<Event>, Undecodable> {
-    decoded_with(json, Settings::default())
+    decoded_with(json, DecodeSettings::default())
 }
 
 /// One event a line; a fault as its reason and text.
-pub(super) fn golden_with(json: &str, settings: Settings) -> String {
+pub(super) fn golden_with(json: &str, settings: DecodeSettings) -> String {
     let events = match decoded_with(json, settings) {
         Ok(events) => events,
         Err(fault) => return format!("{}: {fault}", fault.reason()),
@@ -64,7 +64,7 @@ fn shown(user: &User) -> String {
 }
 
 pub(super) fn golden(json: &str) -> String {
-    golden_with(json, Settings::default())
+    golden_with(json, DecodeSettings::default())
 }
 
 #[test]
@@ -106,7 +106,7 @@ const V1: &str = r##"{"created_at":"Mon Nov 23 09:00:00 +0000 2026","id":1993,"i
 fn a_tweet_of_the_first_api() {
     insta::assert_snapshot!(golden(V1), @r#"tweet 9007199254740993 Own(29923740) ["Rust", "rüst"] by 7 "Ada" Some(-1) None"#);
     insta::assert_snapshot!(golden_with(V1, LOCATED), @"filtered");
-    let legacy = Settings { names: Names::Legacy, ..Settings::default() };
+    let legacy = DecodeSettings { names: Names::Legacy, ..DecodeSettings::default() };
     let kept = V1.replace("\"Ada ", "\"s 東");
     insta::assert_snapshot!(golden_with(&kept, legacy), @r#"tweet 9007199254740993 Own(29923740) ["Rust", "rüst"] by 7 "s 🦀" Some(-1) None"#);
 }
@@ -227,38 +227,41 @@ fn a_flattened_tweet() {
 #[test]
 fn messages_are_counted_by_kind() {
     for (json, kind) in [
-        (r#"{"scrub_geo":{"user_id":1,"up_to_status_id":2}}"#, Kind::ScrubGeo),
-        (r#"{"limit":{"track":1234}}"#, Kind::Limit),
-        (r#"{"status_withheld":{"id":1}}"#, Kind::StatusWithheld),
-        (r#"{"user_withheld":{"id":1}}"#, Kind::UserWithheld),
-        (r#"{"disconnect":{"code":4}}"#, Kind::Disconnect),
-        (r#"{"warning":{"code":"FALLING_BEHIND"}}"#, Kind::Warning),
-        (r#"{"friends":[1]}"#, Kind::Other),
-        (r#"{"friends_str":["1"]}"#, Kind::Other),
-        (r#"{"event":"favorite","source":{"id":1},"target":{"id":2}}"#, Kind::Other),
-        (r#"{"delete":{"direct_message":{"id":1,"user_id":3}}}"#, Kind::Other),
-        (r#"{"data":{"withheld":{"tweet":{"id":"1"}}}}"#, Kind::StatusWithheld),
-        (r#"{"data":{"user_withheld":{"user":{"id":"1"}}}}"#, Kind::UserWithheld),
-        (r#"{"data":{"scrub_geo":{"user":{"id":"1"}}}}"#, Kind::ScrubGeo),
-        (r#"{"data":{"user_suspend":{"user":{"id":"1"}}}}"#, Kind::Compliance),
-        (r#"{"data":{"tweet_edit":{"tweet":{"id":"1"}}}}"#, Kind::Compliance),
-        (r#"{"id":"1","action":"delete","created_at":"x","reason":"protected"}"#, Kind::Compliance),
-        (r#"{"data":[{"id":"1","name":"a list","withheld":{}}],"meta":{}}"#, Kind::Other),
-        (r#"{"data":[{"id":"1","public_metrics":{"following_count":1}}]}"#, Kind::Other),
-        (r#"{"data":[{"start":"x","end":"y","tweet_count":1}]}"#, Kind::Other),
-        (r#"{"data":{"id":"1","event_type":"MessageCreate","text":"a letter"}}"#, Kind::Other),
-        (r#"{"data":[],"meta":{"result_count":0}}"#, Kind::Other),
-        (r#"{"meta":{"result_count":0}}"#, Kind::Other),
-        (r#"{"data":null,"errors":[{"title":"x"}]}"#, Kind::Other),
-        (r#"{"data":{"withheld":"yes","tweet_edit":[]}}"#, Kind::Other),
-        (r#"{"id":"1","event_type":"MessageCreate","text":"a letter"}"#, Kind::Other),
-        (r#"{"statuses":[],"search_metadata":{}}"#, Kind::Other),
+        (r#"{"scrub_geo":{"user_id":1,"up_to_status_id":2}}"#, EventKind::ScrubGeo),
+        (r#"{"limit":{"track":1234}}"#, EventKind::Limit),
+        (r#"{"status_withheld":{"id":1}}"#, EventKind::StatusWithheld),
+        (r#"{"user_withheld":{"id":1}}"#, EventKind::UserWithheld),
+        (r#"{"disconnect":{"code":4}}"#, EventKind::Disconnect),
+        (r#"{"warning":{"code":"FALLING_BEHIND"}}"#, EventKind::Warning),
+        (r#"{"friends":[1]}"#, EventKind::Other),
+        (r#"{"friends_str":["1"]}"#, EventKind::Other),
+        (r#"{"event":"favorite","source":{"id":1},"target":{"id":2}}"#, EventKind::Other),
+        (r#"{"delete":{"direct_message":{"id":1,"user_id":3}}}"#, EventKind::Other),
+        (r#"{"data":{"withheld":{"tweet":{"id":"1"}}}}"#, EventKind::StatusWithheld),
+        (r#"{"data":{"user_withheld":{"user":{"id":"1"}}}}"#, EventKind::UserWithheld),
+        (r#"{"data":{"scrub_geo":{"user":{"id":"1"}}}}"#, EventKind::ScrubGeo),
+        (r#"{"data":{"user_suspend":{"user":{"id":"1"}}}}"#, EventKind::Compliance),
+        (r#"{"data":{"tweet_edit":{"tweet":{"id":"1"}}}}"#, EventKind::Compliance),
+        (
+            r#"{"id":"1","action":"delete","created_at":"x","reason":"protected"}"#,
+            EventKind::Compliance,
+        ),
+        (r#"{"data":[{"id":"1","name":"a list","withheld":{}}],"meta":{}}"#, EventKind::Other),
+        (r#"{"data":[{"id":"1","public_metrics":{"following_count":1}}]}"#, EventKind::Other),
+        (r#"{"data":[{"start":"x","end":"y","tweet_count":1}]}"#, EventKind::Other),
+        (r#"{"data":{"id":"1","event_type":"MessageCreate","text":"a letter"}}"#, EventKind::Other),
+        (r#"{"data":[],"meta":{"result_count":0}}"#, EventKind::Other),
+        (r#"{"meta":{"result_count":0}}"#, EventKind::Other),
+        (r#"{"data":null,"errors":[{"title":"x"}]}"#, EventKind::Other),
+        (r#"{"data":{"withheld":"yes","tweet_edit":[]}}"#, EventKind::Other),
+        (r#"{"id":"1","event_type":"MessageCreate","text":"a letter"}"#, EventKind::Other),
+        (r#"{"statuses":[],"search_metadata":{}}"#, EventKind::Other),
         // Somebody's key beside it.
-        (r#"{"limit":{"track":1},"meta":{"host":"h"},"errors":[]}"#, Kind::Limit),
-        ("", Kind::KeepAlive),
-        (" \r\n", Kind::KeepAlive),
-        ("null", Kind::KeepAlive),
-        (r#""keep-alive""#, Kind::KeepAlive),
+        (r#"{"limit":{"track":1},"meta":{"host":"h"},"errors":[]}"#, EventKind::Limit),
+        ("", EventKind::KeepAlive),
+        (" \r\n", EventKind::KeepAlive),
+        ("null", EventKind::KeepAlive),
+        (r#""keep-alive""#, EventKind::KeepAlive),
     ] {
         match decoded(json) {
             Ok(events) => assert_eq!(events, [Event::Other(kind)], "{json}"),
@@ -297,7 +300,7 @@ fn a_delete_says_which_tweet() {
     ] {
         let events = decoded(json).map_err(|fault| fault.to_string());
         let version = Version { tweet_id, ..PLACE };
-        let delete = Event::Delete { version, kind: Kind::Delete, own_ms };
+        let delete = Event::Delete { version, kind: EventKind::Delete, own_ms };
         assert_eq!(events, Ok(vec![delete]), "{json}");
     }
     // Which one is not said: counted apart, and nothing is deleted.
@@ -310,7 +313,7 @@ fn a_delete_says_which_tweet() {
         r#"{"data":{"delete":{"user":{"id":"1"}}}}"#,
     ] {
         let events = decoded(json).map_err(|fault| fault.to_string());
-        assert_eq!(events, Ok(vec![Event::Other(Kind::DeleteWithoutId)]), "{json}");
+        assert_eq!(events, Ok(vec![Event::Other(EventKind::DeleteWithoutId)]), "{json}");
     }
     let tombstone = |key: Option<&str>| {
         let mut events = Vec::new();
@@ -318,10 +321,10 @@ fn a_delete_says_which_tweet() {
         events
     };
     let version = Version { tweet_id: 20, ..PLACE };
-    let deleted = Event::Delete { version, kind: Kind::Tombstone, own_ms: 0 };
+    let deleted = Event::Delete { version, kind: EventKind::Tombstone, own_ms: 0 };
     assert_eq!(tombstone(Some("20")), [deleted]);
     for key in [None, Some(""), Some("twenty"), Some("-20"), Some("+20"), Some("\"20\"")] {
-        assert_eq!(tombstone(key), [Event::Other(Kind::TombstoneWithoutId)]);
+        assert_eq!(tombstone(key), [Event::Other(EventKind::TombstoneWithoutId)]);
     }
 }
 
@@ -392,10 +395,11 @@ fn a_record_gives_all_its_events_or_none() {
         (r#""includes":{"#, r#""includes":7,"x":{"#, "shape"),
     ] {
         let json = PAGE.replacen(good, bad, 1);
-        let mut events = vec![Event::Other(Kind::Tombstone)];
-        let fault = decode(None, Some(json.as_bytes()), PLACE, Settings::default(), &mut events);
+        let mut events = vec![Event::Other(EventKind::Tombstone)];
+        let fault =
+            decode(None, Some(json.as_bytes()), PLACE, DecodeSettings::default(), &mut events);
         assert_eq!(fault.map_err(|fault| fault.reason()), Err(reason));
-        assert_eq!(events, [Event::Other(Kind::Tombstone)], "what was there stays");
+        assert_eq!(events, [Event::Other(EventKind::Tombstone)], "what was there stays");
     }
 }
 

@@ -10,12 +10,12 @@
 
 use super::json::{self, Given, Leaf, List, Part, Raw};
 use super::time::{self, CreatedAt};
-use super::{Retweets, Settings, Undecodable, edits, hashtag, hashtags_of_text};
+use super::{DecodeSettings, Retweets, Undecodable, edits, hashtag, hashtags_of_text};
 use serde::de::IgnoredAny;
 use types::Event;
 use types::Version;
 use types::clock::Clocks;
-use types::event::{Kind, Tweet, User};
+use types::event::{EventKind, Tweet, User};
 
 /// One message of the stream, borrowed from its bytes.
 #[derive(serde::Deserialize)]
@@ -129,7 +129,7 @@ pub(super) fn id(text: &Leaf<'_>, number: &Leaf<'_>) -> Option<u64> {
 pub(super) fn statuses(
     statuses: Raw<'_>,
     version: Version,
-    settings: Settings,
+    settings: DecodeSettings,
     events: &mut Vec<Event>,
 ) -> Result<(), Undecodable> {
     let statuses: List<Message<'_>> = json::parse_list(statuses)?;
@@ -141,7 +141,7 @@ pub(super) fn statuses(
         }
     }
     if events.len() == before {
-        events.push(Event::Other(Kind::Other));
+        events.push(Event::Other(EventKind::Other));
     }
     Ok(())
 }
@@ -183,13 +183,13 @@ impl<'a> Message<'a> {
     pub(super) fn tweet(
         &self,
         version: Version,
-        settings: Settings,
+        settings: DecodeSettings,
         events: &mut Vec<Event>,
     ) -> Result<(), Undecodable> {
         let Some(author) = self.user.read() else { return Err(Undecodable::Author) };
         let tweet_id = self.id().ok_or_else(|| Undecodable::id(&self.id))?;
         if settings.require_location && !author.location.0 {
-            events.push(Event::Other(Kind::Filtered));
+            events.push(Event::Other(EventKind::Filtered));
             return Ok(());
         }
         let (version, own_ms) = (Version { tweet_id, ..version }, self.created_at.ms());
@@ -201,7 +201,7 @@ impl<'a> Message<'a> {
         let is_unreadable = matches!(stated, Stated::Unreadable);
         let user = if let Stated::User(user) = stated { Some(user) } else { None };
         events.push(Event::Tweet(Tweet { version, time, own_ms, hashtags, user, replaces }));
-        events.extend(is_unreadable.then_some(Event::Other(Kind::UserUnreadable)));
+        events.extend(is_unreadable.then_some(Event::Other(EventKind::UserUnreadable)));
         Ok(())
     }
 
@@ -235,7 +235,7 @@ impl Entities<'_> {
 
 impl Author<'_> {
     /// What it states; nothing where it is cut to its id (`trim_user`).
-    fn user(&self, settings: Settings) -> Stated {
+    fn user(&self, settings: DecodeSettings) -> Stated {
         let (friends, followers) = (self.friends_count.count(), self.followers_count.count());
         if self.name.is_absent() && (friends, followers) == (Ok(None), Ok(None)) {
             return Stated::Nothing;

@@ -19,13 +19,13 @@ use super::edits::Versions;
 use super::json::{self, Given, Leaf, List, OneOrMany, Part, Raw};
 use super::time::{self, CreatedAt};
 use super::v1::Stated;
-use super::{Retweets, Settings, Undecodable, hashtag, hashtags_of_text};
+use super::{DecodeSettings, Retweets, Undecodable, hashtag, hashtags_of_text};
 use serde::de::IgnoredAny;
 use std::collections::HashSet;
 use types::Event;
 use types::Version;
 use types::clock::Clocks;
-use types::event::{Kind, Tweet, User};
+use types::event::{EventKind, Tweet, User};
 
 /// An envelope.
 #[derive(serde::Deserialize)]
@@ -120,7 +120,7 @@ struct Metrics<'a> {
 pub(super) fn page(
     page: &Page<'_>,
     version: Version,
-    settings: Settings,
+    settings: DecodeSettings,
     events: &mut Vec<Event>,
 ) -> Result<(), Undecodable> {
     let items: Vec<_> = page.data.0.objects("data")?.filter(|item| item.is_tweet()).collect();
@@ -132,7 +132,7 @@ pub(super) fn page(
 pub(super) fn flat(
     item: &Item<'_>,
     version: Version,
-    settings: Settings,
+    settings: DecodeSettings,
     events: &mut Vec<Event>,
 ) -> Result<(), Undecodable> {
     record(&[item], &[], version, settings, events)
@@ -143,7 +143,7 @@ fn record(
     tweets: &[&Item<'_>],
     included: &[Part<Account<'_>>],
     version: Version,
-    settings: Settings,
+    settings: DecodeSettings,
     events: &mut Vec<Event>,
 ) -> Result<(), Undecodable> {
     let located = located(included, settings);
@@ -152,7 +152,7 @@ fn record(
         let tweet_id = item.id.id().ok_or_else(|| Undecodable::id(&item.id))?;
         greatest = greatest.max(tweet_id);
         if settings.require_location && !item.is_located(&located) {
-            events.push(Event::Other(Kind::Filtered));
+            events.push(Event::Other(EventKind::Filtered));
             continue;
         }
         let is_silent = settings.retweets == Retweets::None && item.is_retweet()?;
@@ -171,7 +171,7 @@ fn record(
         };
         events.extend(match stated {
             Stated::User(user) => Some(Event::User(version, user)),
-            Stated::Unreadable => Some(Event::Other(Kind::UserUnreadable)),
+            Stated::Unreadable => Some(Event::Other(EventKind::UserUnreadable)),
             Stated::Nothing => None,
         });
     }
@@ -179,7 +179,7 @@ fn record(
 }
 
 /// The ids of the included users with a location, where the filter asks for them.
-fn located(included: &[Part<Account<'_>>], settings: Settings) -> HashSet<u64> {
+fn located(included: &[Part<Account<'_>>], settings: DecodeSettings) -> HashSet<u64> {
     if !settings.require_location {
         return HashSet::new();
     }
@@ -234,7 +234,7 @@ impl Entities<'_> {
 
 impl Account<'_> {
     /// What it states, if it says how many accounts it follows.
-    fn user(&self, settings: Settings) -> Stated {
+    fn user(&self, settings: DecodeSettings) -> Stated {
         let metrics = match &self.public_metrics {
             Part::Read(metrics) => metrics,
             Part::Odd => return Stated::Unreadable,

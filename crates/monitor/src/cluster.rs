@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What a process says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Report {
+pub struct ProcessReport {
     /// Records read.
     pub records: u64,
     /// Bytes of their values.
@@ -30,7 +30,7 @@ pub struct Process {
     /// Where it listened.
     pub address: String,
     /// What it said.
-    pub report: Report,
+    pub report: ProcessReport,
     /// When.
     pub heard: Instant,
     /// Bytes sent to it over the mesh.
@@ -54,7 +54,7 @@ impl Processes {
         let heard = Instant::now();
         let process = |address: &String| Process {
             address: address.clone(),
-            report: Report::default(),
+            report: ProcessReport::default(),
             heard,
             sent: 0,
             received: 0,
@@ -62,14 +62,14 @@ impl Processes {
         Processes { own, all: hosts.iter().map(process).collect(), traffic }
     }
 
-    pub(super) fn heard(&mut self, process: usize, report: &Report) {
+    pub(super) fn heard(&mut self, process: usize, report: &ProcessReport) {
         if let Some(process) = self.all.get_mut(process) {
             (process.report, process.heard) = (report.clone(), Instant::now());
         }
     }
 
     /// With what has gone over the mesh until now.
-    pub(super) fn looked(&self) -> Self {
+    pub(super) fn with_traffic(&self) -> Self {
         let mut looked = self.clone();
         for (index, process) in looked.all.iter_mut().enumerate() {
             (process.sent, process.received) = self.traffic.of(index);
@@ -78,7 +78,7 @@ impl Processes {
     }
 
     /// Whether this process has the tables, and shows all there is.
-    pub fn is_lead(&self) -> bool {
+    pub fn has_tables(&self) -> bool {
         self.own == 0
     }
 
@@ -105,7 +105,7 @@ impl Processes {
 
 #[cfg(test)]
 mod tests {
-    use super::{PATIENCE, Processes, Report};
+    use super::{PATIENCE, ProcessReport, Processes};
     use std::sync::Arc;
 
     #[test]
@@ -113,14 +113,15 @@ mod tests {
         let hosts = ["a:1", "b:1", "c:1"].map(str::to_owned);
         let mut processes = Processes::new(0, &hosts, Arc::default());
         for process in 0..3_u64 {
-            let report = Report { records: 10 + process, bytes: 100, ..Report::default() };
+            let report =
+                ProcessReport { records: 10 + process, bytes: 100, ..ProcessReport::default() };
             processes.heard(usize::try_from(process).unwrap(), &report);
         }
         assert_eq!(processes.others(), (11 + 12, 200));
         assert_eq!(processes.silent(), None);
         processes.all[2].heard -= PATIENCE;
         assert_eq!(processes.silent().map(|(process, _)| process), Some(2));
-        processes.heard(2, &Report::default());
+        processes.heard(2, &ProcessReport::default());
         assert_eq!(processes.silent(), None);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::now_ms;
 use std::collections::BTreeMap;
-use types::offsets::Stored;
+use types::offsets::PartitionOffsets;
 use types::transaction::Transaction;
 
 /// How old the last record of each partition is that a transaction has counted, in milliseconds. A row
@@ -14,7 +14,7 @@ pub fn ages<'a>(
 ) -> impl Iterator<Item = (u32, f64)> + 'a {
     let now_ms = now_ms();
     let offsets = transaction.tables[usize::from(progress_table)].upserts.iter();
-    offsets.filter_map(Stored::of).filter_map(move |stored| {
+    offsets.filter_map(PartitionOffsets::of).filter_map(move |stored| {
         let last = stored.last?;
         if newest.insert(stored.partition, last.offset) == Some(last.offset) {
             return None;

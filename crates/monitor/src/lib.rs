@@ -12,11 +12,11 @@ mod ledger;
 mod samples;
 mod waiting;
 
-pub use cluster::{Process, Processes, Report};
+pub use cluster::{Process, ProcessReport, Processes};
 pub use ledger::Remembered;
 pub use samples::Percentiles;
 pub use samples::Samples;
-pub use waiting::Waiting;
+pub use waiting::PausedPartitions;
 
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -25,9 +25,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use types::answers::Answers;
 use types::dead_letter;
-use types::dead_letter::{Dropped, Refuser};
+use types::dead_letter::{OverflowKey, OverflowRange};
 use types::ledger::Figures;
-use types::offsets::{self, Stored};
+use types::offsets::{self, PartitionOffsets};
 use types::table::Panel;
 use types::traffic::Traffic;
 use types::transaction::{Position, Transaction};
@@ -40,7 +40,7 @@ const SPEED_WINDOW: Duration = Duration::from_secs(5);
 /// A commit that takes longer than this has the pipeline wait.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// A database that owes an answer for longer than this does not answer.
-const SILENCE: Duration = Duration::from_secs(5);
+const DATABASE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where the job is in its life.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,23 +69,23 @@ pub struct Monitor {
     /// Whether somebody may look; nobody asks the topic for its end otherwise.
     is_watched: AtomicBool,
     commit_seconds: Histogram,
-    state: Mutex<State>,
+    state: Mutex<MonitorState>,
 }
 
 /// What is behind the lock.
 #[derive(Debug, Default)]
-struct State {
+struct MonitorState {
     phase: Phase,
     /// The numbers of `kafka_offsets`, `dead_letters` and `dead_letter_overflow`.
     own: (u8, u8, u8),
-    tables: Vec<Shown>,
-    offsets: BTreeMap<u32, Stored>,
+    tables: Vec<ShownTable>,
+    offsets: BTreeMap<u32, PartitionOffsets>,
     /// Reason of each dead letter that stands.
-    letters: BTreeMap<(u32, u64), Box<str>>,
+    dead_letters: BTreeMap<(u32, u64), Box<str>>,
     /// Records without such a row.
-    overflow: BTreeMap<Refuser, u64>,
+    overflow: BTreeMap<OverflowKey, u64>,
     ends: BTreeMap<u32, u64>,
-    commits: Commits,
+    commits: CommitTotals,
     /// Milliseconds from a record to its commit, with the moment of the commit.
     freshness: Samples,
     /// The last record of each partition.
@@ -101,12 +101,12 @@ struct State {
     processes: Option<Processes>,
     /// By worker of this process.
     ledger: BTreeMap<usize, Figures>,
-    waiting: Option<Waiting>,
+    waiting: Option<PausedPartitions>,
 }
 
 /// A table that is shown, with its rows by key.
 #[derive(Clone, Debug)]
-pub struct Shown {
+pub struct ShownTable {
     /// Its declaration.
     pub table: Table,
     /// Its rows.
@@ -115,7 +115,7 @@ pub struct Shown {
 
 /// What has been committed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Commits {
+pub struct CommitTotals {
     /// By this process.
     pub count: u64,
     /// Rows written or deleted by them.
@@ -143,7 +143,7 @@ pub enum Trouble {
 
 /// A partition's place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct PartitionLag {
     /// Its number.
     pub partition: u32,
     /// The name of its file; empty where it is none.
@@ -154,7 +154,7 @@ pub struct Place {
     pub end: Option<u64>,
 }
 
-impl Place {
+impl PartitionLag {
     /// What is left, if it is known.
     pub fn lag(&self) -> Option<u64> {
         self.end.map(|end| end.saturating_sub(self.next))
@@ -163,7 +163,7 @@ impl Place {
 
 /// Everything at one moment.
 #[derive(Clone, Debug)]
-pub struct Look {
+pub struct StatusSnapshot {
     /// Where the job is in its life.
     pub phase: Phase,
     /// When it began, milliseconds since 1970.
@@ -177,7 +177,7 @@ pub struct Look {
     /// The ledger, if there is one.
     pub ledger: Option<Remembered>,
     /// Partitions that wait for another one.
-    pub waiting: Option<Waiting>,
+    pub waiting: Option<PausedPartitions>,
     /// Records read by this process.
     pub records: u64,
     /// Bytes of their values.
@@ -189,29 +189,29 @@ pub struct Look {
     /// By how much less is left each second; negative where the topic grows faster.
     pub gaining: f64,
     /// What has been committed.
-    pub commits: Commits,
+    pub commits: CommitTotals,
     /// Time of commits.
     pub commit_ms: Option<Percentiles>,
     /// Time from a record to its commit.
     pub freshness_ms: Option<Percentiles>,
     /// The partitions.
-    pub places: Vec<Place>,
+    pub partitions: Vec<PartitionLag>,
     /// Dead letters that stand, by reason.
-    pub letters: BTreeMap<Box<str>, u64>,
+    pub dead_letters: BTreeMap<Box<str>, u64>,
     /// Records that cannot be counted and have no row in `dead_letters`.
     pub overflow: u64,
     /// Who does not answer, and for how long.
     pub trouble: Option<(Trouble, Duration)>,
     /// The tables that are shown.
-    pub tables: Vec<Shown>,
+    pub tables: Vec<ShownTable>,
     /// The cluster, if there are several processes.
     pub processes: Option<Processes>,
 }
 
-impl Look {
+impl StatusSnapshot {
     /// What is left of all partitions whose end is known.
     pub fn lag(&self) -> u64 {
-        self.places.iter().filter_map(Place::lag).sum()
+        self.partitions.iter().filter_map(PartitionLag::lag).sum()
     }
 
     /// A number of the table `totals`.
@@ -251,7 +251,7 @@ impl Default for Monitor {
 }
 
 impl Monitor {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, MonitorState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -267,7 +267,7 @@ impl Monitor {
 
     /// The job's tables, before anything is read.
     pub fn begin(&self, tables: Vec<Table>) {
-        let shown = |table: Table| Shown { table, rows: BTreeMap::new() };
+        let shown = |table: Table| ShownTable { table, rows: BTreeMap::new() };
         let number = |name: &str| {
             let index = tables.iter().position(|table| table.name == name);
             index.and_then(|index| u8::try_from(index).ok()).expect("each job has it")
@@ -319,9 +319,9 @@ impl Monitor {
     }
 
     /// Which partitions wait from now on, and which one is furthest behind.
-    pub fn waits(&self, partitions: &BTreeSet<u32>, behind: Option<u32>) {
+    pub fn set_paused(&self, partitions: &BTreeSet<u32>, behind: Option<u32>) {
         let mut state = self.lock();
-        state.waiting = Waiting::after(state.waiting.as_ref(), partitions, behind);
+        state.waiting = PausedPartitions::after(state.waiting.as_ref(), partitions, behind);
     }
 
     /// Posts and deletes that came below the floor of the ledger in this run, on this process.
@@ -346,23 +346,23 @@ impl Monitor {
     }
 
     /// What this process says of itself to the others.
-    pub fn report(&self) -> Report {
+    pub fn report(&self) -> ProcessReport {
         let (records, bytes) = (&self.records, &self.bytes);
         let [records, bytes] = [records, bytes].map(|count| count.load(Ordering::Relaxed));
         let state = self.lock();
         let (partitions, ledger) = (state.assigned.clone(), state.remembered());
-        Report { records, bytes, partitions, ledger }
+        ProcessReport { records, bytes, partitions, ledger }
     }
 
     /// What another process, or this one, said of itself.
-    pub fn heard(&self, process: usize, report: &Report) {
+    pub fn peer_reported(&self, process: usize, report: &ProcessReport) {
         if let Some(processes) = &mut self.lock().processes {
             processes.heard(process, report);
         }
     }
 
     /// The database that is asked.
-    pub fn asks(&self, answers: Arc<Answers>) {
+    pub fn set_database(&self, answers: Arc<Answers>) {
         self.lock().answers = Some(answers);
     }
 
@@ -388,7 +388,7 @@ impl Monitor {
         (commits.last_rows, commits.last) = (rows, took);
         (commits.commit_no, commits.as_of) = (at.commit_no, transaction.as_of);
         state.commit_ms.push(took.as_secs_f64() * 1000.0);
-        let State { own, newest, freshness, .. } = &mut *state;
+        let MonitorState { own, newest, freshness, .. } = &mut *state;
         for (_, age) in freshness::ages(transaction, own.0, newest) {
             freshness.push(age);
         }
@@ -418,7 +418,7 @@ impl Monitor {
     }
 
     /// How far the partitions are.
-    pub fn places(&self) -> Vec<Place> {
+    pub fn partitions(&self) -> Vec<PartitionLag> {
         self.lock().places()
     }
 
@@ -441,13 +441,13 @@ impl Monitor {
     }
 
     /// Looks at everything.
-    pub fn look(&self) -> Look {
+    pub fn snapshot(&self) -> StatusSnapshot {
         let (records, now) = (self.records.load(Ordering::Relaxed), Instant::now());
         let bytes = self.bytes.load(Ordering::Relaxed);
         let mut state = self.lock();
         let others = state.others();
         let (per_second, gaining) = state.speed();
-        Look {
+        StatusSnapshot {
             phase: state.phase,
             started_ms: self.started_ms,
             running: self.started.elapsed(),
@@ -463,17 +463,17 @@ impl Monitor {
             commits: state.commits,
             commit_ms: state.commit_ms.percentiles(WINDOW),
             freshness_ms: state.freshness.percentiles(WINDOW),
-            places: state.places(),
-            letters: state.letters(),
+            partitions: state.places(),
+            dead_letters: state.letters(),
             overflow: state.overflow.values().sum(),
             trouble: state.trouble(now),
             tables: state.shown(),
-            processes: state.processes.as_ref().map(Processes::looked),
+            processes: state.processes.as_ref().map(Processes::with_traffic),
         }
     }
 }
 
-impl State {
+impl MonitorState {
     /// Whether the rows of a table are looked at: those of small tables.
     fn is_kept(&self, index: u8) -> bool {
         let table = self.tables.get(usize::from(index)).map(|shown| &shown.table);
@@ -483,30 +483,30 @@ impl State {
 
     fn upsert(&mut self, index: usize, row: &Row) {
         if index == usize::from(self.own.0) {
-            let Some(stored) = Stored::of(row) else { return };
+            let Some(stored) = PartitionOffsets::of(row) else { return };
             self.offsets.insert(stored.partition, stored);
         } else if index == usize::from(self.own.1) {
             let reason = row.get(4).and_then(Value::as_text).unwrap_or_default();
-            dead_letter::place(row).map(|place| self.letters.insert(place, reason.into()));
+            dead_letter::location(row).map(|place| self.dead_letters.insert(place, reason.into()));
         } else if index == usize::from(self.own.2) {
-            let range = Dropped::of(row);
+            let range = OverflowRange::of(row);
             range.map(|(refuser, range)| self.overflow.insert(refuser, range.records));
-        } else if let Some(Shown { table, rows }) = self.tables.get_mut(index) {
+        } else if let Some(ShownTable { table, rows }) = self.tables.get_mut(index) {
             rows.insert(row[..table.key].into(), row.clone());
         }
     }
 
     fn delete(&mut self, index: usize, key: &Row) {
         if index == usize::from(self.own.1) {
-            dead_letter::place(key).map(|place| self.letters.remove(&place));
-        } else if let Some(Shown { rows, .. }) = self.tables.get_mut(index) {
+            dead_letter::location(key).map(|place| self.dead_letters.remove(&place));
+        } else if let Some(ShownTable { rows, .. }) = self.tables.get_mut(index) {
             rows.remove(key);
         }
     }
 
     /// What was read by the processes whose work this one commits.
     fn others(&self) -> (u64, u64) {
-        let lead = self.processes.as_ref().filter(|processes| processes.is_lead());
+        let lead = self.processes.as_ref().filter(|processes| processes.has_tables());
         lead.map_or((0, 0), Processes::others)
     }
 
@@ -517,7 +517,7 @@ impl State {
 
     /// The same of all processes whose work this one commits.
     fn whole_ledger(&self) -> Option<Remembered> {
-        let lead = self.processes.as_ref().filter(|processes| processes.is_lead());
+        let lead = self.processes.as_ref().filter(|processes| processes.has_tables());
         let others = lead.into_iter().flat_map(Processes::others_remember);
         Remembered::sum(self.remembered().into_iter().chain(others))
     }
@@ -529,13 +529,13 @@ impl State {
     fn trouble(&self, now: Instant) -> Option<(Trouble, Duration)> {
         let lasting = self.trouble.map(|(since, trouble)| (trouble, now - since));
         let silence = self.answers.as_ref().and_then(|answers| answers.silence());
-        let silent = silence.filter(|since| *since >= SILENCE);
+        let silent = silence.filter(|since| *since >= DATABASE_TIMEOUT);
         let silent = silent.map(|since| (Trouble::Database, since));
         lasting.filter(|(_, since)| *since >= PATIENCE).or(silent)
     }
 
-    fn places(&self) -> Vec<Place> {
-        let place = |stored: &Stored| Place {
+    fn places(&self) -> Vec<PartitionLag> {
+        let place = |stored: &PartitionOffsets| PartitionLag {
             partition: stored.partition,
             file: stored.file.clone(),
             next: stored.next,
@@ -548,18 +548,18 @@ impl State {
     /// What is left of all partitions, where all ends are known.
     fn left(&self) -> Option<u64> {
         let places = self.places();
-        places.iter().map(Place::lag).sum::<Option<u64>>().filter(|_| !places.is_empty())
+        places.iter().map(PartitionLag::lag).sum::<Option<u64>>().filter(|_| !places.is_empty())
     }
 
     fn letters(&self) -> BTreeMap<Box<str>, u64> {
         let mut reasons = BTreeMap::new();
-        for reason in self.letters.values() {
+        for reason in self.dead_letters.values() {
             *reasons.entry(reason.clone()).or_default() += 1;
         }
         reasons
     }
 
-    fn shown(&self) -> Vec<Shown> {
+    fn shown(&self) -> Vec<ShownTable> {
         let shown = self.tables.iter().filter(|shown| shown.table.panel != Panel::None);
         shown.cloned().collect()
     }
@@ -604,7 +604,7 @@ mod tests {
             let at = Position { generation: 1, commit_no: n, writer: 0 };
             monitor.committed(&transaction, at, Duration::from_millis(3));
         }
-        let look = monitor.look();
+        let look = monitor.snapshot();
         assert_eq!(look.commits.count, 3);
         let totals = look.tables.iter().find(|shown| shown.table.name == "totals");
         assert_eq!(totals.expect("it is shown").rows.values().collect::<Vec<_>>(), [&row(3)]);
@@ -612,6 +612,6 @@ mod tests {
         assert!(look.commit_ms.is_some_and(|ms| (2.9..3.1).contains(&ms.p50)));
         monitor.in_doubt();
         assert_eq!(monitor.lock().trouble.map(|(_, trouble)| trouble), Some(Trouble::Database));
-        assert_eq!(monitor.look().trouble, None, "a moment is no trouble");
+        assert_eq!(monitor.snapshot().trouble, None, "a moment is no trouble");
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 /// Which partitions wait, and for which one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Waiting {
+pub struct PausedPartitions {
     /// Those that are not read for a while; at least one.
     pub partitions: BTreeSet<u32>,
     /// The one that is furthest behind.
@@ -14,16 +14,16 @@ pub struct Waiting {
     since: Instant,
 }
 
-impl Waiting {
+impl PausedPartitions {
     /// What follows `before`: the time counts from when the first one began to wait.
     pub(super) fn after(
-        before: Option<&Waiting>,
+        before: Option<&PausedPartitions>,
         partitions: &BTreeSet<u32>,
         behind: Option<u32>,
     ) -> Option<Self> {
         let since = before.map_or_else(Instant::now, |before| before.since);
         let behind = behind.filter(|_| !partitions.is_empty())?;
-        Some(Waiting { partitions: partitions.clone(), behind, since })
+        Some(PausedPartitions { partitions: partitions.clone(), behind, since })
     }
 
     /// For how long some have waited.

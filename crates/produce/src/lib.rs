@@ -78,7 +78,7 @@ pub struct ProduceConfig {
 
 /// What was produced.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Summary {
+pub struct ProduceSummary {
     /// Records that the broker has confirmed.
     pub tweets: u64,
     /// Bytes of their values.
@@ -311,7 +311,7 @@ impl ProduceError {
 
 /// Produces until the input ends, the limit is reached or `stop` is set; returns when everything
 /// sent is confirmed.
-pub fn run(args: &ProduceConfig, stop: &AtomicBool) -> Result<Summary, ProduceError> {
+pub fn run(args: &ProduceConfig, stop: &AtomicBool) -> Result<ProduceSummary, ProduceError> {
     if let Some(rate) = args.rate.filter(|rate| !(rate.is_finite() && *rate > 0.0)) {
         return Err(ProduceError::Rate(rate));
     }
@@ -350,7 +350,7 @@ pub fn run(args: &ProduceConfig, stop: &AtomicBool) -> Result<Summary, ProduceEr
     result?;
     let (tweets, bytes) = sender.producer.context().delivered();
     let (left_out, no_json, sent_before) = (sender.left_out, sender.no_json, reached.sent);
-    Ok(Summary { tweets, bytes, left_out, no_json, sent_before, elapsed: started.elapsed() })
+    Ok(ProduceSummary { tweets, bytes, left_out, no_json, sent_before, elapsed: started.elapsed() })
 }
 
 /// The producer and how far it may go.

@@ -215,7 +215,7 @@ async fn tell(shared: Arc<Shared>) {
 
 impl Shared {
     fn state(&self) -> Vec<u8> {
-        state::json(&self.monitor.look(), &self.about)
+        state::json(&self.monitor.snapshot(), &self.about)
     }
 
     fn event(&self) -> Bytes {
@@ -243,7 +243,7 @@ fn routes(shared: Arc<Shared>, names: Names) -> Router {
 
 /// Ready once the tables are restored, as long as both sides answer.
 async fn ready(State(shared): State<Arc<Shared>>) -> Response {
-    let look = shared.monitor.look();
+    let look = shared.monitor.snapshot();
     if look.is_ready() {
         return format!("ready{}{}\n", state::role(&look), state::waiting(&look)).into_response();
     }

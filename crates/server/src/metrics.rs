@@ -3,7 +3,7 @@
 //! [`METRICS`] lists them all; `docs/metrics.md` is written from it.
 
 use super::About;
-use monitor::{Look, Monitor, Place, Process, Trouble};
+use monitor::{Monitor, PartitionLag, Process, StatusSnapshot, Trouble};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -25,15 +25,15 @@ pub struct MetricDoc {
     pub unit: Option<&'static str>,
     /// What it says.
     pub help: &'static str,
-    kind: Kind,
+    kind: MetricKind,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Kind {
-    Counter(fn(&Look) -> u64),
-    Gauge(fn(&Look) -> f64),
+enum MetricKind {
+    Counter(fn(&StatusSnapshot) -> u64),
+    Gauge(fn(&StatusSnapshot) -> f64),
     /// One for each partition; those that are not known are left out.
-    Partitions(fn(&Place) -> Option<u64>),
+    Partitions(fn(&PartitionLag) -> Option<u64>),
     /// One for each reason.
     Reasons,
     CommitSeconds,
@@ -45,25 +45,28 @@ impl MetricDoc {
     /// The name in the text.
     pub fn full_name(&self) -> String {
         let unit = self.unit.map(|unit| format!("_{unit}")).unwrap_or_default();
-        let end = if matches!(self.kind, Kind::Counter(_)) { "_total" } else { "" };
+        let end = if matches!(self.kind, MetricKind::Counter(_)) { "_total" } else { "" };
         format!("tweetflow_{}{unit}{end}", self.name)
     }
 
     /// Counter, gauge or histogram.
     pub fn type_name(&self) -> &'static str {
         match self.kind {
-            Kind::Counter(_) => "counter",
-            Kind::Gauge(_) | Kind::Partitions(_) | Kind::Reasons | Kind::Processes(_) => "gauge",
-            Kind::CommitSeconds => "histogram",
+            MetricKind::Counter(_) => "counter",
+            MetricKind::Gauge(_)
+            | MetricKind::Partitions(_)
+            | MetricKind::Reasons
+            | MetricKind::Processes(_) => "gauge",
+            MetricKind::CommitSeconds => "histogram",
         }
     }
 
     /// Its labels.
     pub fn labels(&self) -> &'static str {
         match self.kind {
-            Kind::Partitions(_) => "`partition`, of `--files` `file`",
-            Kind::Reasons => "`reason`",
-            Kind::Processes(_) => "`process`",
+            MetricKind::Partitions(_) => "`partition`, of `--files` `file`",
+            MetricKind::Reasons => "`reason`",
+            MetricKind::Processes(_) => "`process`",
             _ => "",
         }
     }
@@ -78,86 +81,101 @@ const fn metric(
     name: &'static str,
     unit: Option<&'static str>,
     help: &'static str,
-    kind: Kind,
+    kind: MetricKind,
 ) -> MetricDoc {
     MetricDoc { name, unit, help, kind }
 }
 
 /// Every metric.
 pub const METRICS: &[MetricDoc] = &[
-    metric("records", None, "Records read.", Kind::Counter(|look| look.records)),
-    metric("read", Some("bytes"), "Bytes of their values.", Kind::Counter(|look| look.bytes)),
-    metric("commits", None, "Transactions committed.", Kind::Counter(|look| look.commits.count)),
-    metric("rows", None, "Rows written or deleted.", Kind::Counter(|look| look.commits.rows)),
+    metric("records", None, "Records read.", MetricKind::Counter(|look| look.records)),
+    metric("read", Some("bytes"), "Bytes of their values.", MetricKind::Counter(|look| look.bytes)),
+    metric(
+        "commits",
+        None,
+        "Transactions committed.",
+        MetricKind::Counter(|look| look.commits.count),
+    ),
+    metric("rows", None, "Rows written or deleted.", MetricKind::Counter(|look| look.commits.rows)),
     metric(
         "commits_in_doubt",
         None,
         "Commits whose outcome had to be read.",
-        Kind::Counter(|look| look.commits.in_doubt),
+        MetricKind::Counter(|look| look.commits.in_doubt),
     ),
-    metric("commit", Some("seconds"), "Time of a commit.", Kind::CommitSeconds),
+    metric("commit", Some("seconds"), "Time of a commit.", MetricKind::CommitSeconds),
     metric(
         "as_of_timestamp",
         Some("seconds"),
         "All records read before this moment are in the tables.",
-        Kind::Gauge(|look| float(look.commits.as_of.max(0).cast_unsigned()) / 1e6),
+        MetricKind::Gauge(|look| float(look.commits.as_of.max(0).cast_unsigned()) / 1e6),
     ),
     metric(
         "freshness_p50",
         Some("seconds"),
         "From a record's timestamp (without one: from reading it) to its commit, over a minute.",
-        Kind::Gauge(|look| look.freshness_ms.map_or(f64::NAN, |ms| ms.p50 / 1000.0)),
+        MetricKind::Gauge(|look| look.freshness_ms.map_or(f64::NAN, |ms| ms.p50 / 1000.0)),
     ),
     metric(
         "freshness_p99",
         Some("seconds"),
         "The same, 99th percentile.",
-        Kind::Gauge(|look| look.freshness_ms.map_or(f64::NAN, |ms| ms.p99 / 1000.0)),
+        MetricKind::Gauge(|look| look.freshness_ms.map_or(f64::NAN, |ms| ms.p99 / 1000.0)),
     ),
     metric(
         "next_offset",
         None,
         "The first offset that is not counted yet.",
-        Kind::Partitions(|place| Some(place.next)),
+        MetricKind::Partitions(|place| Some(place.next)),
     ),
-    metric("end_offset", None, "Where the partition ends.", Kind::Partitions(|place| place.end)),
-    metric("lag", None, "What is left: records, of files bytes.", Kind::Partitions(Place::lag)),
-    metric("dead_letters", None, "Dead letters that stand.", Kind::Reasons),
+    metric(
+        "end_offset",
+        None,
+        "Where the partition ends.",
+        MetricKind::Partitions(|place| place.end),
+    ),
+    metric(
+        "lag",
+        None,
+        "What is left: records, of files bytes.",
+        MetricKind::Partitions(PartitionLag::lag),
+    ),
+    metric("dead_letters", None, "Dead letters that stand.", MetricKind::Reasons),
     metric(
         "dead_letter_overflow",
         None,
         "Records that cannot be counted and have no row in dead_letters.",
-        Kind::Gauge(|look| float(look.overflow)),
+        MetricKind::Gauge(|look| float(look.overflow)),
     ),
     metric(
         "restored_rows",
         None,
         "Rows read from the tables at the start.",
-        Kind::Gauge(|look| float(look.restored)),
+        MetricKind::Gauge(|look| float(look.restored)),
     ),
     metric(
         "replay_left",
         None,
         "What the start has left to read again for the ledger: records, of files bytes.",
-        Kind::Gauge(|look| float(look.replay)),
+        MetricKind::Gauge(|look| float(look.replay)),
     ),
     metric(
         "ledger_entries",
         None,
         "Tweets that can still be deleted or come a second time.",
-        Kind::Gauge(|look| look.ledger.map_or(0.0, |ledger| float(ledger.entries))),
+        MetricKind::Gauge(|look| look.ledger.map_or(0.0, |ledger| float(ledger.entries))),
     ),
     metric(
         "ledger",
         Some("bytes"),
         "Memory that they take, about.",
-        Kind::Gauge(|look| look.ledger.map_or(0.0, |ledger| float(ledger.bytes))),
+        MetricKind::Gauge(|look| look.ledger.map_or(0.0, |ledger| float(ledger.bytes))),
     ),
     metric(
         "ledger_floor_timestamp",
         Some("seconds"),
         "Tweets from before this moment are not remembered.",
-        Kind::Gauge(|look| {
+        MetricKind::Gauge(|look| {
             let floor_ms = look.ledger.and_then(|ledger| ledger.floor_ms());
             floor_ms.map_or(f64::NAN, |ms| float(ms) / 1000.0)
         }),
@@ -166,43 +184,43 @@ pub const METRICS: &[MetricDoc] = &[
         "ledger_retractions",
         None,
         "Tweets that were counted and taken back, because they were deleted or edited.",
-        Kind::Counter(|look| look.ledger.map_or(0, |ledger| ledger.retractions)),
+        MetricKind::Counter(|look| look.ledger.map_or(0, |ledger| ledger.retractions)),
     ),
     metric(
         "ledger_late_posts",
         None,
         "Tweets that came below the floor and count as often as they come, in all runs.",
-        Kind::Gauge(|look| float(look.total("late_posts"))),
+        MetricKind::Gauge(|look| float(look.total("late_posts"))),
     ),
     metric(
         "ledger_late_deletes",
         None,
         "Deletes that came below the floor and had no effect, in all runs.",
-        Kind::Gauge(|look| float(look.total("late_deletes"))),
+        MetricKind::Gauge(|look| float(look.total("late_deletes"))),
     ),
     metric(
         "ledger_late_edits",
         None,
         "Earlier versions of edited tweets that came below the floor and count, in all runs.",
-        Kind::Gauge(|look| float(look.total("late_edits"))),
+        MetricKind::Gauge(|look| float(look.total("late_edits"))),
     ),
     metric(
         "ledger_superseded",
         None,
         "Earlier versions of edited tweets, which do not count, in all runs.",
-        Kind::Gauge(|look| float(look.total("superseded"))),
+        MetricKind::Gauge(|look| float(look.total("superseded"))),
     ),
     metric(
         "ledger_duplicates",
         None,
         "Tweets that came a second time and do not count, in all runs.",
-        Kind::Gauge(|look| float(look.total("duplicates"))),
+        MetricKind::Gauge(|look| float(look.total("duplicates"))),
     ),
     metric(
         "waiting_partitions",
         None,
         "Partitions that wait for another one that is further behind than --ledger.",
-        Kind::Gauge(|look| {
+        MetricKind::Gauge(|look| {
             float(look.waiting.as_ref().map_or(0, |waiting| waiting.partitions.len() as u64))
         }),
     ),
@@ -210,65 +228,65 @@ pub const METRICS: &[MetricDoc] = &[
         "ready",
         None,
         "1 while records are read and both sides answer.",
-        Kind::Gauge(|look| float((look.is_ready()).into())),
+        MetricKind::Gauge(|look| float((look.is_ready()).into())),
     ),
     metric(
         "database_silent",
         Some("seconds"),
         "How long the database has not answered.",
-        Kind::Gauge(|look| silent(look, Trouble::Database)),
+        MetricKind::Gauge(|look| silent(look, Trouble::Database)),
     ),
     metric(
         "topic_silent",
         Some("seconds"),
         "How long the topic has not answered.",
-        Kind::Gauge(|look| silent(look, Trouble::Topic)),
+        MetricKind::Gauge(|look| silent(look, Trouble::Topic)),
     ),
     metric(
         "uptime",
         Some("seconds"),
         "Since the start.",
-        Kind::Gauge(|look| look.running.as_secs_f64()),
+        MetricKind::Gauge(|look| look.running.as_secs_f64()),
     ),
     metric(
         "process",
         None,
         "Which process of the cluster this is; 0 has the database.",
-        Kind::Gauge(|look| look.processes.as_ref().map_or(0.0, |all| float(all.own as u64))),
+        MetricKind::Gauge(|look| look.processes.as_ref().map_or(0.0, |all| float(all.own as u64))),
     ),
     metric(
         "process_records",
         None,
         "Records that a process has read, as it was heard of last.",
-        Kind::Processes(|process| float(process.report.records)),
+        MetricKind::Processes(|process| float(process.report.records)),
     ),
     metric(
         "process_partitions",
         None,
         "How many partitions a process reads.",
-        Kind::Processes(|process| float(process.report.partitions.len() as u64)),
+        MetricKind::Processes(|process| float(process.report.partitions.len() as u64)),
     ),
     metric(
         "process_silent",
         Some("seconds"),
         "How long nothing was heard of a process.",
-        Kind::Processes(|process| process.heard.elapsed().as_secs_f64()),
+        MetricKind::Processes(|process| process.heard.elapsed().as_secs_f64()),
     ),
     metric(
         "mesh_sent",
         Some("bytes"),
         "Bytes sent to a process.",
-        Kind::Processes(|process| float(process.sent)),
+        MetricKind::Processes(|process| float(process.sent)),
     ),
     metric(
         "mesh_received",
         Some("bytes"),
         "Bytes received from a process.",
-        Kind::Processes(|process| float(process.received)),
+        MetricKind::Processes(|process| float(process.received)),
     ),
 ];
 
-fn silent(look: &Look, of: Trouble) -> f64 {
+fn silent(look: &StatusSnapshot, of: Trouble) -> f64 {
     let lasting = look.trouble.filter(|(trouble, _)| *trouble == of);
     lasting.map_or(0.0, |(_, since)| since.as_secs_f64())
 }
@@ -290,22 +308,22 @@ struct Looked(Arc<Monitor>);
 
 impl Collector for Looked {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
-        let look = self.0.look();
+        let look = self.0.snapshot();
         for metric in METRICS {
             let unit = metric.unit.map(|unit| Unit::Other(unit.to_owned()));
             let kind = match metric.kind {
-                Kind::Counter(_) => MetricType::Counter,
-                Kind::CommitSeconds => MetricType::Histogram,
+                MetricKind::Counter(_) => MetricType::Counter,
+                MetricKind::CommitSeconds => MetricType::Histogram,
                 _ => MetricType::Gauge,
             };
             let help = metric.help.trim_end_matches('.');
             let mut family = encoder.encode_descriptor(metric.name, help, unit.as_ref(), kind)?;
             match metric.kind {
-                Kind::Counter(value) => ConstCounter::new(value(&look)).encode(family)?,
-                Kind::Gauge(value) => ConstGauge::new(value(&look)).encode(family)?,
-                Kind::CommitSeconds => self.0.commit_seconds().encode(family)?,
-                Kind::Partitions(value) => {
-                    for place in &look.places {
+                MetricKind::Counter(value) => ConstCounter::new(value(&look)).encode(family)?,
+                MetricKind::Gauge(value) => ConstGauge::new(value(&look)).encode(family)?,
+                MetricKind::CommitSeconds => self.0.commit_seconds().encode(family)?,
+                MetricKind::Partitions(value) => {
+                    for place in &look.partitions {
                         let Some(value) = value(place) else { continue };
                         let mut label = vec![("partition", place.partition.to_string())];
                         if !place.file.is_empty() {
@@ -316,7 +334,7 @@ impl Collector for Looked {
                         ConstGauge::new(float(value)).encode(encoder)?;
                     }
                 }
-                Kind::Processes(value) => {
+                MetricKind::Processes(value) => {
                     let processes = look.processes.iter().flat_map(|processes| &processes.all);
                     for (index, process) in processes.enumerate() {
                         let label = [("process", index.to_string())];
@@ -324,8 +342,8 @@ impl Collector for Looked {
                         ConstGauge::new(value(process)).encode(encoder)?;
                     }
                 }
-                Kind::Reasons => {
-                    for (reason, count) in &look.letters {
+                MetricKind::Reasons => {
+                    for (reason, count) in &look.dead_letters {
                         let label = [("reason", reason.to_string())];
                         let encoder = family.encode_family(&label)?;
                         ConstGauge::new(float(*count)).encode(encoder)?;

@@ -5,11 +5,13 @@
 use super::About;
 use indicatif::HumanCount;
 use monitor::now_ms;
-use monitor::{Look, Percentiles, Phase, Process, Processes, Remembered, Shown, Trouble};
+use monitor::{
+    Percentiles, Phase, Process, Processes, Remembered, ShownTable, StatusSnapshot, Trouble,
+};
 use serde_json::json;
 use std::time::Duration;
 use types::Value;
-use types::offsets::place;
+use types::offsets::location;
 use types::table::Panel;
 
 /// With less than so many seconds of work left nobody is behind.
@@ -20,13 +22,13 @@ const FEW: u64 = 1_000;
 const EXACT: u64 = 1 << 53;
 
 /// The whole state.
-pub(super) fn json(look: &Look, about: &About) -> Vec<u8> {
+pub(super) fn json(look: &StatusSnapshot, about: &About) -> Vec<u8> {
     let (kind, text) = status(look, about);
     let ms = |ms: Option<Percentiles>| json!({ "p50_ms": ms.map(|ms| round(ms.p50)), "p99_ms": ms.map(|ms| round(ms.p99)) });
     let commits = &look.commits;
     let commit_ms = ms(look.commit_ms);
     let partitions: Vec<_> = look
-        .places
+        .partitions
         .iter()
         .map(|place| {
             let (partition, next) = (place.partition, number(place.next));
@@ -37,7 +39,7 @@ pub(super) fn json(look: &Look, about: &About) -> Vec<u8> {
         })
         .collect();
     let reasons: Vec<_> = look
-        .letters
+        .dead_letters
         .iter()
         .map(|(reason, count)| json!({ "reason": reason, "count": count }))
         .collect();
@@ -67,7 +69,7 @@ pub(super) fn json(look: &Look, about: &About) -> Vec<u8> {
         "lag_unit": unit(about),
         "ledger": look.ledger.map(|ledger| self::ledger(look, &ledger)),
         "dead_letters": {
-            "total": look.letters.values().sum::<u64>(),
+            "total": look.dead_letters.values().sum::<u64>(),
             "reasons": reasons,
             "overflow": look.overflow,
         },
@@ -78,7 +80,7 @@ pub(super) fn json(look: &Look, about: &About) -> Vec<u8> {
     serde_json::to_vec(&state).unwrap_or_default()
 }
 
-fn ledger(look: &Look, ledger: &Remembered) -> serde_json::Value {
+fn ledger(look: &StatusSnapshot, ledger: &Remembered) -> serde_json::Value {
     json!({
         "entries": ledger.entries,
         "bytes": ledger.bytes,
@@ -110,12 +112,12 @@ fn cluster(processes: &Processes) -> serde_json::Value {
             })
         })
         .collect();
-    let role = if processes.is_lead() { "lead" } else { "reader" };
+    let role = if processes.has_tables() { "lead" } else { "reader" };
     json!({ "process": processes.own, "role": role, "processes": all })
 }
 
 /// What this process is in its cluster, behind other words; nothing if it is alone.
-pub(super) fn role(look: &Look) -> String {
+pub(super) fn role(look: &StatusSnapshot) -> String {
     let Some(Processes { own, all, .. }) = &look.processes else { return String::new() };
     let partitions = all[*own].report.partitions.len();
     let share = format!("process {own} of {}, reading {partitions} partitions", all.len());
@@ -124,14 +126,14 @@ pub(super) fn role(look: &Look) -> String {
 }
 
 /// Which partitions wait for another one, behind other words; nothing if none does.
-pub(super) fn waiting(look: &Look) -> String {
+pub(super) fn waiting(look: &StatusSnapshot) -> String {
     let Some(waiting) = &look.waiting else { return String::new() };
     let count = match waiting.partitions.len() {
         1 => "1 partition waits".to_owned(),
         count => format!("{count} partitions wait"),
     };
-    let file = look.places.iter().find(|place| place.partition == waiting.behind);
-    let behind = place(waiting.behind, file.map_or("", |place| place.file.as_str()));
+    let file = look.partitions.iter().find(|place| place.partition == waiting.behind);
+    let behind = location(waiting.behind, file.map_or("", |place| place.file.as_str()));
     let seconds = waiting.lasting().as_secs();
     format!("; {count} for {behind}, which is further behind than --ledger, for {seconds} s")
 }
@@ -141,7 +143,7 @@ fn unit(about: &About) -> &'static str {
 }
 
 /// The class of what is going on, and one line for people.
-pub(super) fn status(look: &Look, about: &About) -> (&'static str, String) {
+pub(super) fn status(look: &StatusSnapshot, about: &About) -> (&'static str, String) {
     let seconds = |since: Duration| since.as_secs();
     if let Some((process, since)) = look.silent() {
         let text = format!("process {process} says nothing: waiting for {} s", seconds(since));
@@ -155,7 +157,7 @@ pub(super) fn status(look: &Look, about: &About) -> (&'static str, String) {
         (_, Some((Trouble::Topic, since))) => {
             ("paused", format!("the topic does not answer: waiting for {} s", seconds(since)))
         }
-        (Phase::Starting, None) if look.processes.as_ref().is_some_and(|all| !all.is_lead()) => {
+        (Phase::Starting, None) if look.processes.as_ref().is_some_and(|all| !all.has_tables()) => {
             ("starting", "waiting for process 0 to read the tables".to_owned())
         }
         (Phase::Starting, None) => {
@@ -176,7 +178,7 @@ pub(super) fn status(look: &Look, about: &About) -> (&'static str, String) {
             ("behind", format!("behind by {left} {}, {time}{}", unit(about), waiting(look)))
         }
         (Phase::Running, None) => {
-            let is_reader = look.processes.as_ref().is_some_and(|all| !all.is_lead());
+            let is_reader = look.processes.as_ref().is_some_and(|all| !all.has_tables());
             // Only process 0 knows what is committed.
             let text = if is_reader { "reading" } else { "caught up" };
             ("caught_up", format!("{text}{}{}", role(look), waiting(look)))
@@ -185,7 +187,7 @@ pub(super) fn status(look: &Look, about: &About) -> (&'static str, String) {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "a figure for people")]
-fn is_behind(look: &Look) -> bool {
+fn is_behind(look: &StatusSnapshot) -> bool {
     let lag = look.lag();
     // What is left is in records or in bytes, what is gained each second in the same.
     lag > FEW && (look.gaining <= 0.0 || lag as f64 / look.gaining > AT_HAND) && !is_steady(look)
@@ -193,7 +195,7 @@ fn is_behind(look: &Look) -> bool {
 
 /// A reader who keeps up has a little before him all the time.
 #[allow(clippy::cast_precision_loss, reason = "a figure for people")]
-fn is_steady(look: &Look) -> bool {
+fn is_steady(look: &StatusSnapshot) -> bool {
     let (records, bytes) = look.whole;
     let bytes = if records == 0 { 1.0 } else { bytes as f64 / records as f64 };
     (look.lag() as f64) < look.per_second * AT_HAND * bytes.max(1.0)
@@ -207,13 +209,13 @@ fn is_steady(look: &Look) -> bool {
     clippy::cast_sign_loss,
     reason = "a figure for people"
 )]
-fn eta(look: &Look) -> Option<u64> {
+fn eta(look: &StatusSnapshot) -> Option<u64> {
     (is_behind(look) && look.gaining > 0.0)
         .then(|| (look.lag() as f64 / look.gaining).ceil() as u64)
 }
 
-fn table(shown: &Shown) -> serde_json::Value {
-    let Shown { table, rows } = shown;
+fn table(shown: &ShownTable) -> serde_json::Value {
+    let ShownTable { table, rows } = shown;
     let columns: Vec<_> = table
         .columns
         .iter()
@@ -240,7 +242,7 @@ fn value(value: &Value) -> serde_json::Value {
         Value::Int(number) => number.to_string().into(),
         Value::UInt(unsigned) => number(*unsigned),
         Value::Text(text) => (**text).into(),
-        Value::Moment(ms) => (*ms).into(),
+        Value::Timestamp(ms) => (*ms).into(),
         Value::Bytes(bytes) => String::from_utf8_lossy(bytes).into(),
     }
 }
@@ -291,7 +293,7 @@ mod tests {
             source: "kafka",
             database: "d".to_owned(),
         };
-        let said = |monitor: &Monitor| status(&monitor.look(), &about);
+        let said = |monitor: &Monitor| status(&monitor.snapshot(), &about);
         assert_eq!(said(&Monitor::default()).0, "starting");
         let monitor = monitor(5_000);
         assert_eq!(said(&monitor), ("caught_up", "caught up".to_owned()));
@@ -302,12 +304,12 @@ mod tests {
         assert_eq!(said(&monitor).0, "caught_up");
         // A partition that waits is no fault.
         for (waits, says) in [(&[1][..], "1 partition waits"), (&[1, 2], "2 partitions wait")] {
-            monitor.waits(&waits.iter().copied().collect(), Some(0));
+            monitor.set_paused(&waits.iter().copied().collect(), Some(0));
             let end = "for partition 0, which is further behind than --ledger, for 0 s";
             assert_eq!(said(&monitor), ("caught_up", format!("caught up; {says} {end}")));
-            assert!(monitor.look().is_ready());
+            assert!(monitor.snapshot().is_ready());
         }
-        monitor.waits(&BTreeSet::new(), None);
+        monitor.set_paused(&BTreeSet::new(), None);
         assert_eq!(said(&monitor), ("caught_up", "caught up".to_owned()));
         monitor.enter(Phase::Stopping);
         assert_eq!(said(&monitor).0, "stopping");

@@ -7,7 +7,7 @@
 use super::Prefix;
 use std::fmt::Write;
 use types::Table;
-use types::table::{Column, Kind};
+use types::table::{Column, ColumnKind};
 
 /// The table that holds one row per job: the fence, and "as of when".
 pub const COMMIT_TABLE: &str = "tweetflow_commit";
@@ -55,16 +55,16 @@ fn shape(prefix: &Prefix, table: &Table) -> Shape {
     let column = |(index, column): (usize, &Column)| ColumnShape {
         name: column.name,
         kind: match column.kind {
-            Kind::Unsigned => "BIGINT UNSIGNED".to_owned(),
-            Kind::OptionalSigned => "BIGINT".to_owned(),
-            Kind::Text(length) => format!("VARCHAR({length})"),
-            Kind::Moment => "DATETIME(3)".to_owned(),
-            Kind::Bytes(length) => format!("VARBINARY({length})"),
-            Kind::Mark => "TINYINT UNSIGNED".to_owned(),
+            ColumnKind::Unsigned => "BIGINT UNSIGNED".to_owned(),
+            ColumnKind::OptionalSigned => "BIGINT".to_owned(),
+            ColumnKind::Text(length) => format!("VARCHAR({length})"),
+            ColumnKind::Timestamp => "DATETIME(3)".to_owned(),
+            ColumnKind::Bytes(length) => format!("VARBINARY({length})"),
+            ColumnKind::Flag => "TINYINT UNSIGNED".to_owned(),
         },
-        has_index: column.kind == Kind::Mark,
-        is_text: matches!(column.kind, Kind::Text(_)),
-        is_optional: column.kind == Kind::OptionalSigned && index >= table.key,
+        has_index: column.kind == ColumnKind::Flag,
+        is_text: matches!(column.kind, ColumnKind::Text(_)),
+        is_optional: column.kind == ColumnKind::OptionalSigned && index >= table.key,
         comment: column.comment,
     };
     Shape {

@@ -4,12 +4,15 @@
 
 use crate::Prefix;
 use types::Value;
-use types::table::{Column, Kind, Panel, Restore, Table};
+use types::table::{Column, ColumnKind, Panel, Restore, Table};
 
 const TABLE: Table = Table {
     name: "t",
     comment: "",
-    columns: &[Column::new("k", Kind::Text(255), ""), Column::new("v", Kind::Bytes(512), "")],
+    columns: &[
+        Column::new("k", ColumnKind::Text(255), ""),
+        Column::new("v", ColumnKind::Bytes(512), ""),
+    ],
     key: 1,
     restore: Restore::Stateless,
     panel: Panel::None,

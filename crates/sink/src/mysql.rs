@@ -19,7 +19,7 @@ mod rows;
 mod schema;
 mod twins;
 
-pub use connection::session::{Kind, Server};
+pub use connection::session::{Server, ServerFamily};
 pub use twins::Counted;
 
 use super::ddl::{self, COMMIT_TABLE};

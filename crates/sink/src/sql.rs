@@ -39,7 +39,7 @@ pub(super) fn select_marked(prefix: &Prefix, table: &Table, column: usize, most:
 /// row with which it reaches `bytes`.
 ///
 /// # Panics
-/// If a key stands twice: the gatherer's net rows are the other half of this check.
+/// If a key stands twice: the commit batcher's net rows are the other half of this check.
 pub(crate) fn statements<'a>(
     prefix: &Prefix,
     table: &'a Table,
@@ -137,7 +137,7 @@ pub(super) fn push_value(sql: &mut Vec<u8>, value: &Value) {
         Value::UInt(number) => sql.extend_from_slice(digits.format(*number).as_bytes()),
         Value::Text(text) => push_hexadecimal(sql, text.as_bytes()),
         Value::Bytes(bytes) => push_hexadecimal(sql, bytes),
-        Value::Moment(ms) => {
+        Value::Timestamp(ms) => {
             let _ = write!(Text(sql), "'{}'", moment(ms.saturating_mul(1000), 3));
         }
     }
@@ -184,15 +184,15 @@ impl Write for Text<'_> {
 #[cfg(test)]
 mod tests {
     use super::{Prefix, STATEMENT_BYTES, Value, moment, moment_ms, select, statements};
-    use types::table::{Column, Kind, Panel, Restore, Table};
+    use types::table::{Column, ColumnKind, Panel, Restore, Table};
 
     const TABLE: Table = Table {
         name: "t",
         comment: "it's a test",
         columns: &[
-            Column::new("k", Kind::Text(9), "key"),
-            Column::new("n", Kind::OptionalSigned, "number"),
-            Column::new("at", Kind::Moment, "moment"),
+            Column::new("k", ColumnKind::Text(9), "key"),
+            Column::new("n", ColumnKind::OptionalSigned, "number"),
+            Column::new("at", ColumnKind::Timestamp, "moment"),
         ],
         key: 1,
         restore: Restore::FromRows,
@@ -201,7 +201,7 @@ mod tests {
     };
 
     fn row(key: &str, number: Value) -> types::Row {
-        [Value::Text(key.into()), number, Value::Moment(1)].into()
+        [Value::Text(key.into()), number, Value::Timestamp(1)].into()
     }
 
     #[test]

@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use types::answers::Answers;
-use types::table::Kind;
+use types::table::ColumnKind;
 use types::transaction::{Position, TableChanges, Transaction};
 use types::{Restored, Row, Table, Value};
 
@@ -388,7 +388,7 @@ impl ToSql for Bound<'_> {
             Value::UInt(number) => number.cast_signed().into(),
             Value::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
             Value::Bytes(bytes) => ToSqlOutput::Borrowed(ValueRef::Blob(bytes)),
-            Value::Moment(ms) => sql::moment(ms.saturating_mul(1000), 3).into(),
+            Value::Timestamp(ms) => sql::moment(ms.saturating_mul(1000), 3).into(),
         })
     }
 }
@@ -421,14 +421,14 @@ fn restore_row(table: &Table, row: &rusqlite::Row<'_>) -> Result<Row, SinkError>
         let text = |bytes: &[u8]| Some(std::str::from_utf8(bytes).ok()?.into());
         Some(match (column.kind, row.get_ref(index).ok()?) {
             (_, ValueRef::Null) => Value::Null,
-            (Kind::OptionalSigned, ValueRef::Integer(number)) => Value::Int(number),
-            (Kind::Unsigned | Kind::Mark, ValueRef::Integer(number)) => {
+            (ColumnKind::OptionalSigned, ValueRef::Integer(number)) => Value::Int(number),
+            (ColumnKind::Unsigned | ColumnKind::Flag, ValueRef::Integer(number)) => {
                 Value::UInt(number.cast_unsigned())
             }
-            (Kind::Text(_), ValueRef::Text(bytes)) => Value::Text(text(bytes)?),
-            (Kind::Bytes(_), ValueRef::Blob(bytes)) => Value::Bytes(bytes.into()),
-            (Kind::Moment, ValueRef::Text(bytes)) => {
-                Value::Moment(sql::moment_ms(std::str::from_utf8(bytes).ok()?)?)
+            (ColumnKind::Text(_), ValueRef::Text(bytes)) => Value::Text(text(bytes)?),
+            (ColumnKind::Bytes(_), ValueRef::Blob(bytes)) => Value::Bytes(bytes.into()),
+            (ColumnKind::Timestamp, ValueRef::Text(bytes)) => {
+                Value::Timestamp(sql::moment_ms(std::str::from_utf8(bytes).ok()?)?)
             }
             _ => return None,
         })

@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use types::offsets::Assignment;
-use types::offsets::{Anchor, Last, Stored};
+use types::offsets::{Anchor, LastRecord, PartitionOffsets};
 
 pub use folder::{Found, Packing};
 pub use reader::FilesSource;
@@ -167,9 +167,9 @@ impl FilesTopic {
 
     /// Checks that the files still are those that were read, as far as plain files show it. One
     /// that is not there shows nothing.
-    pub fn recognize(&self, stored: &[Stored]) -> Result<(), SourceError> {
+    pub fn recognize(&self, stored: &[PartitionOffsets]) -> Result<(), SourceError> {
         let files = self.refresh()?.files;
-        for Stored { partition, next, last, .. } in stored {
+        for PartitionOffsets { partition, next, last, .. } in stored {
             let Some(found) = files.get(partition) else { continue };
             self.holds(found, *next)?;
             if let Some(last) = last {
@@ -181,8 +181,12 @@ impl FilesTopic {
 
     /// What the ledger reads again must be there: what was counted may have been given back, or
     /// moved away.
-    fn remembers(&self, found: Option<&Found>, stored: &Stored) -> Result<(), SourceError> {
-        let Stored { partition, replay_from, next, .. } = *stored;
+    fn remembers(
+        &self,
+        found: Option<&Found>,
+        stored: &PartitionOffsets,
+    ) -> Result<(), SourceError> {
+        let PartitionOffsets { partition, replay_from, next, .. } = *stored;
         if replay_from == next {
             return Ok(());
         }
@@ -193,7 +197,7 @@ impl FilesTopic {
         };
         if replay_from < low {
             let topic = self.config.topic.clone();
-            let place = stored.place();
+            let place = stored.location();
             return Err(SourceError::Forgotten { topic, partition, place, replay_from, low });
         }
         Ok(())
@@ -211,7 +215,7 @@ impl FilesTopic {
 
     /// A new file must not be one that was read under another name: it would count twice.
     #[allow(clippy::unused_self, reason = "beside its siblings")]
-    fn check_renamed(&self, new: &Files, gone: &[&Stored]) -> Result<(), SourceError> {
+    fn check_renamed(&self, new: &Files, gone: &[&PartitionOffsets]) -> Result<(), SourceError> {
         for found in new.values() {
             for stored in gone {
                 let Some(last) = stored.last else { continue };
@@ -220,7 +224,7 @@ impl FilesTopic {
                 }
                 // A file that cannot be read is set aside when its turn comes.
                 if is_at(found, last.anchor()).is_ok_and(|is_there| is_there == Some(true)) {
-                    let (file, before) = (found.name.to_string(), stored.place());
+                    let (file, before) = (found.name.to_string(), stored.location());
                     return Err(SourceError::Renamed { file, before });
                 }
             }
@@ -228,8 +232,8 @@ impl FilesTopic {
         Ok(())
     }
 
-    fn say_gone(gone: &[&Stored]) {
-        let mut names: Vec<_> = gone.iter().take(NAMES).map(|stored| stored.place()).collect();
+    fn say_gone(gone: &[&PartitionOffsets]) {
+        let mut names: Vec<_> = gone.iter().take(NAMES).map(|stored| stored.location()).collect();
         if gone.len() > NAMES {
             names.push(format!("{} more", gone.len() - NAMES));
         }
@@ -243,28 +247,28 @@ impl FilesTopic {
         &self,
         partition: u32,
         found: &Found,
-        known: Option<&Stored>,
+        known: Option<&PartitionOffsets>,
     ) -> Result<Assignment, SourceError> {
         let until = self.config.until_end.then(|| Self::end(found)).transpose()?;
         let fresh = Assignment { until, ..Assignment::fresh(partition, 0) };
         let file = found.name.clone();
         let Some(stored) = known else { return Ok(Assignment { file, ..fresh }) };
         self.holds(found, stored.next)?;
-        let anchor = stored.anchor.or(stored.last.map(Last::anchor));
-        for known in stored.last.map(Last::anchor).into_iter().chain(stored.anchor) {
+        let anchor = stored.anchor.or(stored.last.map(LastRecord::anchor));
+        for known in stored.last.map(LastRecord::anchor).into_iter().chain(stored.anchor) {
             self.compare(found, known)?;
         }
         self.remembers(Some(found), stored)?;
-        let Stored { start, next, replay_from, last, .. } = *stored;
+        let PartitionOffsets { start, next, replay_from, last, .. } = *stored;
         Ok(Assignment { start, next, replay_from, last, anchor, file, ..fresh })
     }
 
     /// A partition whose file was moved away: nothing is read of it unless it comes back.
-    fn without_file(&self, stored: &Stored) -> Result<Assignment, SourceError> {
+    fn without_file(&self, stored: &PartitionOffsets) -> Result<Assignment, SourceError> {
         self.remembers(None, stored)?;
-        let Stored { start, next, replay_from, last, .. } = *stored;
+        let PartitionOffsets { start, next, replay_from, last, .. } = *stored;
         let until = self.config.until_end.then_some(next);
-        let anchor = stored.anchor.or(last.map(Last::anchor));
+        let anchor = stored.anchor.or(last.map(LastRecord::anchor));
         let file = stored.file.clone();
         let fresh = Assignment::fresh(stored.partition, start);
         Ok(Assignment { next, replay_from, until, last, anchor, file, ..fresh })
@@ -329,7 +333,7 @@ impl Topic for FilesTopic {
         Ok(())
     }
 
-    fn plan(&self, stored: &[Stored]) -> Result<Vec<Assignment>, SourceError> {
+    fn plan(&self, stored: &[PartitionOffsets]) -> Result<Vec<Assignment>, SourceError> {
         let files = self.refresh()?.files;
         let gone: Vec<_> =
             stored.iter().filter(|stored| !files.contains_key(&stored.partition)).collect();

@@ -3,8 +3,7 @@
 //! It owns a consumer per worker and one for looking at the topic. Invariants: no group is joined
 //! and no offset is read from Kafka, so nothing but the tables decides where to read (committed
 //! offsets are stored under the group's name, for tools that show the lag); an offset that does not
-//! exist is an error, never a jump; only committed records are seen. The settings that this hangs
-//! on cannot be overridden ([`PROTECTED`]).
+//! exist is an error, never a jump; only committed records are seen. [`PROTECTED`] settings stay so.
 //!
 //! It decodes nothing and keeps no record longer than a poll.
 
@@ -27,9 +26,8 @@ use settings::{Fault, Hidden};
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
-use types::offsets::Assignment;
-use types::offsets::{Anchor, Last, Stored};
-use types::record::{Found, Record};
+use types::offsets::{Anchor, Assignment, LastRecord, PartitionOffsets};
+use types::record::{Record, StoredRecord};
 
 /// How long a question to a broker may take.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
@@ -278,7 +276,7 @@ impl KafkaTopic {
         (low, high): (u64, u64),
     ) -> Result<u64, SourceError> {
         if let Some(start) = self.config.starts.get(&partition) {
-            let known = Stored::fresh(partition, *start);
+            let known = PartitionOffsets::fresh(partition, *start);
             return self.resume(consumer, &known, (low, high));
         }
         if !self.config.starts.is_empty() {
@@ -307,17 +305,17 @@ impl KafkaTopic {
     pub fn recognize(
         &self,
         consumer: &BaseConsumer<Context>,
-        stored: &Stored,
+        stored: &PartitionOffsets,
         (low, high): (u64, u64),
     ) -> Result<bool, SourceError> {
-        let Stored { partition, next, .. } = *stored;
+        let PartitionOffsets { partition, next, .. } = *stored;
         if next > high {
             let reason = format!("it ends at offset {high}, but {next} was read before");
             let topic = self.config.topic.clone();
             return Err(SourceError::Changed { topic, partition, reason });
         }
         let mut is_known = stored.last.is_none();
-        for anchor in [stored.last.map(Last::anchor), stored.anchor].into_iter().flatten() {
+        for anchor in [stored.last.map(LastRecord::anchor), stored.anchor].into_iter().flatten() {
             is_known |= self.holds(consumer, partition, anchor, (low, high))?;
         }
         Ok(is_known)
@@ -327,7 +325,7 @@ impl KafkaTopic {
     fn resume(
         &self,
         consumer: &BaseConsumer<Context>,
-        stored: &Stored,
+        stored: &PartitionOffsets,
         (low, high): (u64, u64),
     ) -> Result<u64, SourceError> {
         let (partition, topic) = (stored.partition, &self.config.topic);
@@ -351,14 +349,14 @@ impl KafkaTopic {
     }
 
     /// From where the ledger reads again; all of it must be there.
-    fn remember(&self, stored: &Stored, next: u64, low: u64) -> Result<u64, SourceError> {
-        let Stored { partition, replay_from, .. } = *stored;
+    fn remember(&self, stored: &PartitionOffsets, next: u64, low: u64) -> Result<u64, SourceError> {
+        let PartitionOffsets { partition, replay_from, .. } = *stored;
         if replay_from == stored.next {
             return Ok(next);
         }
         if replay_from < low {
             let topic = self.config.topic.clone();
-            let place = stored.place();
+            let place = stored.location();
             return Err(SourceError::Forgotten { topic, partition, place, replay_from, low });
         }
         Ok(replay_from)
@@ -390,7 +388,7 @@ impl KafkaTopic {
         partition: u32,
         offset: u64,
         (low, high): (u64, u64),
-    ) -> Result<Option<(Found, u64)>, SourceError> {
+    ) -> Result<Option<(StoredRecord, u64)>, SourceError> {
         if offset < low || offset >= high {
             return Ok(None);
         }
@@ -402,7 +400,8 @@ impl KafkaTopic {
                 Some(Ok(record)) if record.offset() == offset.cast_signed() => {
                     let hash = fingerprint(record.key(), record.payload());
                     let Record { timestamp_ms, payload, .. } = reader::record(&record);
-                    break Some((Found { timestamp_ms, payload: payload.map(Vec::from) }, hash));
+                    let payload = payload.map(Vec::from);
+                    break Some((StoredRecord { timestamp_ms, payload }, hash));
                 }
                 Some(Ok(_) | Err(KafkaError::PartitionEOF(_))) => break None,
                 Some(Err(error)) if !is_passing(&error) => return Err(self.read_error(error)),
@@ -452,7 +451,7 @@ impl Topic for KafkaTopic {
         }
     }
 
-    fn plan(&self, stored: &[Stored]) -> Result<Vec<Assignment>, SourceError> {
+    fn plan(&self, stored: &[PartitionOffsets]) -> Result<Vec<Assignment>, SourceError> {
         let consumer = self.consumer(true)?;
         let partitions = self.partitions(&consumer)?;
         if let Some(gone) = stored.iter().find(|stored| !partitions.contains(&stored.partition)) {
@@ -479,7 +478,8 @@ impl Topic for KafkaTopic {
                 }
             };
             let until = self.config.until_end.then_some(marks.1);
-            let anchor = known.and_then(|stored| stored.anchor.or(stored.last.map(Last::anchor)));
+            let last = |known: &PartitionOffsets| known.last.map(LastRecord::anchor);
+            let anchor = known.and_then(|known| known.anchor.or(last(known)));
             let last = known.and_then(|stored| stored.last);
             Ok(Assignment { until, last, anchor, ..fresh })
         };

@@ -14,8 +14,8 @@ mod poll_time;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use types::offsets::{Assignment, Reached, Stored};
-use types::record::{Found, Record};
+use types::offsets::{Assignment, PartitionOffsets, PolledUpTo};
+use types::record::{Record, StoredRecord};
 
 pub use self::place::{AnySource, AnyTopic, AnyWatch};
 pub use crate::foreign::Foreign;
@@ -318,7 +318,7 @@ pub enum Polled<'a> {
     /// A record; per partition in the order of offsets.
     Record(Record<'a>),
     /// After all records of the poll, once for each partition that had any.
-    Reached(Reached),
+    Reached(PolledUpTo),
     /// Everything in this partition below `next` was handed out, and there is no more, or no more is to
     /// be read. The last offsets below `next` may hold no record. It comes again after further records.
     End {
@@ -353,7 +353,7 @@ pub trait Topic: Send + Sync + 'static {
 
     /// The partitions and where each is read on, given what is stored of them; checks that they
     /// are still the partitions that were read.
-    fn plan(&self, stored: &[Stored]) -> Result<Vec<Assignment>, SourceError>;
+    fn plan(&self, stored: &[PartitionOffsets]) -> Result<Vec<Assignment>, SourceError>;
 
     /// A reader for the calling thread; `wake` may be called from any thread when records come.
     fn open(&self, wake: Box<dyn Fn() + Send + Sync>) -> Result<Self::Source, SourceError>;
@@ -385,10 +385,10 @@ pub trait Watch: Send + 'static {
 
     /// Whether the partition still is the one that was read, as far as its anchor tells: else
     /// [`SourceError::Changed`].
-    fn compare(&mut self, stored: &Stored) -> Result<(), SourceError>;
+    fn compare(&mut self, stored: &PartitionOffsets) -> Result<(), SourceError>;
 
     /// Reads one record again; `None` if the topic does not hold it any more.
-    fn record(&mut self, partition: u32, offset: u64) -> Result<Option<Found>, SourceError>;
+    fn record(&mut self, partition: u32, offset: u64) -> Result<Option<StoredRecord>, SourceError>;
 
     /// Where each of these partitions ends now, where that is known.
     fn ends(&mut self, _partitions: &[u32]) -> Result<BTreeMap<u32, u64>, SourceError> {

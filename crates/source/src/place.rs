@@ -9,8 +9,8 @@ use super::{Polled, Source, SourceError, Topic, Watch};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use types::offsets::Assignment;
-use types::offsets::Stored;
-use types::record::Found;
+use types::offsets::PartitionOffsets;
+use types::record::StoredRecord;
 
 /// A place of records.
 pub enum AnyTopic {
@@ -54,7 +54,7 @@ impl Topic for AnyTopic {
         }
     }
 
-    fn plan(&self, stored: &[Stored]) -> Result<Vec<Assignment>, SourceError> {
+    fn plan(&self, stored: &[PartitionOffsets]) -> Result<Vec<Assignment>, SourceError> {
         match self {
             AnyTopic::Kafka(topic) => topic.plan(stored),
             AnyTopic::Files(topic) => topic.plan(stored),
@@ -105,14 +105,14 @@ impl Watch for AnyWatch {
         }
     }
 
-    fn compare(&mut self, stored: &Stored) -> Result<(), SourceError> {
+    fn compare(&mut self, stored: &PartitionOffsets) -> Result<(), SourceError> {
         match self {
             AnyWatch::Kafka(watch) => watch.compare(stored),
             AnyWatch::Files(watch) => watch.compare(stored),
         }
     }
 
-    fn record(&mut self, partition: u32, offset: u64) -> Result<Option<Found>, SourceError> {
+    fn record(&mut self, partition: u32, offset: u64) -> Result<Option<StoredRecord>, SourceError> {
         match self {
             AnyWatch::Kafka(watch) => watch.record(partition, offset),
             AnyWatch::Files(watch) => watch.record(partition, offset),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 use types::Event;
 use types::Version;
-use types::event::Kind as TweetKind;
+use types::event::EventKind as TweetKind;
 use types::snowflake::EPOCH_MS;
 
 const COUNT: u64 = 20_000;
@@ -24,7 +24,7 @@ fn slow() -> Synthetic {
 }
 
 #[derive(PartialEq, Eq, Debug)]
-enum Kind {
+enum RecordKind {
     Tweet,
     Repeat,
     Notice,
@@ -34,7 +34,7 @@ enum Kind {
 /// One record: the tweet that it is or is about, where that is in the stream, and whether the key is
 /// that tweet's id.
 struct Seen {
-    kind: Kind,
+    kind: RecordKind,
     at: u64,
     of: u64,
     keyed_by_id: bool,
@@ -62,22 +62,23 @@ fn seen() -> Vec<Seen> {
     for (at, (key, payload)) in (0..).zip(&records) {
         let id = if payload.is_empty() { *key } else { id(payload) };
         let kind = if payload.is_empty() {
-            Kind::Tombstone
+            RecordKind::Tombstone
         } else if payload.starts_with(b"{\"delete\":") {
-            Kind::Notice
+            RecordKind::Notice
         } else if let Some(of) = tweets.insert(id, at) {
             // The first of several is the tweet.
             tweets.insert(id, of);
             assert_eq!(payload, &records[usize::try_from(of).unwrap()].1);
-            Kind::Repeat
+            RecordKind::Repeat
         } else {
             let mut tweet = Vec::new();
             assert_eq!((synthetic.tweet(at, &mut tweet), &tweet), (*key, payload));
-            Kind::Tweet
+            RecordKind::Tweet
         };
         all.push((kind, at, id, *key == id));
     }
-    let is_whole = |kind: &Kind, at: u64| *kind == Kind::Tweet || at < COUNT - FAR - 100;
+    let is_whole =
+        |kind: &RecordKind, at: u64| *kind == RecordKind::Tweet || at < COUNT - FAR - 100;
     let whole = all.into_iter().filter(|(kind, at, ..)| is_whole(kind, *at));
     whole
         .map(|(kind, at, id, keyed_by_id)| Seen { kind, at, of: tweets[&id], keyed_by_id })
@@ -90,15 +91,15 @@ fn deletes_and_repeats_are_about_tweets_of_the_stream_and_as_many_as_asked() {
     let count = |wanted: &dyn Fn(&Seen) -> bool| {
         u32::try_from(seen.iter().filter(|seen| wanted(seen)).count()).unwrap()
     };
-    let is_delete = |seen: &Seen| matches!(seen.kind, Kind::Notice | Kind::Tombstone);
-    let is_repeat = |seen: &Seen| seen.kind == Kind::Repeat;
-    let tweets = count(&|seen| seen.kind == Kind::Tweet);
+    let is_delete = |seen: &Seen| matches!(seen.kind, RecordKind::Notice | RecordKind::Tombstone);
+    let is_repeat = |seen: &Seen| seen.kind == RecordKind::Repeat;
+    let tweets = count(&|seen| seen.kind == RecordKind::Tweet);
     let (deletes, repeats) = (count(&is_delete), count(&is_repeat));
     for (what, part, whole, expected) in [
         ("deletes", deletes, tweets, 0.05),
         ("repeats", repeats, tweets, 0.02),
         ("ahead", count(&|seen| is_delete(seen) && seen.of > seen.at), deletes, 0.15),
-        ("tombstones", count(&|seen| seen.kind == Kind::Tombstone), deletes, 0.05),
+        ("tombstones", count(&|seen| seen.kind == RecordKind::Tombstone), deletes, 0.05),
         ("elsewhere", count(&|seen| is_delete(seen) && !seen.keyed_by_id), deletes, 0.2375),
         ("elsewhere again", count(&|seen| is_repeat(seen) && !seen.keyed_by_id), repeats, 0.25),
     ] {
@@ -110,7 +111,7 @@ fn deletes_and_repeats_are_about_tweets_of_the_stream_and_as_many_as_asked() {
     assert!(seen.iter().all(|seen| seen.of.abs_diff(seen.at) < FAR + 100));
     assert!(seen.iter().all(|seen| !is_repeat(seen) || seen.of < seen.at));
     // A tweet has a key of its own, and so has a tombstone, which has nothing else.
-    let has_others = |seen: &Seen| matches!(seen.kind, Kind::Repeat | Kind::Notice);
+    let has_others = |seen: &Seen| matches!(seen.kind, RecordKind::Repeat | RecordKind::Notice);
     assert!(seen.iter().all(|seen| seen.keyed_by_id || has_others(seen)));
 }
 
@@ -143,7 +144,7 @@ fn a_delete_has_the_form_of_the_first_api_and_is_understood() {
         let (key, line) = record(&synthetic, index);
         let (digits, version, mut events) = (key.to_string(), Version::default(), Vec::new());
         let payload = Some(&*line).filter(|line| !line.is_empty());
-        let settings = decode::Settings::default();
+        let settings = decode::DecodeSettings::default();
         decode::decode(Some(digits.as_bytes()), payload, version, settings, &mut events).unwrap();
         let [Event::Delete { version: Version { tweet_id, .. }, kind, .. }] = events[..] else {
             panic!("{events:?}")

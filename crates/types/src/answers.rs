@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 /// The last question and the last answer of one sink.
 #[derive(Debug)]
-pub struct Answers(Mutex<State>);
+pub struct Answers(Mutex<PendingAnswer>);
 
 #[derive(Debug)]
-struct State {
+struct PendingAnswer {
     /// Since when an answer is outstanding.
     asked: Option<Instant>,
     answered: Instant,
@@ -18,12 +18,12 @@ struct State {
 
 impl Default for Answers {
     fn default() -> Self {
-        Answers(Mutex::new(State { asked: None, answered: Instant::now() }))
+        Answers(Mutex::new(PendingAnswer { asked: None, answered: Instant::now() }))
     }
 }
 
 impl Answers {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, PendingAnswer> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -52,8 +52,8 @@ impl DeadLetter {
 
     /// The letter that a row is of; `None` for a row that the table cannot hold.
     pub fn of(row: &Row) -> Option<Self> {
-        let (partition, offset) = place(row)?;
-        let (Value::Moment(ms), Value::Bytes(sample)) = (row.get(3)?, row.get(6)?) else {
+        let (partition, offset) = location(row)?;
+        let (Value::Timestamp(ms), Value::Bytes(sample)) = (row.get(3)?, row.get(6)?) else {
             return None;
         };
         let text = |column: usize| -> Option<Text> { Some(row.get(column)?.as_text()?.into()) };
@@ -75,7 +75,7 @@ impl DeadLetter {
             Value::Text(topic.into()),
             Value::UInt(u64::from(self.partition)),
             Value::UInt(self.offset),
-            Value::Moment(self.ms.cast_signed()),
+            Value::Timestamp(self.ms.cast_signed()),
             Value::Text(self.reason.clone()),
             Value::Text(self.detail.clone()),
             Value::Bytes(self.sample.clone()),
@@ -86,13 +86,13 @@ impl DeadLetter {
 }
 
 /// Partition and offset of the record that a row is of; `None` for a row that the table cannot hold.
-pub fn place(row: &Row) -> Option<(u32, u64)> {
+pub fn location(row: &Row) -> Option<(u32, u64)> {
     Some((u32::try_from(row.get(1)?.as_u64()?).ok()?, row.get(2)?.as_u64()?))
 }
 
 /// Records without a row. Added up: the range that holds both, and the sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Dropped {
+pub struct OverflowRange {
     /// Offset of the first one.
     pub first: u64,
     /// Offset of the last one.
@@ -101,22 +101,22 @@ pub struct Dropped {
     pub records: u64,
 }
 
-impl Dropped {
+impl OverflowRange {
     /// Whether a record of that offset may be one of them.
     pub fn covers(&self, offset: u64) -> bool {
         (self.first..=self.last).contains(&offset)
     }
 
     /// Whose range a row is; `None` for a row that the table cannot hold.
-    pub fn of(row: &Row) -> Option<(Refuser, Self)> {
+    pub fn of(row: &Row) -> Option<(OverflowKey, Self)> {
         let number = |column: usize| row.get(column)?.as_u64();
         let small = |column: usize| u32::try_from(number(column)?).ok();
-        let range = Dropped { first: number(3)?, last: number(4)?, records: number(5)? };
-        Some((Refuser { partition: small(1)?, decoder: small(2)? }, range))
+        let range = OverflowRange { first: number(3)?, last: number(4)?, records: number(5)? };
+        Some((OverflowKey { partition: small(1)?, decoder: small(2)? }, range))
     }
 
     /// The row of a range.
-    pub fn row(&self, topic: &str, refuser: Refuser) -> Row {
+    pub fn row(&self, topic: &str, refuser: OverflowKey) -> Row {
         Box::new([
             Value::Text(topic.into()),
             Value::UInt(u64::from(refuser.partition)),
@@ -130,14 +130,14 @@ impl Dropped {
 
 /// Where records were refused, and by which decoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Refuser {
+pub struct OverflowKey {
     /// Their partition.
     pub partition: u32,
     /// The number of the decoder.
     pub decoder: u32,
 }
 
-impl Refuser {
+impl OverflowKey {
     /// Whether the decoder of this number refuses the same records.
     pub fn is_by(self, decoder: u32) -> bool {
         self.decoder == decoder
@@ -146,43 +146,43 @@ impl Refuser {
 
 /// How much room dead letters take, or may take, for each partition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Room {
+pub struct Quota {
     /// In rows.
     pub rows: u64,
     /// In bytes of what was found and of samples.
     pub bytes: u64,
 }
 
-impl Room {
+impl Quota {
     /// What one letter takes.
     pub fn of(letter: &DeadLetter) -> Self {
-        Room { rows: 1, bytes: (letter.detail.len() + letter.sample.len()) as u64 }
+        Quota { rows: 1, bytes: (letter.detail.len() + letter.sample.len()) as u64 }
     }
 }
 
 /// The room that the letters of each partition take.
 #[derive(Clone, Debug, Default)]
-pub struct Taken(BTreeMap<u32, Room>);
+pub struct Usage(BTreeMap<u32, Quota>);
 
-impl Taken {
+impl Usage {
     /// Takes room for a letter, if there is some below `limit`.
-    pub fn take(&mut self, letter: &DeadLetter, limit: Room) -> bool {
-        let (taken, more) = (self.0.entry(letter.partition).or_default(), Room::of(letter));
+    pub fn take(&mut self, letter: &DeadLetter, limit: Quota) -> bool {
+        let (taken, more) = (self.0.entry(letter.partition).or_default(), Quota::of(letter));
         let fits = taken.rows + more.rows <= limit.rows && taken.bytes + more.bytes <= limit.bytes;
         if fits {
-            *taken = Room { rows: taken.rows + more.rows, bytes: taken.bytes + more.bytes };
+            *taken = Quota { rows: taken.rows + more.rows, bytes: taken.bytes + more.bytes };
         }
         fits
     }
 
     /// Notes a letter that stands, whatever the limit.
     pub fn add(&mut self, letter: &DeadLetter) {
-        let everything = Room { rows: u64::MAX, bytes: u64::MAX };
+        let everything = Quota { rows: u64::MAX, bytes: u64::MAX };
         self.take(letter, everything);
     }
 
     /// Gives back what a letter took.
-    pub fn free(&mut self, partition: u32, room: Room) {
+    pub fn free(&mut self, partition: u32, room: Quota) {
         if let Some(taken) = self.0.get_mut(&partition) {
             taken.rows = taken.rows.saturating_sub(room.rows);
             taken.bytes = taken.bytes.saturating_sub(room.bytes);
@@ -190,12 +190,12 @@ impl Taken {
     }
 
     /// What the letters of one partition take.
-    pub fn of(&self, partition: u32) -> Room {
+    pub fn of(&self, partition: u32) -> Quota {
         self.0.get(&partition).copied().unwrap_or_default()
     }
 
     /// Begins with what is known of a partition.
-    pub fn set(&mut self, partition: u32, room: Room) {
+    pub fn set(&mut self, partition: u32, room: Quota) {
         self.0.insert(partition, room);
     }
 }
@@ -203,13 +203,13 @@ impl Taken {
 #[cfg(test)]
 mod tests {
     use crate::dead_letter::DeadLetter;
-    use crate::dead_letter::{Dropped, Refuser, Room, Taken};
+    use crate::dead_letter::{OverflowKey, OverflowRange, Quota, Usage};
 
     #[test]
     fn a_row_restores_to_what_it_was_made_from() {
-        let dropped = Dropped { first: 7, last: 12, records: 3 };
-        let refuser = Refuser { partition: 4, decoder: 9 };
-        assert_eq!(Dropped::of(&dropped.row("tweets", refuser)), Some((refuser, dropped)));
+        let dropped = OverflowRange { first: 7, last: 12, records: 3 };
+        let refuser = OverflowKey { partition: 4, decoder: 9 };
+        assert_eq!(OverflowRange::of(&dropped.row("tweets", refuser)), Some((refuser, dropped)));
         assert!(dropped.covers(7) && dropped.covers(12) && !dropped.covers(13));
     }
 
@@ -224,12 +224,12 @@ mod tests {
             sample: [0; 5].into(),
             file: "".into(),
         };
-        let (rows, bytes) = (Room { rows: 2, bytes: 1_000 }, Room { rows: 9, bytes: 25 });
+        let (rows, bytes) = (Quota { rows: 2, bytes: 1_000 }, Quota { rows: 9, bytes: 25 });
         for limit in [rows, bytes] {
-            let mut taken = Taken::default();
+            let mut taken = Usage::default();
             let fits = [0, 0, 0, 1].map(|partition| taken.take(&letter(partition), limit));
             assert_eq!(fits, [true, true, false, true]);
-            taken.free(0, Room::of(&letter(0)));
+            taken.free(0, Quota::of(&letter(0)));
             assert!(taken.take(&letter(0), limit) && !taken.take(&letter(0), limit));
         }
     }

@@ -66,7 +66,7 @@ pub struct User {
 /// What `totals` counts. Each record adds at least one to one of them, or is a dead letter; a page
 /// adds one for each of its tweets and users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Kind {
+pub enum EventKind {
     /// A tweet that the tables count.
     Tweet,
     /// A tweet that the location filter leaves out.
@@ -111,30 +111,30 @@ pub enum Kind {
     KeepAlive,
 }
 
-impl Kind {
+impl EventKind {
     /// The name under which `totals` counts it.
     pub const fn name(self) -> &'static str {
         match self {
-            Kind::Tweet => "tweets",
-            Kind::Filtered => "filtered",
-            Kind::TimeFromRecord => "time_from_record",
-            Kind::TimeUnknown => "time_unknown",
-            Kind::ClockAhead => "clock_ahead",
-            Kind::User => "users",
-            Kind::UserUnreadable => "users_unreadable",
-            Kind::Delete => "delete",
-            Kind::DeleteWithoutId => "delete_without_id",
-            Kind::ScrubGeo => "scrub_geo",
-            Kind::Limit => "limit",
-            Kind::StatusWithheld => "status_withheld",
-            Kind::UserWithheld => "user_withheld",
-            Kind::Disconnect => "disconnect",
-            Kind::Warning => "warning",
-            Kind::Compliance => "compliance",
-            Kind::Other => "other",
-            Kind::Tombstone => "tombstone",
-            Kind::TombstoneWithoutId => "tombstone_without_id",
-            Kind::KeepAlive => "keep_alive",
+            EventKind::Tweet => "tweets",
+            EventKind::Filtered => "filtered",
+            EventKind::TimeFromRecord => "time_from_record",
+            EventKind::TimeUnknown => "time_unknown",
+            EventKind::ClockAhead => "clock_ahead",
+            EventKind::User => "users",
+            EventKind::UserUnreadable => "users_unreadable",
+            EventKind::Delete => "delete",
+            EventKind::DeleteWithoutId => "delete_without_id",
+            EventKind::ScrubGeo => "scrub_geo",
+            EventKind::Limit => "limit",
+            EventKind::StatusWithheld => "status_withheld",
+            EventKind::UserWithheld => "user_withheld",
+            EventKind::Disconnect => "disconnect",
+            EventKind::Warning => "warning",
+            EventKind::Compliance => "compliance",
+            EventKind::Other => "other",
+            EventKind::Tombstone => "tombstone",
+            EventKind::TombstoneWithoutId => "tombstone_without_id",
+            EventKind::KeepAlive => "keep_alive",
         }
     }
 }
@@ -151,20 +151,20 @@ pub enum Event {
         /// Which, and the place of the record that says so.
         version: Version,
         /// How that was said: a notice, or a tombstone under the tweet's id.
-        kind: Kind,
+        kind: EventKind,
         /// When it was deleted, milliseconds since 1970; 0 where that is not said.
         own_ms: u64,
     },
     /// Whatever else was understood.
-    Other(Kind),
+    Other(EventKind),
 }
 
 impl Event {
     /// What `totals` counts it as.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> EventKind {
         match self {
-            Event::Tweet(_) => Kind::Tweet,
-            Event::User(..) => Kind::User,
+            Event::Tweet(_) => EventKind::Tweet,
+            Event::User(..) => EventKind::User,
             Event::Delete { kind, .. } | Event::Other(kind) => *kind,
         }
     }
@@ -180,13 +180,13 @@ impl Event {
     }
 
     /// Under what more `totals` counts it.
-    pub fn remarks(&self) -> impl Iterator<Item = Kind> + use<> {
+    pub fn remarks(&self) -> impl Iterator<Item = EventKind> + use<> {
         let time = match self {
-            Event::Tweet(Tweet { time: Time::Record(_), .. }) => Some(Kind::TimeFromRecord),
-            Event::Tweet(Tweet { time: Time::Unknown, .. }) => Some(Kind::TimeUnknown),
+            Event::Tweet(Tweet { time: Time::Record(_), .. }) => Some(EventKind::TimeFromRecord),
+            Event::Tweet(Tweet { time: Time::Unknown, .. }) => Some(EventKind::TimeUnknown),
             _ => None,
         };
         let is_ahead = self.clocks().is_some_and(Clocks::is_ahead);
-        time.into_iter().chain(is_ahead.then_some(Kind::ClockAhead))
+        time.into_iter().chain(is_ahead.then_some(EventKind::ClockAhead))
     }
 }

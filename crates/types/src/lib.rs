@@ -31,7 +31,7 @@ pub mod value;
 pub mod version;
 
 pub use event::Event;
-pub use settings::Settings;
+pub use settings::TableSettings;
 pub use table::Table;
 pub use value::{Change, Restored, Row, Text, Value};
 pub use version::Version;

@@ -1,6 +1,6 @@
 //! How far a partition is counted, and where it is read on.
 
-use crate::dead_letter::Room;
+use crate::dead_letter::Quota;
 use crate::{Row, Text, Value};
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ pub const TABLE_NAME: &str = "kafka_offsets";
 
 /// The last record read, so that a restart can tell whether the topic is still the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Last {
+pub struct LastRecord {
     /// Its offset.
     pub offset: u64,
     /// Its timestamp, milliseconds since 1970.
@@ -27,7 +27,7 @@ pub struct Anchor {
     pub hash: u64,
 }
 
-impl Last {
+impl LastRecord {
     /// This record as an anchor.
     pub fn anchor(self) -> Anchor {
         Anchor { offset: self.offset, hash: self.hash }
@@ -36,7 +36,7 @@ impl Last {
 
 /// A row of `kafka_offsets` as a start needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored {
+pub struct PartitionOffsets {
     /// The partition.
     pub partition: u32,
     /// The first offset that counts.
@@ -46,23 +46,23 @@ pub struct Stored {
     /// From where on a restart reads again what the ledger must remember.
     pub replay_from: u64,
     /// The last record read, where there was one.
-    pub last: Option<Last>,
+    pub last: Option<LastRecord>,
     /// A record read long before that one.
     pub anchor: Option<Anchor>,
     /// The name of its file; empty where it is none.
     pub file: Text,
 }
 
-impl Stored {
+impl PartitionOffsets {
     /// A partition of which nothing was read.
     pub fn fresh(partition: u32, start: u64) -> Self {
         let (last, anchor, file) = (None, None, Text::new());
-        Stored { partition, start, next: start, replay_from: start, last, anchor, file }
+        PartitionOffsets { partition, start, next: start, replay_from: start, last, anchor, file }
     }
 
     /// What people call it: the file's name, or the number.
-    pub fn place(&self) -> String {
-        place(self.partition, &self.file)
+    pub fn location(&self) -> String {
+        location(self.partition, &self.file)
     }
 
     /// The meaning of a row; `None` for one that `kafka_offsets` cannot hold. The topic is part of the
@@ -71,7 +71,7 @@ impl Stored {
         let number = |column: usize| row.get(column)?.as_u64();
         let last = match (row.get(5)?, row.get(6)?, row.get(7)?) {
             (Value::Null, Value::Null, Value::Null) => None,
-            (offset, ms, hash) => Some(Last {
+            (offset, ms, hash) => Some(LastRecord {
                 offset: offset.as_i64()?.cast_unsigned(),
                 ms: ms.as_i64()?.cast_unsigned(),
                 hash: hash.as_i64()?.cast_unsigned(),
@@ -87,12 +87,12 @@ impl Stored {
         let partition = u32::try_from(number(1)?).ok()?;
         let (start, next, replay_from) = (number(2)?, number(3)?, number(4)?);
         let file = row.get(10)?.as_text()?.into();
-        Some(Stored { partition, start, next, replay_from, last, anchor, file })
+        Some(PartitionOffsets { partition, start, next, replay_from, last, anchor, file })
     }
 }
 
 /// What people call a partition: the name of its file where it has one, else its number.
-pub fn place(partition: u32, file: &str) -> String {
+pub fn location(partition: u32, file: &str) -> String {
     if file.is_empty() { format!("partition {partition}") } else { file.to_owned() }
 }
 
@@ -110,11 +110,11 @@ pub struct Assignment {
     /// The offset at which to stop; `None` = read on for ever.
     pub until: Option<u64>,
     /// The last record that was read.
-    pub last: Option<Last>,
+    pub last: Option<LastRecord>,
     /// The stored anchor, a record before `next`; else the last one.
     pub anchor: Option<Anchor>,
     /// The room that its dead letters take.
-    pub letters: Room,
+    pub dead_letters: Quota,
     /// The name of its file; empty where it is none.
     pub file: Text,
 }
@@ -122,15 +122,25 @@ pub struct Assignment {
 impl Assignment {
     /// A partition of which nothing was read, to its end and beyond.
     pub fn fresh(partition: u32, start: u64) -> Self {
-        let (next, replay_from, letters) = (start, start, Room::default());
+        let (next, replay_from, letters) = (start, start, Quota::default());
         let (until, last, anchor, file) = (None, None, None, Text::new());
-        Assignment { partition, start, next, replay_from, until, last, anchor, letters, file }
+        Assignment {
+            partition,
+            start,
+            next,
+            replay_from,
+            until,
+            last,
+            anchor,
+            dead_letters: letters,
+            file,
+        }
     }
 }
 
 /// How far one call of a poll came in one partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reached {
+pub struct PolledUpTo {
     /// The partition.
     pub partition: u32,
     /// Offset of the last record that was handed out.

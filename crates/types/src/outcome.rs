@@ -3,7 +3,7 @@
 //! It reads rows of `totals` and `dead_letter_overflow`; it counts nothing itself. Invariant: the
 //! line names every reason for which a record or a tweet does not count.
 
-use crate::dead_letter::{Dropped, OVERFLOW_TABLE_NAME};
+use crate::dead_letter::{OVERFLOW_TABLE_NAME, OverflowRange};
 use crate::{Row, Value};
 use std::fmt::{Display, Formatter};
 
@@ -37,7 +37,8 @@ impl Outcome {
     /// Takes a row of any table.
     pub fn see(&mut self, table: &str, row: &Row) {
         if table == OVERFLOW_TABLE_NAME {
-            self.dead_letter_overflow += Dropped::of(row).map_or(0, |(_, range)| range.records);
+            self.dead_letter_overflow +=
+                OverflowRange::of(row).map_or(0, |(_, range)| range.records);
         } else if table == "totals"
             && let [Value::Text(name), Value::UInt(records)] = &row[..]
             && let Some(at) = TOTALS.iter().position(|(_, row)| *row == &**name)
@@ -58,8 +59,8 @@ impl Display for Outcome {
 
 #[cfg(test)]
 mod tests {
-    use super::{Dropped, Outcome, TOTALS, Value};
-    use crate::dead_letter::{OVERFLOW_TABLE_NAME, Refuser};
+    use super::{Outcome, OverflowRange, TOTALS, Value};
+    use crate::dead_letter::{OVERFLOW_TABLE_NAME, OverflowKey};
 
     #[test]
     fn rows_and_numbers_make_the_same_line() {
@@ -69,8 +70,9 @@ mod tests {
         }
         outcome.see("totals", &[Value::Text("tombstone".into()), Value::UInt(99)].into());
         for partition in 0..2 {
-            let range = Dropped { first: 5, last: 50, records: 20 };
-            outcome.see(OVERFLOW_TABLE_NAME, &range.row("t", Refuser { partition, decoder: 1 }));
+            let range = OverflowRange { first: 5, last: 50, records: 20 };
+            outcome
+                .see(OVERFLOW_TABLE_NAME, &range.row("t", OverflowKey { partition, decoder: 1 }));
         }
         let number = |name: &str| TOTALS.iter().zip(1..).find(|((_, row), _)| *row == name);
         let same = Outcome::new(|name| number(name).expect("it is named").1, 40);

@@ -19,7 +19,7 @@ pub struct Record<'a> {
 
 /// A record that was read by its place, owned.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Found {
+pub struct StoredRecord {
     /// Its timestamp, milliseconds since 1970; 0 where it has none.
     pub timestamp_ms: u64,
     /// Its value; `None` = tombstone.

@@ -8,19 +8,34 @@ use std::fmt::Write;
 
 /// What a column holds, with its bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ColumnKind {
     /// 64-bit unsigned: ids and counts.
     Unsigned,
     /// 64-bit signed, NULL = unknown.
     OptionalSigned,
     /// Text of at most this many characters, compared byte by byte.
     Text(u16),
-    /// A moment in UTC, to the millisecond.
-    Moment,
+    /// A timestamp in UTC, to the millisecond.
+    Timestamp,
     /// Bytes, at most this many.
     Bytes(u16),
     /// 0 or 1, set from outside on few rows and looked for by itself: it has an index.
-    Mark,
+    Flag,
+}
+
+impl ColumnKind {
+    /// The kind in a table's definition. Stored fingerprints hold a hash of these words: they stay as
+    /// they are, whatever the variants are called.
+    fn definition(self) -> String {
+        match self {
+            ColumnKind::Unsigned => "Unsigned".to_owned(),
+            ColumnKind::OptionalSigned => "OptionalSigned".to_owned(),
+            ColumnKind::Text(characters) => format!("Text({characters})"),
+            ColumnKind::Timestamp => "Moment".to_owned(),
+            ColumnKind::Bytes(bytes) => format!("Bytes({bytes})"),
+            ColumnKind::Flag => "Mark".to_owned(),
+        }
+    }
 }
 
 /// One column.
@@ -29,14 +44,14 @@ pub struct Column {
     /// Its name in the database.
     pub name: &'static str,
     /// What it holds.
-    pub kind: Kind,
+    pub kind: ColumnKind,
     /// One line for the reader of the schema.
     pub comment: &'static str,
 }
 
 impl Column {
     /// A column; `const`, so that a table's declaration is one too.
-    pub const fn new(name: &'static str, kind: Kind, comment: &'static str) -> Self {
+    pub const fn new(name: &'static str, kind: ColumnKind, comment: &'static str) -> Self {
         Column { name, kind, comment }
     }
 }
@@ -105,7 +120,7 @@ impl Table {
     pub fn definition(&self) -> String {
         let mut text = format!("{}:{}:{}(", self.name, self.version, self.key);
         for column in self.columns {
-            let _ = write!(text, "{} {:?},", column.name, column.kind);
+            let _ = write!(text, "{} {},", column.name, column.kind.definition());
         }
         text.push(')');
         text
@@ -121,7 +136,7 @@ pub fn shown(table: &Table, row: &[Value], columns: impl Iterator<Item = usize>)
             None | Some(Value::Null) => write!(line, "NULL"),
             Some(Value::Int(number)) => write!(line, "{number}"),
             Some(Value::UInt(number)) => write!(line, "{number}"),
-            Some(Value::Moment(ms)) => write!(line, "{ms} ms"),
+            Some(Value::Timestamp(ms)) => write!(line, "{ms} ms"),
             Some(Value::Text(text)) => write!(line, "{text:?}"),
             Some(Value::Bytes(bytes)) => write!(line, "{} bytes", bytes.len()),
         };
@@ -132,4 +147,36 @@ pub fn shown(table: &Table, row: &[Value], columns: impl Iterator<Item = usize>)
 /// A row in one line, whole.
 pub fn whole(table: &Table, row: &[Value]) -> String {
     table.name.to_owned() + &shown(table, row, 0..table.columns.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Column, ColumnKind, Panel, Restore, Table};
+
+    /// The text of programs before this one: another text asks every job for `--rebuild`.
+    #[test]
+    fn the_definition_keeps_its_words() {
+        const COLUMNS: &[Column] = &[
+            Column::new("id", ColumnKind::Unsigned, ""),
+            Column::new("friends", ColumnKind::OptionalSigned, ""),
+            Column::new("name", ColumnKind::Text(255), ""),
+            Column::new("at", ColumnKind::Timestamp, ""),
+            Column::new("sample", ColumnKind::Bytes(512), ""),
+            Column::new("retry", ColumnKind::Flag, ""),
+        ];
+        let table = Table {
+            name: "t",
+            comment: "",
+            columns: COLUMNS,
+            key: 1,
+            restore: Restore::FromRows,
+            panel: Panel::None,
+            version: 2,
+        };
+        assert_eq!(
+            table.definition(),
+            "t:2:1(id Unsigned,friends OptionalSigned,name Text(255),at Moment,sample Bytes(512),\
+             retry Mark,)"
+        );
+    }
 }

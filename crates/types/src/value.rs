@@ -25,7 +25,7 @@ pub enum Value {
     /// Text, valid UTF-8 by type.
     Text(Text),
     /// A moment, milliseconds since 1970, UTC.
-    Moment(i64),
+    Timestamp(i64),
     /// Bytes as they came, for records that are not valid text.
     Bytes(Box<[u8]>),
 }

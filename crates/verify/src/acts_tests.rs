@@ -6,7 +6,7 @@ use crate::weigh::bounds;
 use std::collections::BTreeMap;
 use types::Version;
 use types::event::Time;
-use types::event::{Kind, Tweet as Posted};
+use types::event::{EventKind, Tweet as Posted};
 use types::{Event, Value};
 
 fn content(tag: &str) -> Content {
@@ -32,7 +32,7 @@ fn edit(id: u64, at: (u32, u64), tag: &str, earlier: &[u64]) -> Event {
 
 fn delete(id: u64, (partition, record_ms): (u32, u64)) -> Event {
     let version = Version { tweet_id: id, record_ms, partition, offset: 0 };
-    Event::Delete { version, kind: Kind::Delete, own_ms: record_ms }
+    Event::Delete { version, kind: EventKind::Delete, own_ms: record_ms }
 }
 
 fn marks(floors: &[(&str, u64)], late_posts: u64) -> Marks {
@@ -94,7 +94,7 @@ fn what_must_be_read_again() {
         let ids = [NOW - 2, NOW + 3_700_000 * MS, NOW, NOW - 1, NOW + 1];
         for (offset, id) in (5..).zip(ids) {
             let version = Version { tweet_id: id, record_ms: NOW_MS, partition: 1, offset };
-            let event = Event::Delete { version, kind: Kind::Delete, own_ms: NOW_MS };
+            let event = Event::Delete { version, kind: EventKind::Delete, own_ms: NOW_MS };
             acts.event(event, When::Now, &mut |_, _| Ok(())).expect("no file");
         }
         assert_eq!(acts.needed(0), None);

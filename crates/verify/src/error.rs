@@ -3,7 +3,7 @@
 use sink::SinkError;
 use source::SourceError;
 use types::Text;
-use types::dead_letter::Dropped;
+use types::dead_letter::OverflowRange;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -63,7 +63,7 @@ pub enum VerifyError {
         /// The partition.
         partition: u32,
         /// Where they are, and how many.
-        range: Dropped,
+        range: OverflowRange,
     },
     /// Compaction may explain every difference.
     #[error(

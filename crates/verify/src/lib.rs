@@ -50,8 +50,8 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 use topic::Unread;
-use types::dead_letter::{self, Dropped, Refuser};
-use types::offsets::{self, Last, Stored};
+use types::dead_letter::{self, OverflowKey, OverflowRange};
+use types::offsets::{self, LastRecord, PartitionOffsets};
 use types::outcome::Outcome;
 use types::{Restored, Row, Table, Text};
 
@@ -60,7 +60,7 @@ const NOT_COMPARED: &str = "freshness";
 
 /// What to compare and how.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct VerifySettings {
     /// Names of the tables to compare; none: all.
     pub tables: Vec<String>,
     /// Percent of the keys of large tables to compare.
@@ -75,7 +75,7 @@ pub struct Settings {
 
 /// What was found.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Summary {
+pub struct VerifySummary {
     /// The commit that was looked at.
     pub commit_no: u64,
     /// Records read.
@@ -105,7 +105,7 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(topic: &str, tables: Vec<Table>, settings: &Settings) -> Self {
+    fn new(topic: &str, tables: Vec<Table>, settings: &VerifySettings) -> Self {
         let is_large =
             |table: &Table| MODELS.iter().any(|model| model.table == table.name && model.is_large);
         let is_named = |table: &str| {
@@ -172,22 +172,22 @@ pub struct Check<'a> {
     /// The name of the topic, as the tables keep it.
     pub topic_name: &'a str,
     /// What decides about a record beside its bytes.
-    pub decode: decode::Settings,
+    pub decode: decode::DecodeSettings,
     /// What the operator said about the tables.
-    pub flows: types::Settings,
+    pub flows: types::TableSettings,
     /// The topic that they count.
     pub topic: &'a AnyTopic,
     /// Where they are.
     pub sink: &'a Database,
     /// What to compare and how.
-    pub settings: &'a Settings,
+    pub settings: &'a VerifySettings,
     /// Set by a signal.
     pub stop: &'a AtomicBool,
 }
 
 impl Check<'_> {
     /// Checks the tables of the job against its topic; prints each difference to `out`.
-    pub fn run(&self, out: &mut dyn Write) -> Result<Summary, VerifyError> {
+    pub fn run(&self, out: &mut dyn Write) -> Result<VerifySummary, VerifyError> {
         let Check { identity, topic, settings, stop, flows, .. } = *self;
         let plan = Plan::new(self.topic_name, identity.tables.clone(), settings);
         let snapshot = Snapshot::read(&plan, self.sink, identity, stop)?;
@@ -205,13 +205,13 @@ impl Check<'_> {
             }
             error => error,
         })?;
-        let summary = Summary {
+        let summary = VerifySummary {
             commit_no: snapshot.commit_no,
             records: recount.records,
             dead_letters: snapshot.letters.len() as u64,
             countable: recount.countable,
             outcome: snapshot.outcome,
-            ..Summary::default()
+            ..VerifySummary::default()
         };
         let (mut recount, has_ranges) = recount.finish()?;
         if has_ranges {
@@ -246,14 +246,14 @@ impl Check<'_> {
 /// Prints at most `show` differences, and shows each stored row to `keep`.
 #[allow(clippy::too_many_arguments, reason = "one caller")]
 fn compare(
-    (plan, flows, show): (&Plan, types::Settings, u64),
+    (plan, flows, show): (&Plan, types::TableSettings, u64),
     files: &BTreeMap<u32, Text>,
-    mut summary: Summary,
+    mut summary: VerifySummary,
     (stored, recount): (Runs, Runs),
     keep: &mut dyn FnMut(&runs::Entry) -> std::io::Result<()>,
     out: &mut dyn Write,
-) -> Result<Summary, VerifyError> {
-    let Summary { rows, differences, uncertain, .. } = &mut summary;
+) -> Result<VerifySummary, VerifyError> {
+    let VerifySummary { rows, differences, uncertain, .. } = &mut summary;
     let mut each = |entry: &runs::Entry| {
         *rows += 1;
         keep(entry)
@@ -280,9 +280,9 @@ fn compare(
 /// Each partition that nobody counts is a difference.
 fn report_unread(
     unread: &[Unread],
-    mut summary: Summary,
+    mut summary: VerifySummary,
     out: &mut dyn Write,
-) -> Result<Summary, VerifyError> {
+) -> Result<VerifySummary, VerifyError> {
     for Unread { partition, offsets: (first, behind) } in unread {
         summary.differences += 1;
         let table = offsets::TABLE_NAME;
@@ -298,7 +298,7 @@ fn report_unread(
 }
 
 /// The names of the files that are counted, by partition.
-fn files(counted: &[Stored]) -> BTreeMap<u32, Text> {
+fn files(counted: &[PartitionOffsets]) -> BTreeMap<u32, Text> {
     let counted = counted.iter().filter(|stored| !stored.file.is_empty());
     counted.map(|stored| (stored.partition, stored.file.clone())).collect()
 }
@@ -351,9 +351,9 @@ fn read(
 struct Snapshot {
     commit_no: u64,
     rows: Runs,
-    offsets: Vec<Stored>,
+    offsets: Vec<PartitionOffsets>,
     letters: Places,
-    dropped: Vec<(Refuser, Dropped)>,
+    dropped: Vec<(OverflowKey, OverflowRange)>,
     marks: Marks,
     outcome: Outcome,
 }
@@ -372,11 +372,11 @@ impl Snapshot {
         let mut take = |Restored { table, row }: Restored| {
             let declared = &plan.tables[usize::from(table)];
             if declared.name == offsets::TABLE_NAME {
-                offsets.extend(Stored::of(&row));
+                offsets.extend(PartitionOffsets::of(&row));
             } else if declared.name == dead_letter::TABLE_NAME {
-                letters.extend(dead_letter::place(&row));
+                letters.extend(dead_letter::location(&row));
             } else if declared.name == dead_letter::OVERFLOW_TABLE_NAME {
-                dropped.extend(Dropped::of(&row));
+                dropped.extend(OverflowRange::of(&row));
             }
             marks.see(declared.name, &row);
             outcome.see(declared.name, &row);
@@ -405,14 +405,18 @@ impl Snapshot {
 #[derive(Default)]
 struct Base {
     rows: Vec<(u8, Row)>,
-    offsets: Vec<Stored>,
+    offsets: Vec<PartitionOffsets>,
     letters: Places,
-    dropped: Vec<(Refuser, Dropped)>,
+    dropped: Vec<(OverflowKey, OverflowRange)>,
     marks: Marks,
 }
 
 impl Base {
-    fn read(plan: &Plan, settings: &Settings, identity: &Identity) -> Result<Self, VerifyError> {
+    fn read(
+        plan: &Plan,
+        settings: &VerifySettings,
+        identity: &Identity,
+    ) -> Result<Self, VerifyError> {
         let mut base = Base::default();
         let Some(path) = &settings.baseline else { return Ok(base) };
         let entries = baseline::open(path, &identity.job, &identity.fingerprint)?;
@@ -422,12 +426,14 @@ impl Base {
             let name = plan.tables[usize::from(table)].name;
             base.marks.see(name, row);
             match name {
-                name if name == offsets::TABLE_NAME => base.offsets.extend(Stored::of(row)),
+                name if name == offsets::TABLE_NAME => {
+                    base.offsets.extend(PartitionOffsets::of(row))
+                }
                 name if name == dead_letter::TABLE_NAME => {
-                    base.letters.extend(dead_letter::place(row));
+                    base.letters.extend(dead_letter::location(row));
                 }
                 name if name == dead_letter::OVERFLOW_TABLE_NAME => {
-                    base.dropped.extend(Dropped::of(row));
+                    base.dropped.extend(OverflowRange::of(row));
                 }
                 _ => base.rows.push((table, row.clone())),
             }
@@ -441,13 +447,14 @@ impl Base {
 
     /// What is to be read: from the baseline, else from the start, to where the tables are. With a
     /// ledger a little from before the baseline is read again.
-    fn ranges(&self, offsets: &[Stored]) -> Vec<Range> {
-        let range = |stored: &Stored| {
+    fn ranges(&self, offsets: &[PartitionOffsets]) -> Vec<Range> {
+        let range = |stored: &PartitionOffsets| {
             let base = self.offsets.iter().find(|base| base.partition == stored.partition);
             let has_ledger = self.marks.has_ledger();
-            let again = |base: &Stored| if has_ledger { base.replay_from } else { base.next };
+            let again =
+                |base: &PartitionOffsets| if has_ledger { base.replay_from } else { base.next };
             let start = base.map_or(stored.start, again);
-            let last = stored.last.map(Last::anchor);
+            let last = stored.last.map(LastRecord::anchor);
             Range { partition: stored.partition, start, next: stored.next, last }
         };
         offsets.iter().map(range).collect()

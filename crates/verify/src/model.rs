@@ -98,7 +98,7 @@ fn floor(row: &Row) -> Option<State> {
 /// All of them, however old: see `recent`.
 fn by_minute(post: &Content, add: &mut dyn FnMut(Row)) {
     let Some(minute) = post.time.minute() else { return };
-    let minute = Value::Moment(i64::from(minute) * 60_000);
+    let minute = Value::Timestamp(i64::from(minute) * 60_000);
     for tag in &post.hashtags {
         add([minute.clone(), Value::Text(tag.clone())].into());
     }

@@ -11,7 +11,7 @@ use super::state::State;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io::Result;
-use types::{Row, Settings, Value};
+use types::{Row, TableSettings, Value};
 
 /// The table that is made here, behind those that it is made of.
 pub(super) const TRENDING: &str = "trending";
@@ -28,7 +28,7 @@ const MINUTE_MS: i64 = 60_000;
 
 /// What is known while the entries pass by: of `floors` first, then of the minutes.
 struct Recent {
-    settings: Settings,
+    settings: TableSettings,
     newest: i64,
     /// Uses now and before, by hashtag.
     trends: BTreeMap<Value, (u64, u64)>,
@@ -46,7 +46,7 @@ impl Recent {
 
     /// Whether a minute is still kept; its uses are noted.
     fn keeps(&mut self, key: &Row, state: &State) -> bool {
-        let [Value::Moment(ms), tag] = &key[..] else { return true };
+        let [Value::Timestamp(ms), tag] = &key[..] else { return true };
         // A range is a difference already.
         let uses = state.count().and_then(|count| u64::try_from(count).ok()).unwrap_or(0);
         let (age, window) = (self.newest - ms / MINUTE_MS, i64::from(self.settings.trend_minutes));
@@ -81,7 +81,7 @@ impl Recent {
 /// The entries without what is too old, and the trends in their place.
 pub(super) fn with_recent(
     plan: &Plan,
-    settings: Settings,
+    settings: TableSettings,
     entries: impl Iterator<Item = Result<Entry>>,
 ) -> impl Iterator<Item = Result<Entry>> {
     let (floors, minutes) = (plan.index(FLOORS), plan.index(MINUTES));

@@ -11,11 +11,11 @@ use super::model::{MODELS, Model, Of};
 use super::runs::{Key, Runs};
 use super::state::State;
 use super::{Plan, VerifyError};
-use decode::Settings;
+use decode::DecodeSettings;
 use std::collections::{BTreeMap, BTreeSet};
 use types::Version;
-use types::dead_letter::{self, Dropped, Refuser};
-use types::offsets::{self, Anchor, Last, Stored};
+use types::dead_letter::{self, OverflowKey, OverflowRange};
+use types::offsets::{self, Anchor, LastRecord, PartitionOffsets};
 use types::record::Record;
 use types::{Event, Row, Value};
 
@@ -28,7 +28,7 @@ pub(super) struct Said<'a> {
     /// Records whose dead letter stands.
     pub(super) letters: &'a Places,
     /// How far each partition is counted.
-    pub(super) offsets: &'a [Stored],
+    pub(super) offsets: &'a [PartitionOffsets],
     pub(super) marks: &'a Marks,
 }
 
@@ -83,18 +83,18 @@ impl Sums<'_> {
 
 /// The recount so far.
 pub(super) struct Recount<'a> {
-    settings: Settings,
+    settings: DecodeSettings,
     said: Said<'a>,
     /// At the baseline.
     before: Said<'a>,
     sums: Sums<'a>,
     acts: Acts,
-    last: BTreeMap<u32, Last>,
+    last: BTreeMap<u32, LastRecord>,
     /// What the tables say are the records by which the topic is known; not those that were seen
     /// to be others.
     anchors: BTreeMap<u32, Anchor>,
     /// What the tables say was left out of the dead letters, and how many such records were seen.
-    dropped: BTreeMap<Refuser, (Dropped, u64)>,
+    dropped: BTreeMap<OverflowKey, (OverflowRange, u64)>,
     decoded: Vec<Event>,
     /// Records seen.
     pub(super) records: u64,
@@ -105,13 +105,13 @@ pub(super) struct Recount<'a> {
 impl<'a> Recount<'a> {
     pub(super) fn new(
         plan: &'a Plan,
-        settings: Settings,
+        settings: DecodeSettings,
         said: Said<'a>,
         before: Said<'a>,
     ) -> Self {
         let number = |model: &'static Model| Some((plan.index(model.table)?, model));
         let models = MODELS.iter().filter_map(number).collect();
-        let anchor = |stored: &Stored| Some((stored.partition, stored.anchor?));
+        let anchor = |stored: &PartitionOffsets| Some((stored.partition, stored.anchor?));
         // With a ledger acts and sums share the room.
         let acts = if said.marks.has_ledger() { plan.memory / 2 } else { 0 };
         Recount {
@@ -130,12 +130,12 @@ impl<'a> Recount<'a> {
     }
 
     /// Records in these ranges may have no dead letter.
-    pub(super) fn overflow(&mut self, dropped: &[(Refuser, Dropped)]) {
+    pub(super) fn overflow(&mut self, dropped: &[(OverflowKey, OverflowRange)]) {
         self.dropped = dropped.iter().map(|(refuser, range)| (*refuser, (*range, 0))).collect();
     }
 
     /// Goes on from so many of them.
-    pub(super) fn resume_dropped(&mut self, refuser: Refuser, records: u64) {
+    pub(super) fn resume_dropped(&mut self, refuser: OverflowKey, records: u64) {
         if let Some((_, seen)) = self.dropped.get_mut(&refuser) {
             *seen += records;
         }
@@ -155,11 +155,11 @@ impl<'a> Recount<'a> {
     /// Counts one record of a range that is read in order.
     pub(super) fn record(&mut self, record: Record<'_>, hash: u64) -> Result<(), VerifyError> {
         let Record { partition, offset, timestamp_ms, .. } = record;
-        let is_at = |stored: &&Stored| stored.partition == partition;
+        let is_at = |stored: &&PartitionOffsets| stored.partition == partition;
         if self.before.offsets.iter().find(is_at).is_some_and(|stored| offset < stored.next) {
             return self.remember(record);
         }
-        self.last.insert(partition, Last { offset, ms: timestamp_ms, hash });
+        self.last.insert(partition, LastRecord { offset, ms: timestamp_ms, hash });
         if self.anchors.get(&partition).is_some_and(|at| at.offset == offset && at.hash != hash) {
             self.anchors.remove(&partition);
         }
@@ -243,7 +243,7 @@ impl<'a> Recount<'a> {
             if !refuser.is_by(decode::ACCEPTS) && records < range.records {
                 return Err(VerifyError::Overflow { partition: refuser.partition, range });
             }
-            let row = Dropped { records, ..range }.row(&plan.topic, refuser);
+            let row = OverflowRange { records, ..range }.row(&plan.topic, refuser);
             let key = plan.key(dead_letter::OVERFLOW_TABLE_NAME, &row);
             self.add(key, State::Row(row))?;
         }
@@ -258,8 +258,8 @@ impl<'a> Recount<'a> {
 
     /// The row that a partition should have. Where it begins, also to be read again, is taken from the
     /// one that it has.
-    fn progress(&self, stored: &Stored) -> Row {
-        let Stored { partition, start, replay_from, .. } = *stored;
+    fn progress(&self, stored: &PartitionOffsets) -> Row {
+        let PartitionOffsets { partition, start, replay_from, .. } = *stored;
         let mut before = self.before.offsets.iter().filter(|stored| stored.partition == partition);
         let before = || before.next().and_then(|stored| stored.last);
         let last = self.last.get(&partition).copied().or_else(before);
@@ -269,8 +269,9 @@ impl<'a> Recount<'a> {
         let next = next.max(stored.next);
         // It may lie before the first record that must be read again, not behind it.
         let needed = self.acts.needed(partition).unwrap_or(u64::MAX);
-        let field =
-            |field: fn(Last) -> u64| Value::optional(last.map(|last| field(last).cast_signed()));
+        let field = |field: fn(LastRecord) -> u64| {
+            Value::optional(last.map(|last| field(last).cast_signed()))
+        };
         let anchor = self.anchors.get(&partition);
         let anchored = |field: fn(&Anchor) -> u64| {
             Value::optional(anchor.map(|anchor| field(anchor).cast_signed()))

@@ -10,7 +10,7 @@ use super::marks::Marks;
 use super::recount::{Places, Recount, Said};
 use super::runs::{Key, Runs};
 use super::state::State;
-use super::{Plan, Settings, Summary, compare, ranges};
+use super::{Plan, VerifySettings, VerifySummary, compare, ranges};
 use dataflows::catalogue::Tables;
 use rand::Rng;
 use rand_pcg::Pcg64Mcg;
@@ -18,7 +18,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use types::Version;
 use types::clock::id_at;
-use types::event::{Kind, Time, Tweet};
+use types::event::{EventKind, Time, Tweet};
 use types::snowflake::{EPOCH_MS, written_ms};
 use types::{Event, Row, Text, Value};
 
@@ -233,7 +233,7 @@ impl Job {
             ("top_hashtags", row)
         });
         let minutes = minutes.iter().map(|((minute, tag), uses)| {
-            let minute = Value::Moment(i64::from(*minute) * 60_000);
+            let minute = Value::Timestamp(i64::from(*minute) * 60_000);
             ("hashtags_by_minute", [minute, text(tag), Value::UInt(*uses)].into())
         });
         let tags = tags.iter().map(|(tag, uses)| ("hashtags", tag.clone(), Some(*uses)));
@@ -377,7 +377,7 @@ impl Schedule {
         let offset = events.len() as u64;
         let version = Version { tweet_id: id, record_ms, partition, offset };
         events.push(if random.one_in(5) {
-            Event::Delete { version, kind: Kind::Delete, own_ms }
+            Event::Delete { version, kind: EventKind::Delete, own_ms }
         } else {
             // Nearly always what the tweet said before.
             let seed = if random.one_in(6) { random.below(99) } else { id };
@@ -419,11 +419,16 @@ impl Schedule {
 
     /// Checks the tables of a commit, from the one before on. Returns the lines and how many keys are
     /// uncertain.
-    fn verify(&self, plan: &Plan, before: Option<&Commit>, now: &Commit) -> (String, Summary) {
+    fn verify(
+        &self,
+        plan: &Plan,
+        before: Option<&Commit>,
+        now: &Commit,
+    ) -> (String, VerifySummary) {
         let (places, none) = (Places::new(), Marks::default());
         let said = |marks| Said { letters: &places, offsets: &[], marks };
         let before_marks = before.map_or(&none, |before| &before.marks);
-        let settings = decode::Settings::default();
+        let settings = decode::DecodeSettings::default();
         let mut recount = Recount::new(plan, settings, said(&now.marks), said(before_marks));
         for (table, row) in before.iter().flat_map(|before| &before.rows) {
             recount.resume(plan.index(table).expect("it is there"), row).expect("it has a meaning");
@@ -447,16 +452,10 @@ impl Schedule {
             recount = ranges::resolve(&stored, recount).expect("a temporary file");
         }
         let mut out = Vec::new();
-        let how = (plan, types::Settings::default(), 10);
+        let how = (plan, types::TableSettings::default(), 10);
         let keep = &mut |_: &_| Ok(());
-        let found = compare(
-            how,
-            &super::BTreeMap::new(),
-            Summary::default(),
-            (stored, recount),
-            keep,
-            &mut out,
-        );
+        let (files, summary) = (super::BTreeMap::new(), VerifySummary::default());
+        let found = compare(how, &files, summary, (stored, recount), keep, &mut out);
         (String::from_utf8(out).expect("text"), found.expect("a temporary file"))
     }
 }
@@ -475,7 +474,7 @@ fn plan(memory: usize) -> Plan {
     let without = without.map(String::from).collect::<Vec<_>>();
     let tables = Tables::choose(&[], &without).expect("they fit");
     let (sample, show) = (100.0, 10);
-    let settings = Settings { tables: Vec::new(), sample, show, memory, baseline: None };
+    let settings = VerifySettings { tables: Vec::new(), sample, show, memory, baseline: None };
     Plan::new("tweets", tables.all(), &settings)
 }
 

@@ -17,7 +17,7 @@ use source::{SourceError, fingerprint};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use types::offsets::Stored;
+use types::offsets::PartitionOffsets;
 use types::record::Record;
 
 /// Without any answer for so long, a broker counts as gone.
@@ -33,7 +33,7 @@ pub(super) fn is_compacted(topic: &AnyTopic) -> bool {
 
 /// Refuses a topic that is not the one that was counted: shorter, or with other records where the tables
 /// know one by its hash. Every difference would follow from that.
-pub(super) fn recognize(topic: &AnyTopic, counted: &[Stored]) -> Result<(), VerifyError> {
+pub(super) fn recognize(topic: &AnyTopic, counted: &[PartitionOffsets]) -> Result<(), VerifyError> {
     let recognized = match topic {
         AnyTopic::Kafka(topic) => recognize_partitions(topic, counted),
         AnyTopic::Files(topic) => topic.recognize(counted),
@@ -41,7 +41,10 @@ pub(super) fn recognize(topic: &AnyTopic, counted: &[Stored]) -> Result<(), Veri
     recognized.map_err(folder::changed)
 }
 
-fn recognize_partitions(topic: &KafkaTopic, counted: &[Stored]) -> Result<(), SourceError> {
+fn recognize_partitions(
+    topic: &KafkaTopic,
+    counted: &[PartitionOffsets],
+) -> Result<(), SourceError> {
     let consumer = topic.consumer(true)?;
     let partitions = topic.partitions(&consumer)?;
     for stored in counted.iter().filter(|stored| partitions.contains(&stored.partition)) {
@@ -61,7 +64,10 @@ pub(super) struct Unread {
 
 /// The partitions with records that are not among those that are counted. A new file of a folder may be
 /// there before the job sees it, and says nothing of the tables.
-pub(super) fn unread(topic: &AnyTopic, counted: &[Stored]) -> Result<Vec<Unread>, VerifyError> {
+pub(super) fn unread(
+    topic: &AnyTopic,
+    counted: &[PartitionOffsets],
+) -> Result<Vec<Unread>, VerifyError> {
     let AnyTopic::Kafka(topic) = topic else { return Ok(Vec::new()) };
     let consumer = topic.consumer(true)?;
     let mut unread = Vec::new();

@@ -8,7 +8,7 @@
 //! may miss a pair that two messages split: then a delete and an upsert of the key stand at the
 //! same epoch, and the upsert is the newer one (see the order of [`Change`]).
 //!
-//! It does not net epochs; the gatherer of the program does.
+//! It does not net epochs; the commit batcher of the program does.
 
 use crate::{Epoch, RESTORED, Shared, TableChange};
 use timely::dataflow::StreamVec;

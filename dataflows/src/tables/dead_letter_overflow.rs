@@ -17,20 +17,20 @@ use differential_dataflow::difference::{IsZero, Semigroup};
 use differential_dataflow::operators::CountTotal;
 use serde::{Deserialize, Serialize};
 use types::Text;
-use types::dead_letter::{Dropped, Refuser};
-use types::table::{Column, Kind, Panel, Restore, Table};
+use types::dead_letter::{OverflowKey, OverflowRange};
+use types::table::{Column, ColumnKind, Panel, Restore, Table};
 
 /// The declaration.
 pub const TABLE: Table = Table {
     name: types::dead_letter::OVERFLOW_TABLE_NAME,
     comment: "records that were not counted and found no room in dead_letters",
     columns: &[
-        Column::new("topic", Kind::Text(249), "the topic"),
-        Column::new("partition_id", Kind::Unsigned, "the partition"),
-        Column::new("decoder", Kind::Unsigned, "number of the decoder that has refused them"),
-        Column::new("first_offset", Kind::Unsigned, "the first such record"),
-        Column::new("last_offset", Kind::Unsigned, "the last such record"),
-        Column::new("records", Kind::Unsigned, "how many there are between, both included"),
+        Column::new("topic", ColumnKind::Text(249), "the topic"),
+        Column::new("partition_id", ColumnKind::Unsigned, "the partition"),
+        Column::new("decoder", ColumnKind::Unsigned, "number of the decoder that has refused them"),
+        Column::new("first_offset", ColumnKind::Unsigned, "the first such record"),
+        Column::new("last_offset", ColumnKind::Unsigned, "the last such record"),
+        Column::new("records", ColumnKind::Unsigned, "how many there are between, both included"),
     ],
     key: 3,
     restore: Restore::FromRows,
@@ -40,7 +40,7 @@ pub const TABLE: Table = Table {
 
 /// Ranges as a difference. Added up: the range that holds both, and the sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Extent(pub Dropped);
+pub struct Extent(pub OverflowRange);
 
 impl IsZero for Extent {
     /// A range never cancels out.
@@ -61,13 +61,13 @@ impl Semigroup for Extent {
 /// The rows as a function of the records without a row.
 pub fn build<'scope>(
     topic: &str,
-    dropped: VecCollection<'scope, Epoch, Refuser, Extent>,
+    dropped: VecCollection<'scope, Epoch, OverflowKey, Extent>,
     rows: &Rows<'scope>,
 ) -> Changes<'scope> {
     let topic: Text = topic.into();
     let counted = dropped
         .concat(rows.restore(|row| {
-            let (refuser, range) = Dropped::of(row)?;
+            let (refuser, range) = OverflowRange::of(row)?;
             Some((refuser, Extent(range)))
         }))
         .count_total();
@@ -78,13 +78,13 @@ pub fn build<'scope>(
 
 #[cfg(test)]
 mod tests {
-    use super::{Dropped, Extent};
+    use super::{Extent, OverflowRange};
     use differential_dataflow::difference::Semigroup;
 
     #[test]
     fn ranges_add_up_to_the_one_that_holds_both() {
-        let mut extent = Extent(Dropped { first: 7, last: 7, records: 1 });
-        extent.plus_equals(&Extent(Dropped { first: 9, last: 12, records: 2 }));
-        assert_eq!(extent, Extent(Dropped { first: 7, last: 12, records: 3 }));
+        let mut extent = Extent(OverflowRange { first: 7, last: 7, records: 1 });
+        extent.plus_equals(&Extent(OverflowRange { first: 9, last: 12, records: 2 }));
+        assert_eq!(extent, Extent(OverflowRange { first: 7, last: 12, records: 3 }));
     }
 }

@@ -14,22 +14,26 @@ use crate::{Epoch, Shared};
 use differential_dataflow::VecCollection;
 use types::Text;
 use types::dead_letter::DeadLetter;
-use types::table::{Column, Kind, Panel, Restore, Table};
+use types::table::{Column, ColumnKind, Panel, Restore, Table};
 
 /// The declaration.
 pub const TABLE: Table = Table {
     name: types::dead_letter::TABLE_NAME,
     comment: "records that were not counted, and why",
     columns: &[
-        Column::new("topic", Kind::Text(249), "the topic"),
-        Column::new("partition_id", Kind::Unsigned, "the record's partition"),
-        Column::new("offset", Kind::Unsigned, "the record's offset"),
-        Column::new("at", Kind::Moment, "the record's timestamp, UTC; 1970-01-01 = it has none"),
-        Column::new("reason", Kind::Text(32), "class of the fault"),
-        Column::new("detail", Kind::Text(255), "what was found"),
-        Column::new("sample", Kind::Bytes(512), "the record's first bytes"),
-        Column::new("retry", Kind::Mark, "1 = the running job is to try it again"),
-        Column::new("file", Kind::Text(255), "of --files, the name of the file; else empty"),
+        Column::new("topic", ColumnKind::Text(249), "the topic"),
+        Column::new("partition_id", ColumnKind::Unsigned, "the record's partition"),
+        Column::new("offset", ColumnKind::Unsigned, "the record's offset"),
+        Column::new(
+            "at",
+            ColumnKind::Timestamp,
+            "the record's timestamp, UTC; 1970-01-01 = it has none",
+        ),
+        Column::new("reason", ColumnKind::Text(32), "class of the fault"),
+        Column::new("detail", ColumnKind::Text(255), "what was found"),
+        Column::new("sample", ColumnKind::Bytes(512), "the record's first bytes"),
+        Column::new("retry", ColumnKind::Flag, "1 = the running job is to try it again"),
+        Column::new("file", ColumnKind::Text(255), "of --files, the name of the file; else empty"),
     ],
     key: 3,
     restore: Restore::Stateless,

@@ -21,7 +21,7 @@ use differential_dataflow::operators::CountTotal;
 use serde::{Deserialize, Serialize};
 use timely::dataflow::StreamVec;
 use timely::dataflow::operators::vec::{Broadcast, Map};
-use types::table::{Column, Kind, Panel, Restore, Table};
+use types::table::{Column, ColumnKind, Panel, Restore, Table};
 use types::{Event, Row, Value};
 
 const MINUTE_MS: u64 = 60_000;
@@ -31,8 +31,8 @@ pub const TABLE: Table = Table {
     name: "floors",
     comment: "the newest of what is forgotten by age",
     columns: &[
-        Column::new("name", Kind::Text(64), "minutes, tweets, ledger, span, forgotten"),
-        Column::new("newest", Kind::Unsigned, "the greatest so far: see docs/tables.md"),
+        Column::new("name", ColumnKind::Text(64), "minutes, tweets, ledger, span, forgotten"),
+        Column::new("newest", ColumnKind::Unsigned, "the greatest so far: see docs/tables.md"),
     ],
     key: 1,
     restore: Restore::FromRows,

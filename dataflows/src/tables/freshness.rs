@@ -4,28 +4,28 @@
 //! measures; they are no function of the tweets, nothing reads them back, and `verify` does not
 //! compare them.
 
-use types::table::{Column, Kind, Panel, Restore, Table};
+use types::table::{Column, ColumnKind, Panel, Restore, Table};
 
 /// The declaration.
 pub const TABLE: Table = Table {
     name: "freshness",
     comment: "how far behind all tables are, for charts; at most once a second",
     columns: &[
-        Column::new("place", Kind::Text(20), "a partition's number, or all"),
-        Column::new("partition_id", Kind::OptionalSigned, "the partition; NULL = all"),
-        Column::new("as_of", Kind::Moment, "all records read before it are counted, UTC"),
-        Column::new("commit_no", Kind::Unsigned, "the commit that wrote the row"),
+        Column::new("place", ColumnKind::Text(20), "a partition's number, or all"),
+        Column::new("partition_id", ColumnKind::OptionalSigned, "the partition; NULL = all"),
+        Column::new("as_of", ColumnKind::Timestamp, "all records read before it are counted, UTC"),
+        Column::new("commit_no", ColumnKind::Unsigned, "the commit that wrote the row"),
         Column::new(
             "records_behind",
-            Kind::OptionalSigned,
+            ColumnKind::OptionalSigned,
             "what the topic holds beyond; of --files bytes; NULL = unknown",
         ),
         Column::new(
             "p50_ms",
-            Kind::OptionalSigned,
+            ColumnKind::OptionalSigned,
             "of the last 5 minutes half the commits' newest records were in the tables so soon; NULL = none",
         ),
-        Column::new("p99_ms", Kind::OptionalSigned, "the same, 99 of 100"),
+        Column::new("p99_ms", ColumnKind::OptionalSigned, "the same, 99 of 100"),
     ],
     key: 1,
     restore: Restore::Stateless,

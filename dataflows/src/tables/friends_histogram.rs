@@ -15,15 +15,19 @@ use crate::{Epoch, Inputs, Rows, Shared};
 use differential_dataflow::operators::CountTotal;
 use std::collections::BTreeMap;
 use types::Value;
-use types::table::{Column, Kind, Panel, Restore, Table};
+use types::table::{Column, ColumnKind, Panel, Restore, Table};
 
 /// The declaration.
 pub const TABLE: Table = Table {
     name: "friends_histogram",
     comment: "how many users follow how many accounts; not those whose count is unknown or below 0",
     columns: &[
-        Column::new("bucket", Kind::Unsigned, "from so many, 250 wide; 10000 = so many and more"),
-        Column::new("users", Kind::Unsigned, "users whose newest count is in the bucket"),
+        Column::new(
+            "bucket",
+            ColumnKind::Unsigned,
+            "from so many, 250 wide; 10000 = so many and more",
+        ),
+        Column::new("users", ColumnKind::Unsigned, "users whose newest count is in the bucket"),
     ],
     key: 1,
     restore: Restore::FromOthers,

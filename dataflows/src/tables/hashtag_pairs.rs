@@ -11,7 +11,7 @@
 use crate::operators::changes::{Changes, changes};
 use crate::operators::counted::Counted;
 use crate::{Inputs, Rows};
-use types::table::{Column, Kind, Panel, Restore, Table};
+use types::table::{Column, ColumnKind, Panel, Restore, Table};
 use types::{Text, Value};
 
 /// The declaration.
@@ -19,9 +19,13 @@ pub const TABLE: Table = Table {
     name: "hashtag_pairs",
     comment: "how many tweets use two hashtags together, of each tweet's first 10 hashtags",
     columns: &[
-        Column::new("hashtag_a", Kind::Text(255), "as written, without #; the less one by bytes"),
-        Column::new("hashtag_b", Kind::Text(255), "the other one"),
-        Column::new("uses", Kind::Unsigned, "tweets that use both"),
+        Column::new(
+            "hashtag_a",
+            ColumnKind::Text(255),
+            "as written, without #; the less one by bytes",
+        ),
+        Column::new("hashtag_b", ColumnKind::Text(255), "the other one"),
+        Column::new("uses", ColumnKind::Unsigned, "tweets that use both"),
     ],
     key: 2,
     restore: Restore::FromRows,

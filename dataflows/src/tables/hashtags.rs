@@ -9,7 +9,7 @@
 use crate::operators::changes::{Changes, changes};
 use crate::operators::counted::Counted;
 use crate::{Inputs, Rows};
-use types::table::{Column, Kind, Panel, Restore, Table};
+use types::table::{Column, ColumnKind, Panel, Restore, Table};
 use types::{Text, Value};
 
 /// The declaration.
@@ -17,8 +17,8 @@ pub const TABLE: Table = Table {
     name: "hashtags",
     comment: "how often each hashtag was used",
     columns: &[
-        Column::new("hashtag", Kind::Text(255), "as written, without #"),
-        Column::new("uses", Kind::Unsigned, "uses in the tweets that count"),
+        Column::new("hashtag", ColumnKind::Text(255), "as written, without #"),
+        Column::new("uses", ColumnKind::Unsigned, "uses in the tweets that count"),
     ],
     key: 1,
     restore: Restore::FromRows,

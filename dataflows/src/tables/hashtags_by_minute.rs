@@ -15,7 +15,7 @@ use crate::operators::within::within;
 use crate::{Epoch, Inputs, Rows, Shared};
 use differential_dataflow::hashable::Hashable;
 use timely::dataflow::channels::pact::Exchange;
-use types::table::{Column, Kind, Panel, Restore, Table};
+use types::table::{Column, ColumnKind, Panel, Restore, Table};
 use types::{Text, Value};
 
 /// The declaration.
@@ -23,9 +23,13 @@ pub const TABLE: Table = Table {
     name: "hashtags_by_minute",
     comment: "how often each hashtag was used in each of the last minutes",
     columns: &[
-        Column::new("minute", Kind::Moment, "begin of the minute in which the tweets were written"),
-        Column::new("hashtag", Kind::Text(255), "as written, without #"),
-        Column::new("uses", Kind::Unsigned, "uses in the tweets of that minute that count"),
+        Column::new(
+            "minute",
+            ColumnKind::Timestamp,
+            "begin of the minute in which the tweets were written",
+        ),
+        Column::new("hashtag", ColumnKind::Text(255), "as written, without #"),
+        Column::new("uses", ColumnKind::Unsigned, "uses in the tweets of that minute that count"),
     ],
     key: 2,
     restore: Restore::FromRows,
@@ -47,7 +51,7 @@ pub(crate) fn count<'scope>(inputs: &Inputs<'scope>) -> Uses<'scope> {
         }
     });
     let restored = inputs.rows(&TABLE).restore(|row| match &row[..] {
-        [Value::Moment(ms), Value::Text(tag), Value::UInt(uses)] => {
+        [Value::Timestamp(ms), Value::Text(tag), Value::UInt(uses)] => {
             let minute = u32::try_from(ms / MINUTE_MS).ok()?;
             Some(((minute, tag.clone()), i64::try_from(*uses).ok()?))
         }
@@ -61,7 +65,7 @@ pub(crate) fn count<'scope>(inputs: &Inputs<'scope>) -> Uses<'scope> {
 /// The rows as a function of the uses.
 pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'scope> {
     changes(inputs.minutes(), rows.number(), &TABLE, |(minute, tag), uses| {
-        let minute = Value::Moment(i64::from(*minute) * MINUTE_MS);
+        let minute = Value::Timestamp(i64::from(*minute) * MINUTE_MS);
         [minute, Value::Text(tag.clone()), Value::count(*uses)].into()
     })
 }

@@ -21,7 +21,7 @@ use smallvec::SmallVec;
 use std::cmp::Reverse;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::generic::operator::Operator;
-use types::table::{Column, Kind, Panel, Restore, Table};
+use types::table::{Column, ColumnKind, Panel, Restore, Table};
 use types::{Change, Row, Text, Value};
 
 /// The declaration.
@@ -29,9 +29,13 @@ pub const TABLE: Table = Table {
     name: "hashtags_folded",
     comment: "hashtags that differ only in how they are written, as one",
     columns: &[
-        Column::new("hashtag", Kind::Text(255), "folded: small letters, one form of each sign"),
-        Column::new("uses", Kind::Unsigned, "uses of all its spellings"),
-        Column::new("shown_as", Kind::Text(255), "the most used spelling; ties by bytes"),
+        Column::new(
+            "hashtag",
+            ColumnKind::Text(255),
+            "folded: small letters, one form of each sign",
+        ),
+        Column::new("uses", ColumnKind::Unsigned, "uses of all its spellings"),
+        Column::new("shown_as", ColumnKind::Text(255), "the most used spelling; ties by bytes"),
     ],
     key: 1,
     restore: Restore::FromOthers,

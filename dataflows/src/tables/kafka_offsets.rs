@@ -21,8 +21,8 @@ use crate::{Epoch, Rows, Shared};
 use differential_dataflow::VecCollection;
 use differential_dataflow::operators::CountTotal;
 use serde::{Deserialize, Serialize};
-use types::offsets::{Anchor, Last, Stored};
-use types::table::{Column, Kind, Panel, Restore, Table};
+use types::offsets::{Anchor, LastRecord, PartitionOffsets};
+use types::table::{Column, ColumnKind, Panel, Restore, Table};
 use types::{Row, Text, Value};
 
 /// The declaration.
@@ -30,17 +30,25 @@ pub const TABLE: Table = Table {
     name: types::offsets::TABLE_NAME,
     comment: "how far each partition is counted, from start_offset to below next_offset",
     columns: &[
-        Column::new("topic", Kind::Text(249), "the topic"),
-        Column::new("partition_id", Kind::Unsigned, "the partition"),
-        Column::new("start_offset", Kind::Unsigned, "first offset that counts"),
-        Column::new("next_offset", Kind::Unsigned, "first offset that does not count yet"),
-        Column::new("replay_from", Kind::Unsigned, "from here on the ledger remembers tweets"),
-        Column::new("last_offset", Kind::OptionalSigned, "offset of the last record read"),
-        Column::new("last_ms", Kind::OptionalSigned, "its timestamp, ms since 1970"),
-        Column::new("last_hash", Kind::OptionalSigned, "its hash, to know it again"),
-        Column::new("anchor_offset", Kind::OptionalSigned, "offset of a record read long before"),
-        Column::new("anchor_hash", Kind::OptionalSigned, "its hash, to know the topic again"),
-        Column::new("file", Kind::Text(255), "of --files, the name of the file; else empty"),
+        Column::new("topic", ColumnKind::Text(249), "the topic"),
+        Column::new("partition_id", ColumnKind::Unsigned, "the partition"),
+        Column::new("start_offset", ColumnKind::Unsigned, "first offset that counts"),
+        Column::new("next_offset", ColumnKind::Unsigned, "first offset that does not count yet"),
+        Column::new(
+            "replay_from",
+            ColumnKind::Unsigned,
+            "from here on the ledger remembers tweets",
+        ),
+        Column::new("last_offset", ColumnKind::OptionalSigned, "offset of the last record read"),
+        Column::new("last_ms", ColumnKind::OptionalSigned, "its timestamp, ms since 1970"),
+        Column::new("last_hash", ColumnKind::OptionalSigned, "its hash, to know it again"),
+        Column::new(
+            "anchor_offset",
+            ColumnKind::OptionalSigned,
+            "offset of a record read long before",
+        ),
+        Column::new("anchor_hash", ColumnKind::OptionalSigned, "its hash, to know the topic again"),
+        Column::new("file", ColumnKind::Text(255), "of --files, the name of the file; else empty"),
     ],
     key: 2,
     restore: Restore::FromRows,
@@ -60,7 +68,7 @@ pub struct Progress {
     /// The first offset that counts.
     pub start_offset: u64,
     /// The last record read.
-    pub last: Option<Last>,
+    pub last: Option<LastRecord>,
     /// A record read long before.
     pub anchor: Option<Anchor>,
     /// The name of its file; empty where it is none.
@@ -85,7 +93,7 @@ pub fn build<'scope>(
 
 /// The row of a partition.
 pub fn row(topic: &str, partition: u32, progress: &Progress) -> Row {
-    let last = |field: fn(&Last) -> u64| {
+    let last = |field: fn(&LastRecord) -> u64| {
         Value::optional(progress.last.as_ref().map(|last| field(last).cast_signed()))
     };
     let anchor = |field: fn(&Anchor) -> u64| {
@@ -108,8 +116,10 @@ pub fn row(topic: &str, partition: u32, progress: &Progress) -> Row {
 
 /// The reverse of [`row`]; `None` for a row that the table cannot hold.
 pub fn state(row: &Row) -> Option<Update> {
-    let stored = Stored::of(row)?;
-    let Stored { start: start_offset, next: next_offset, replay_from, last, anchor, .. } = stored;
+    let stored = PartitionOffsets::of(row)?;
+    let PartitionOffsets {
+        start: start_offset, next: next_offset, replay_from, last, anchor, ..
+    } = stored;
     let (update, file) = (0, stored.file);
     let progress = Progress { update, next_offset, replay_from, start_offset, last, anchor, file };
     Some((stored.partition, Latest(progress)))

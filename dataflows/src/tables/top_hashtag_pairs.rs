@@ -4,7 +4,7 @@ use crate::operators::top::{BOUNDS, Ranking, top};
 use crate::tables::hashtag_pairs;
 use crate::tables::hashtag_pairs::Pair;
 use crate::{Changes, Inputs, Rows};
-use types::table::{Column, Kind, Panel, Restore, Table};
+use types::table::{Column, ColumnKind, Panel, Restore, Table};
 use types::{Row, Value};
 
 /// The declaration.
@@ -12,10 +12,14 @@ pub const TABLE: Table = Table {
     name: "top_hashtag_pairs",
     comment: "the 100 pairs of hashtags that are most used together",
     columns: &[
-        Column::new("rank", Kind::Unsigned, "from 1 on; ties by the hashtags' bytes"),
-        Column::new("hashtag_a", Kind::Text(255), "as written, without #; the less one by bytes"),
-        Column::new("hashtag_b", Kind::Text(255), "the other one"),
-        Column::new("uses", Kind::Unsigned, "tweets that use both"),
+        Column::new("rank", ColumnKind::Unsigned, "from 1 on; ties by the hashtags' bytes"),
+        Column::new(
+            "hashtag_a",
+            ColumnKind::Text(255),
+            "as written, without #; the less one by bytes",
+        ),
+        Column::new("hashtag_b", ColumnKind::Text(255), "the other one"),
+        Column::new("uses", ColumnKind::Unsigned, "tweets that use both"),
     ],
     key: 1,
     restore: Restore::Derived,

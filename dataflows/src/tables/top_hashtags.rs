@@ -4,7 +4,7 @@
 use crate::operators::top::{BOUNDS, Ranking, top};
 use crate::tables::hashtags;
 use crate::{Changes, Inputs, Rows};
-use types::table::{Column, Kind, Panel, Restore, Table};
+use types::table::{Column, ColumnKind, Panel, Restore, Table};
 use types::{Row, Text, Value};
 
 /// The declaration.
@@ -12,9 +12,9 @@ pub const TABLE: Table = Table {
     name: "top_hashtags",
     comment: "the 100 most used hashtags",
     columns: &[
-        Column::new("rank", Kind::Unsigned, "from 1 on; ties by the hashtag's bytes"),
-        Column::new("hashtag", Kind::Text(255), "as written, without #"),
-        Column::new("uses", Kind::Unsigned, "uses in the tweets that count"),
+        Column::new("rank", ColumnKind::Unsigned, "from 1 on; ties by the hashtag's bytes"),
+        Column::new("hashtag", ColumnKind::Text(255), "as written, without #"),
+        Column::new("uses", ColumnKind::Unsigned, "uses in the tweets that count"),
     ],
     key: 1,
     restore: Restore::Derived,

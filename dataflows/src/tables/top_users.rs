@@ -6,18 +6,18 @@ use crate::operators::top::{BOUNDS, Ranking, top};
 use crate::tables::users::Profile;
 use crate::{Changes, Inputs, Rows};
 use types::Value;
-use types::table::{Column, Kind, Panel, Restore, Table};
+use types::table::{Column, ColumnKind, Panel, Restore, Table};
 
 /// The declaration.
 pub const TABLE: Table = Table {
     name: "top_users",
     comment: "the 100 users who follow the most accounts",
     columns: &[
-        Column::new("rank", Kind::Unsigned, "from 1 on; ties by the account's number"),
-        Column::new("user_id", Kind::Unsigned, "the account's number"),
-        Column::new("username", Kind::Text(255), "shown name without emoji, or No name"),
-        Column::new("nb_friends", Kind::OptionalSigned, "accounts followed"),
-        Column::new("nb_followers", Kind::OptionalSigned, "followers; NULL = not said"),
+        Column::new("rank", ColumnKind::Unsigned, "from 1 on; ties by the account's number"),
+        Column::new("user_id", ColumnKind::Unsigned, "the account's number"),
+        Column::new("username", ColumnKind::Text(255), "shown name without emoji, or No name"),
+        Column::new("nb_friends", ColumnKind::OptionalSigned, "accounts followed"),
+        Column::new("nb_followers", ColumnKind::OptionalSigned, "followers; NULL = not said"),
     ],
     key: 1,
     restore: Restore::Derived,

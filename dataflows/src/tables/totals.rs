@@ -18,7 +18,7 @@ use crate::operators::ledger::Effect;
 use crate::posts::Posts;
 use crate::{Epoch, Inputs, Rows, Shared};
 use differential_dataflow::operators::CountTotal;
-use types::table::{Column, Kind, Panel, Restore, Table};
+use types::table::{Column, ColumnKind, Panel, Restore, Table};
 use types::{Event, Value, event};
 
 /// The declaration.
@@ -26,8 +26,8 @@ pub const TABLE: Table = Table {
     name: "totals",
     comment: "what was read, by kind",
     columns: &[
-        Column::new("name", Kind::Text(64), "tweets, users, or a kind of message"),
-        Column::new("records", Kind::Unsigned, "how many were read"),
+        Column::new("name", ColumnKind::Text(64), "tweets, users, or a kind of message"),
+        Column::new("records", ColumnKind::Unsigned, "how many were read"),
     ],
     key: 1,
     restore: Restore::FromRows,
@@ -41,7 +41,8 @@ pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'s
     let mut read = inputs.events.extract("kinds of records", move |batch, read| {
         for (event, epoch, difference) in batch {
             // With a ledger, that of a tweet is what the ledger makes of it.
-            let kind = Some(event.kind()).filter(|kind| *kind != event::Kind::Tweet || !is_kept);
+            let kind =
+                Some(event.kind()).filter(|kind| *kind != event::EventKind::Tweet || !is_kept);
             for kind in kind.into_iter().chain(event.remarks()) {
                 add(read, kind.name(), *epoch, *difference);
             }
@@ -58,7 +59,7 @@ pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'s
         read = read.concat(effects.extract("kinds of posts", |batch, read| {
             for ((_, effect), epoch, difference) in batch {
                 let name = match effect {
-                    Effect::Counts(_) => event::Kind::Tweet.name(),
+                    Effect::Counts(_) => event::EventKind::Tweet.name(),
                     Effect::Deleted => "deleted",
                     Effect::Superseded => "superseded",
                     Effect::Duplicate => "duplicates",

@@ -24,7 +24,7 @@ use crate::tables::hashtags_by_minute::Uses;
 use crate::{Changes, Epoch, Inputs, Rows, Shared};
 use differential_dataflow::VecCollection;
 use timely::dataflow::channels::pact::Pipeline;
-use types::table::{Column, Kind, Panel, Restore, Table};
+use types::table::{Column, ColumnKind, Panel, Restore, Table};
 use types::{Row, Text, Value};
 
 /// The declaration.
@@ -32,11 +32,15 @@ pub const TABLE: Table = Table {
     name: "trending",
     comment: "the 100 hashtags that rise most, by event time",
     columns: &[
-        Column::new("rank", Kind::Unsigned, "from 1 on; ties by the hashtag's bytes"),
-        Column::new("hashtag", Kind::Text(255), "as written, without #"),
-        Column::new("uses_now", Kind::Unsigned, "uses in the last N minutes"),
-        Column::new("uses_before", Kind::Unsigned, "uses in the N minutes before"),
-        Column::new("score", Kind::Unsigned, "100 (now - before)² / (now + before), rounded down"),
+        Column::new("rank", ColumnKind::Unsigned, "from 1 on; ties by the hashtag's bytes"),
+        Column::new("hashtag", ColumnKind::Text(255), "as written, without #"),
+        Column::new("uses_now", ColumnKind::Unsigned, "uses in the last N minutes"),
+        Column::new("uses_before", ColumnKind::Unsigned, "uses in the N minutes before"),
+        Column::new(
+            "score",
+            ColumnKind::Unsigned,
+            "100 (now - before)² / (now + before), rounded down",
+        ),
     ],
     key: 1,
     restore: Restore::Derived,

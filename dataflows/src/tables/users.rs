@@ -15,7 +15,7 @@ use crate::{Inputs, Rows};
 use serde::{Deserialize, Serialize};
 use types::Version;
 use types::event::User;
-use types::table::{Column, Kind, Panel, Restore, Table};
+use types::table::{Column, ColumnKind, Panel, Restore, Table};
 use types::{Event, Row, Text, Value};
 
 /// The declaration.
@@ -23,14 +23,18 @@ pub const TABLE: Table = Table {
     name: "users",
     comment: "each user as of the newest tweet that shows them",
     columns: &[
-        Column::new("user_id", Kind::Unsigned, "the account's number"),
-        Column::new("username", Kind::Text(255), "shown name without emoji, or No name"),
-        Column::new("nb_friends", Kind::OptionalSigned, "accounts followed; NULL = not said"),
-        Column::new("nb_followers", Kind::OptionalSigned, "followers; NULL = not said"),
-        Column::new("tweet_id", Kind::Unsigned, "the tweet that says so"),
-        Column::new("record_ms", Kind::Unsigned, "time of its record in Kafka, ms since 1970"),
-        Column::new("record_partition", Kind::Unsigned, "partition of its record"),
-        Column::new("record_offset", Kind::Unsigned, "offset of its record"),
+        Column::new("user_id", ColumnKind::Unsigned, "the account's number"),
+        Column::new("username", ColumnKind::Text(255), "shown name without emoji, or No name"),
+        Column::new("nb_friends", ColumnKind::OptionalSigned, "accounts followed; NULL = not said"),
+        Column::new("nb_followers", ColumnKind::OptionalSigned, "followers; NULL = not said"),
+        Column::new("tweet_id", ColumnKind::Unsigned, "the tweet that says so"),
+        Column::new(
+            "record_ms",
+            ColumnKind::Unsigned,
+            "time of its record in Kafka, ms since 1970",
+        ),
+        Column::new("record_partition", ColumnKind::Unsigned, "partition of its record"),
+        Column::new("record_offset", ColumnKind::Unsigned, "offset of its record"),
     ],
     key: 1,
     restore: Restore::FromRows,

@@ -4,7 +4,7 @@
 //! one is set back, `as_of` goes on at half speed until the clock has caught up, so it neither falls nor
 //! stands. Only a clock that was wrong by more than a day takes `as_of` back with it.
 
-use crate::pipeline::gather::Closing;
+use crate::pipeline::commit_batcher::Closing;
 use dataflows::Epoch;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 

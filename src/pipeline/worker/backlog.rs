@@ -29,7 +29,7 @@ pub(super) struct Backlog {
     /// The records that were found at a stretch.
     records: u64,
     /// The records that are known to be left, or none.
-    left: u64,
+    remaining: u64,
     longest: Duration,
     /// How long the last epoch was.
     last: Duration,
@@ -39,7 +39,7 @@ impl Backlog {
     /// None yet, of a worker that may have so many records read and not committed.
     pub(super) fn new(credit: u64) -> Self {
         let lasts = Duration::from_micros(credit.saturating_mul(1_000_000) / FASTEST);
-        Backlog { records: 0, left: 0, longest: LONGEST.min(lasts), last: Duration::ZERO }
+        Backlog { records: 0, remaining: 0, longest: LONGEST.min(lasts), last: Duration::ZERO }
     }
 
     /// So many records were found, of `limit` that were asked for.
@@ -49,8 +49,8 @@ impl Backlog {
     }
 
     /// So many records are known to be left, those that are read and not committed among them.
-    pub(super) fn know(&mut self, left: u64) {
-        self.left = left;
+    pub(super) fn set_remaining(&mut self, left: u64) {
+        self.remaining = left;
     }
 
     /// An epoch has ended that was so long.
@@ -61,7 +61,7 @@ impl Backlog {
     /// How long an epoch is that takes at least `shortest`, while so many records are read and not
     /// committed.
     pub(super) fn epoch(&self, shortest: Duration, outstanding: u64) -> Duration {
-        let behind = self.records.saturating_add(outstanding).max(self.left);
+        let behind = self.records.saturating_add(outstanding).max(self.remaining);
         let times = u32::try_from(behind / STEP).unwrap_or(u32::MAX).max(1);
         let longest = self.longest.min(2 * self.last).max(shortest);
         shortest.saturating_mul(times).min(longest)
@@ -86,9 +86,9 @@ mod tests {
         assert_eq!((epoch(&backlog, 0), backlog.epoch(ms(2_000), 0)), (ms(500), ms(2_000)));
         (0..10).for_each(|_| backlog.note(511, 512));
         assert_eq!((epoch(&backlog, 0), backlog.epoch(ms(2_000), 0)), (ms(8), ms(2_000)));
-        backlog.know(32_000);
+        backlog.set_remaining(32_000);
         assert_eq!((epoch(&backlog, 0), epoch(&backlog, 64_000)), (ms(160), ms(320)));
-        backlog.know(0);
+        backlog.set_remaining(0);
         assert_eq!(epoch(&backlog, 0), ms(8));
     }
 
@@ -96,7 +96,7 @@ mod tests {
     fn an_epoch_is_at_most_twice_as_long_as_the_one_before() {
         let ms = Duration::from_millis;
         let mut backlog = Backlog::new(200_000);
-        backlog.know(1_000_000);
+        backlog.set_remaining(1_000_000);
         let lengths = std::iter::repeat_with(|| {
             let length = backlog.epoch(ms(8), 0);
             backlog.ended(length);

@@ -15,18 +15,18 @@ use std::time::{Duration, Instant};
 
 /// From a record's reading to its commit, if the server is what all wait for. Half of it is the transaction
 /// before.
-const WAIT: Duration = Duration::from_millis(1_500);
+const TARGET_WAIT: Duration = Duration::from_millis(1_500);
 
 /// What was read at an epoch, and when the first of it was.
-struct Read {
+struct EpochReads {
     epoch: Epoch,
     sum: Credit,
     since: Instant,
 }
 
 /// What was read and is not committed, by epoch.
-pub(super) struct Outstanding {
-    epochs: VecDeque<Read>,
+pub(super) struct InFlight {
+    epochs: VecDeque<EpochReads>,
     pub(super) records: u64,
     bytes: u64,
     credit: Credit,
@@ -35,13 +35,13 @@ pub(super) struct Outstanding {
     wait: Duration,
 }
 
-impl Outstanding {
+impl InFlight {
     /// Nothing yet. Commits are begun `interval` apart where that is not at once.
     pub(super) fn new(credit: Credit, interval: Duration) -> Self {
-        let (epochs, wait) = (VecDeque::new(), WAIT + 2 * interval);
+        let (epochs, wait) = (VecDeque::new(), TARGET_WAIT + 2 * interval);
         // Until the first commit shows more.
         let window = least(credit);
-        Outstanding { epochs, records: 0, bytes: 0, credit, window, wait }
+        InFlight { epochs, records: 0, bytes: 0, credit, window, wait }
     }
 
     pub(super) fn add(&mut self, epoch: Epoch, records: u64, bytes: u64) {
@@ -54,7 +54,7 @@ impl Outstanding {
             }
             _ => {
                 let sum = Credit { records, bytes };
-                self.epochs.push_back(Read { epoch, sum, since: Instant::now() });
+                self.epochs.push_back(EpochReads { epoch, sum, since: Instant::now() });
             }
         }
     }
@@ -62,7 +62,7 @@ impl Outstanding {
     /// Forgets the epochs that are committed.
     pub(super) fn settle(&mut self, is_durable: impl Fn(Epoch) -> bool) {
         let (records, mut oldest) = (self.records, None);
-        while let Some(Read { epoch, sum, since }) = self.epochs.front()
+        while let Some(EpochReads { epoch, sum, since }) = self.epochs.front()
             && is_durable(*epoch)
         {
             oldest.get_or_insert(*since);
@@ -83,7 +83,7 @@ impl Outstanding {
     }
 
     /// How many more records may be read.
-    pub(super) fn room(&self) -> u64 {
+    pub(super) fn available(&self) -> u64 {
         if self.bytes >= self.credit.bytes { 0 } else { self.window.saturating_sub(self.records) }
     }
 }
@@ -94,35 +94,35 @@ fn least(credit: Credit) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Credit, Outstanding};
+    use super::{Credit, InFlight};
     use std::time::Duration;
 
     const CREDIT: Credit = Credit { records: 1_000, bytes: 100 };
 
     #[test]
     fn what_is_read_and_not_committed_is_bounded() {
-        let mut outstanding = Outstanding::new(CREDIT, Duration::ZERO);
-        assert_eq!(outstanding.room(), 100);
+        let mut outstanding = InFlight::new(CREDIT, Duration::ZERO);
+        assert_eq!(outstanding.available(), 100);
         outstanding.add(1, 30, 30);
         outstanding.add(2, 40, 40);
-        assert_eq!(outstanding.room(), 30);
+        assert_eq!(outstanding.available(), 30);
         outstanding.settle(|epoch| epoch < 2);
-        assert_eq!(outstanding.room(), 960);
+        assert_eq!(outstanding.available(), 960);
         outstanding.add(2, 1, 60);
-        assert_eq!(outstanding.room(), 0);
+        assert_eq!(outstanding.available(), 0);
         outstanding.settle(|_| true);
-        assert_eq!(outstanding.room(), 1_000);
+        assert_eq!(outstanding.available(), 1_000);
     }
 
     #[test]
     fn a_slow_server_gets_what_it_commits_in_time() {
-        let outstanding = Outstanding::new(CREDIT, Duration::ZERO);
+        let outstanding = InFlight::new(CREDIT, Duration::ZERO);
         let after = |records, ms| outstanding.window_after(records, Duration::from_millis(ms));
         assert_eq!((after(1_000, 1_500), after(1_000, 3_000)), (1_000, 500));
         assert_eq!((after(500, 3_000), after(500, 1_500), after(200, 300)), (250, 500, 1_000));
         // Neither nothing nor more than memory allows.
         assert_eq!((after(1_000, 60_000), after(1, 1_500), after(1_000, 0)), (100, 100, 1_000));
-        let spaced = Outstanding::new(CREDIT, Duration::from_secs(5));
+        let spaced = InFlight::new(CREDIT, Duration::from_secs(5));
         assert_eq!(spaced.window_after(1_000, Duration::from_millis(11_500)), 1_000);
     }
 }

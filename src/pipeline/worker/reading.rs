@@ -8,14 +8,14 @@ use dataflows::operators::ledger::Replay;
 use dataflows::tables::kafka_offsets::{Progress, Update};
 use std::time::{Duration, Instant};
 use types::Text;
-use types::offsets::{Anchor, Assignment, Last, Reached};
+use types::offsets::{Anchor, Assignment, LastRecord, PolledUpTo};
 
 /// How long a record is only the next anchor; several times what the watcher needs to look at one.
 const ANCHOR_AGE: Duration = Duration::from_mins(1);
 
 /// A partition as its reader keeps it.
 #[derive(Debug)]
-pub(super) struct Reading {
+pub(super) struct ReadPosition {
     partition: u32,
     progress: Progress,
     /// The offset to read next.
@@ -26,7 +26,7 @@ pub(super) struct Reading {
     replay: Replay,
 }
 
-impl Reading {
+impl ReadPosition {
     /// What the ledger must remember is read next.
     pub(super) fn new(assignment: &Assignment) -> Self {
         let Assignment { partition, start, next, replay_from, last, anchor, .. } = *assignment;
@@ -37,7 +37,7 @@ impl Reading {
         // It was just compared with the topic.
         let next_anchor = anchor.map(|anchor| (anchor, Instant::now()));
         let replay = Replay::default();
-        Reading { partition, progress, position: replay_from, next_anchor, replay }
+        ReadPosition { partition, progress, position: replay_from, next_anchor, replay }
     }
 
     /// Its number.
@@ -58,19 +58,19 @@ impl Reading {
     }
 
     /// The record that is read now has an act on the tweet of this id.
-    pub(super) fn note(&mut self, id: u64) {
+    pub(super) fn remember_act(&mut self, id: u64) {
         self.replay.note(self.position, id);
     }
 
     /// A record that was passed long ago is counted now: who reads on from `offset` finds it, and its
     /// act on the tweet of this id.
-    pub(super) fn note_early(&mut self, offset: u64, id: u64) {
+    pub(super) fn remember_early_act(&mut self, offset: u64, id: u64) {
         self.replay.note_early(offset, id);
     }
 
     /// The update that goes with what was noted early. With a ledger, `floor` is the one that is
     /// stored.
-    pub(super) fn noted(&mut self, floor: Option<u64>) -> Update {
+    pub(super) fn early_act_update(&mut self, floor: Option<u64>) -> Update {
         self.rise(floor);
         self.update()
     }
@@ -81,8 +81,9 @@ impl Reading {
     }
 
     /// All records up to this one were read. With a ledger, `floor` is the one that is stored.
-    pub(super) fn reach(&mut self, reached: &Reached, floor: Option<u64>) -> Update {
-        let last = Last { offset: reached.offset, ms: reached.timestamp_ms, hash: reached.hash };
+    pub(super) fn reach(&mut self, reached: &PolledUpTo, floor: Option<u64>) -> Update {
+        let last =
+            LastRecord { offset: reached.offset, ms: reached.timestamp_ms, hash: reached.hash };
         self.progress.next_offset = reached.offset + 1;
         self.progress.anchor = Some(self.anchor(last.anchor()));
         self.progress.last = Some(last);
@@ -103,13 +104,13 @@ impl Reading {
     }
 
     /// All that the ledger must remember was read again; returns how far that led.
-    pub(super) fn remembered(&mut self) -> u64 {
+    pub(super) fn replay_done(&mut self) -> u64 {
         let next = self.progress.next_offset;
         next.saturating_sub(std::mem::replace(&mut self.position, next))
     }
 
     /// The floor of the ledger rose. The update, if that moves the offset to read again from.
-    pub(super) fn risen(&mut self, floor: u64) -> Option<Update> {
+    pub(super) fn floor_raised(&mut self, floor: u64) -> Option<Update> {
         self.rise(Some(floor)).then(|| self.update())
     }
 
@@ -143,16 +144,16 @@ impl Reading {
 
 #[cfg(test)]
 mod tests {
-    use super::{Assignment, Latest, Progress, Reached, Reading};
+    use super::{Assignment, Latest, PolledUpTo, Progress, ReadPosition};
     use dataflows::tables::kafka_offsets::{row, state};
     use differential_dataflow::difference::Semigroup;
-    use types::offsets::Last;
+    use types::offsets::LastRecord;
 
     #[test]
     fn a_row_restores_to_what_it_was_made_from() {
-        let last = Last { offset: 8, ms: 1_700_000_000_000, hash: u64::MAX - 5 };
+        let last = LastRecord { offset: 8, ms: 1_700_000_000_000, hash: u64::MAX - 5 };
         for last in [None, Some(last)] {
-            let anchor = last.map(Last::anchor);
+            let anchor = last.map(LastRecord::anchor);
             let (next_offset, replay_from, start_offset) = (9, 7, 4);
             let (update, file) = (0, "a/b.json".into());
             let progress =
@@ -161,13 +162,13 @@ mod tests {
         }
     }
 
-    fn reached(offset: u64) -> Reached {
-        Reached { partition: 0, offset, timestamp_ms: 0, hash: offset ^ 1 }
+    fn reached(offset: u64) -> PolledUpTo {
+        PolledUpTo { partition: 0, offset, timestamp_ms: 0, hash: offset ^ 1 }
     }
 
     #[test]
     fn an_anchor_is_older_than_its_age() {
-        let mut reading = Reading::new(&Assignment::fresh(0, 0));
+        let mut reading = ReadPosition::new(&Assignment::fresh(0, 0));
         let mut anchor = |offset, is_later: bool| {
             if let Some((_, since)) = reading.next_anchor.as_mut().filter(|_| is_later) {
                 *since = since.checked_sub(super::ANCHOR_AGE)?;
@@ -186,7 +187,7 @@ mod tests {
     /// What a start stores beside an offset to read again from that the ledger has given up.
     #[test]
     fn the_last_record_stays_known() {
-        let last = Last { offset: 19, ms: 7, hash: 8 };
+        let last = LastRecord { offset: 19, ms: 7, hash: 8 };
         let stored = Progress {
             update: 0,
             next_offset: 20,
@@ -200,7 +201,7 @@ mod tests {
         let (last, anchor) = (stored.last, stored.anchor);
         let start =
             Assignment { next: 20, replay_from: 20, last, anchor, ..Assignment::fresh(0, 0) };
-        let mut reading = Reading::new(&start);
+        let mut reading = ReadPosition::new(&start);
         sum.plus_equals(&reading.begin().1);
         assert_eq!(sum.0, Progress { replay_from: 20, ..stored });
         sum.plus_equals(&reading.reach(&reached(25), None).1);
@@ -210,28 +211,28 @@ mod tests {
     #[test]
     fn what_the_ledger_remembers_is_read_again() {
         let stored = Assignment { next: 20, replay_from: 10, ..Assignment::fresh(0, 0) };
-        let mut reading = Reading::new(&stored);
-        let from = |reading: &Reading| reading.progress.replay_from;
-        reading.note(5);
+        let mut reading = ReadPosition::new(&stored);
+        let from = |reading: &ReadPosition| reading.progress.replay_from;
+        reading.remember_act(5);
         reading.pass(12);
-        assert_eq!(reading.risen(4), None);
+        assert_eq!(reading.floor_raised(4), None);
         assert_eq!(reading.begin().1.0.replay_from, 10);
-        reading.note(9);
+        reading.remember_act(9);
         reading.pass(20);
         reading.reach(&reached(20), Some(4));
         assert_eq!(from(&reading), 10);
-        assert_eq!(reading.risen(5), None);
-        assert!(reading.risen(10).is_some(), "all is below");
+        assert_eq!(reading.floor_raised(5), None);
+        assert!(reading.floor_raised(10).is_some(), "all is below");
         assert_eq!(from(&reading), 21);
-        reading.note(11);
+        reading.remember_act(11);
         reading.reach(&reached(29), Some(10));
         assert_eq!(from(&reading), 21);
-        let mut sum = reading.risen(5).map_or_else(|| reading.begin().1, |update| update.1);
-        reading.note_early(3, 10);
-        reading.note_early(2, 9);
-        sum.plus_equals(&reading.noted(Some(10)).1);
+        let mut sum = reading.floor_raised(5).map_or_else(|| reading.begin().1, |update| update.1);
+        reading.remember_early_act(3, 10);
+        reading.remember_early_act(2, 9);
+        sum.plus_equals(&reading.early_act_update(Some(10)).1);
         assert_eq!(sum.0.replay_from, 3, "of a dead letter that is counted after all");
-        sum.plus_equals(&reading.risen(11).expect("it rises").1);
+        sum.plus_equals(&reading.floor_raised(11).expect("it rises").1);
         assert_eq!(sum.0.replay_from, 21);
         reading.reach(&reached(30), None);
         assert_eq!(from(&reading), 31, "without a ledger nothing is");
@@ -239,16 +240,16 @@ mod tests {
 
     #[test]
     fn the_position_moves_to_an_end_without_a_record() {
-        let mut reading = Reading::new(&Assignment::fresh(0, 0));
+        let mut reading = ReadPosition::new(&Assignment::fresh(0, 0));
         reading.begin();
         reading.pass(6);
         let last = reading.reach(&reached(6), None).1.0.last;
         assert_eq!(reading.end(7, None), None, "the end is where the last record is");
         let (partition, Latest(progress)) = reading.end(9, None).expect("it moves");
         assert_eq!((partition, progress.next_offset, progress.replay_from), (0, 9, 9));
-        assert_eq!((progress.last, progress.anchor), (last, last.map(Last::anchor)));
+        assert_eq!((progress.last, progress.anchor), (last, last.map(LastRecord::anchor)));
         assert_eq!(reading.end(8, None), None, "offsets only grow");
-        reading.note(5);
+        reading.remember_act(5);
         reading.pass(12);
         reading.reach(&reached(12), Some(4));
         let (_, Latest(progress)) = reading.end(20, Some(4)).expect("it moves");

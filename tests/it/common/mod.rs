@@ -14,9 +14,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use types::offsets::Stored;
-use types::offsets::{Assignment, Reached};
-use types::record::{Found, Record};
+use types::offsets::PartitionOffsets;
+use types::offsets::{Assignment, PolledUpTo};
+use types::record::{Record, StoredRecord};
 
 /// A small generator (`SplitMix64`), so that a seed is the whole schedule.
 pub(crate) struct Random(pub(crate) u64);
@@ -67,7 +67,7 @@ impl Topic for MemoryTopic {
         Ok(())
     }
 
-    fn plan(&self, stored: &[Stored]) -> Result<Vec<Assignment>, SourceError> {
+    fn plan(&self, stored: &[PartitionOffsets]) -> Result<Vec<Assignment>, SourceError> {
         let assign = |(partition, payloads): (u32, &Vec<Vec<u8>>)| {
             let stored = stored.iter().find(|stored| stored.partition == partition);
             let (next, replay_from) =
@@ -96,11 +96,15 @@ impl Watch for Unwatched {
         Ok(Vec::new())
     }
 
-    fn compare(&mut self, _stored: &Stored) -> Result<(), SourceError> {
+    fn compare(&mut self, _stored: &PartitionOffsets) -> Result<(), SourceError> {
         Ok(())
     }
 
-    fn record(&mut self, _partition: u32, _offset: u64) -> Result<Option<Found>, SourceError> {
+    fn record(
+        &mut self,
+        _partition: u32,
+        _offset: u64,
+    ) -> Result<Option<StoredRecord>, SourceError> {
         Ok(None)
     }
 
@@ -150,7 +154,7 @@ impl Source for MemorySource {
                 let key = None;
                 visit(Polled::Record(Record { partition, offset, timestamp_ms, key, payload }));
                 let hash = fingerprint(None, payload);
-                last = Some(Reached { partition, offset, timestamp_ms, hash });
+                last = Some(PolledUpTo { partition, offset, timestamp_ms, hash });
                 assignment.next += 1;
                 handed_out += 1;
             }

@@ -183,7 +183,7 @@ fn naughty_rows_come_back(url: &str, strings: &[String], rows: usize) {
             Value::Text("t".into()),
             Value::UInt(0),
             Value::UInt(offset),
-            Value::Moment(0),
+            Value::Timestamp(0),
             Value::Text("json".into()),
             Value::Text(text.as_str().into()),
             Value::Bytes(sample),

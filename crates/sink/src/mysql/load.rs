@@ -107,7 +107,7 @@ fn push_field(text: &mut Vec<u8>, value: &Value) {
         Value::Null => text.extend_from_slice(br"\N"),
         Value::Text(value) => push_escaped(text, value.as_bytes()),
         Value::Bytes(value) => push_escaped(text, value),
-        Value::Moment(ms) => {
+        Value::Timestamp(ms) => {
             text.extend_from_slice(sql::moment(ms.saturating_mul(1000), 3).as_bytes());
         }
         Value::Int(_) | Value::UInt(_) => sql::push_value(text, value),
@@ -131,17 +131,17 @@ fn push_escaped(text: &mut Vec<u8>, value: &[u8]) {
 mod tests {
     use super::{ROWS, is_refused, loads};
     use crate::{Prefix, SinkError};
-    use types::table::{Column, Kind, Panel, Restore, Table};
+    use types::table::{Column, ColumnKind, Panel, Restore, Table};
     use types::{Row, Value};
 
     const TABLE: Table = Table {
         name: "t",
         comment: "",
         columns: &[
-            Column::new("k", Kind::Text(9), ""),
-            Column::new("n", Kind::OptionalSigned, ""),
-            Column::new("at", Kind::Moment, ""),
-            Column::new("b", Kind::Bytes(9), ""),
+            Column::new("k", ColumnKind::Text(9), ""),
+            Column::new("n", ColumnKind::OptionalSigned, ""),
+            Column::new("at", ColumnKind::Timestamp, ""),
+            Column::new("b", ColumnKind::Bytes(9), ""),
         ],
         key: 1,
         restore: Restore::FromRows,
@@ -151,7 +151,7 @@ mod tests {
 
     fn row(key: &str, number: Value) -> Row {
         let bytes = Value::Bytes([0, b'\t', 0xff, b'\\'].into());
-        Box::new([Value::Text(key.into()), number, Value::Moment(1), bytes])
+        Box::new([Value::Text(key.into()), number, Value::Timestamp(1), bytes])
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use super::connection::Connection;
 use super::{DOING_READ, SinkError, sql};
 use crate::Prefix;
-use types::table::Kind as Holds;
+use types::table::ColumnKind as Holds;
 use types::{Restored, Row, Table, Value};
 
 /// Rows handed on at a time while restoring.
@@ -62,7 +62,7 @@ fn restore_row(table: &Table, mut row: mysql_async::Row) -> Result<Row, SinkErro
             (_, Stored::NULL) => Value::Null,
             (Holds::Unsigned, Stored::UInt(number)) => Value::UInt(number),
             (Holds::Unsigned, Stored::Int(number)) => Value::UInt(u64::try_from(number).ok()?),
-            (Holds::Unsigned | Holds::Mark, Stored::Bytes(bytes)) => {
+            (Holds::Unsigned | Holds::Flag, Stored::Bytes(bytes)) => {
                 Value::UInt(std::str::from_utf8(&bytes).ok()?.parse().ok()?)
             }
             (Holds::OptionalSigned, Stored::Int(number)) => Value::Int(number),
@@ -71,8 +71,8 @@ fn restore_row(table: &Table, mut row: mysql_async::Row) -> Result<Row, SinkErro
                 Value::Text(std::str::from_utf8(&bytes).ok()?.into())
             }
             (Holds::Bytes(_), Stored::Bytes(bytes)) => Value::Bytes(bytes.into_boxed_slice()),
-            (Holds::Moment, Stored::Bytes(bytes)) => {
-                Value::Moment(sql::moment_ms(std::str::from_utf8(&bytes).ok()?)?)
+            (Holds::Timestamp, Stored::Bytes(bytes)) => {
+                Value::Timestamp(sql::moment_ms(std::str::from_utf8(&bytes).ok()?)?)
             }
             _ => return None,
         };

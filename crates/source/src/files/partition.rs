@@ -17,8 +17,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 use types::Text;
-use types::offsets::{Anchor, Last};
-use types::offsets::{Assignment, Reached};
+use types::offsets::{Anchor, Assignment, LastRecord, PolledUpTo};
 use types::record::Record;
 
 /// How often a file that is set aside is looked at.
@@ -133,7 +132,7 @@ impl Partition {
             next,
             read_to: next,
             until,
-            last: last.map(Last::anchor).filter(|_| !is_replay),
+            last: last.map(LastRecord::anchor).filter(|_| !is_replay),
             lines: None,
             id: None,
             end: None,
@@ -461,7 +460,8 @@ impl Partition {
         let Some(Line { offset, bytes }) = line else { return };
         let hash = fingerprint(None, Some(lines.bytes(bytes)));
         self.last = Some(Anchor { offset, hash });
-        visit(Polled::Reached(Reached { partition: self.number, offset, timestamp_ms: 0, hash }));
+        let (partition, timestamp_ms) = (self.number, 0);
+        visit(Polled::Reached(PolledUpTo { partition, offset, timestamp_ms, hash }));
     }
 
     pub(super) fn tell_end(&mut self, visit: &mut dyn FnMut(Polled<'_>)) {

@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use types::offsets::{Last, Stored};
+use types::offsets::{LastRecord, PartitionOffsets};
 
 /// What a job would have committed: records and how far that led, together.
 #[derive(Default)]
 struct Job {
     /// By partition: offset and text.
     records: BTreeMap<u32, Vec<(u64, String)>>,
-    stored: BTreeMap<u32, Stored>,
+    stored: BTreeMap<u32, PartitionOffsets>,
 }
 
 impl Job {
@@ -31,10 +31,11 @@ impl Job {
                 let (offset, text) = self.records[&reached.partition].last().expect("a record");
                 assert_eq!(reached.offset, *offset, "it came elsewhere");
                 assert_eq!(reached.hash, fingerprint(None, Some(text.as_bytes())), "{text}");
-                let last = Last { offset: reached.offset, ms: 0, hash: reached.hash };
+                let last = LastRecord { offset: reached.offset, ms: 0, hash: reached.hash };
                 let next = reached.offset + 1;
-                let stored = Stored::fresh(reached.partition, 0);
-                let stored = Stored { next, replay_from: next, last: Some(last), ..stored };
+                let stored = PartitionOffsets::fresh(reached.partition, 0);
+                let stored =
+                    PartitionOffsets { next, replay_from: next, last: Some(last), ..stored };
                 self.stored.insert(reached.partition, stored);
             }
             Polled::End { partition, next } => {

@@ -8,8 +8,8 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use types::offsets::Assignment;
-use types::offsets::Stored;
-use types::record::Found as FoundRecord;
+use types::offsets::PartitionOffsets;
+use types::record::StoredRecord as FoundRecord;
 
 /// How often the folder is looked at, and how much of the time that may take.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -22,7 +22,7 @@ pub struct FilesWatch {
     files: Files,
     took: Duration,
     /// How far each partition was at the last look.
-    stored: BTreeMap<u32, Stored>,
+    stored: BTreeMap<u32, PartitionOffsets>,
     /// Sizes of plain files, and where their last lines end.
     ends: BTreeMap<u32, (u64, u64)>,
 }
@@ -72,7 +72,7 @@ impl Watch for FilesWatch {
         Ok(new.into_iter().map(assign).collect())
     }
 
-    fn compare(&mut self, stored: &Stored) -> Result<(), SourceError> {
+    fn compare(&mut self, stored: &PartitionOffsets) -> Result<(), SourceError> {
         self.stored.insert(stored.partition, stored.clone());
         // What is gone stays counted; its reader says so.
         let Some(found) = self.files.get(&stored.partition) else { return Ok(()) };

@@ -10,7 +10,7 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Offset};
 use std::collections::BTreeSet;
 use std::time::Duration;
-use types::offsets::{Assignment, Reached};
+use types::offsets::{Assignment, PolledUpTo};
 use types::record::Record;
 
 /// What the client says of a partition that the cluster does not know any more.
@@ -251,7 +251,7 @@ impl Source for KafkaSource {
         for message in last.into_iter().flatten() {
             let Record { partition, offset, timestamp_ms, key, payload } = record(&message);
             let hash = fingerprint(key, payload);
-            visit(Polled::Reached(Reached { partition, offset, timestamp_ms, hash }));
+            visit(Polled::Reached(PolledUpTo { partition, offset, timestamp_ms, hash }));
         }
         for error in errors {
             self.on_error(error, visit)?;

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 use types::offsets::Assignment;
-use types::offsets::Stored;
-use types::record::Found;
+use types::offsets::PartitionOffsets;
+use types::record::StoredRecord;
 
 /// The consumers that consume nothing.
 pub struct KafkaWatch {
@@ -46,13 +46,13 @@ impl Watch for KafkaWatch {
         partitions.filter(|number| !known.contains(number)).map(assign).collect()
     }
 
-    fn compare(&mut self, stored: &Stored) -> Result<(), SourceError> {
+    fn compare(&mut self, stored: &PartitionOffsets) -> Result<(), SourceError> {
         let Some(anchor) = stored.anchor else { return Ok(()) };
         let marks = self.topic.watermarks(&self.consumer, stored.partition)?;
         self.topic.holds(&self.consumer, stored.partition, anchor, marks).map(drop)
     }
 
-    fn record(&mut self, partition: u32, offset: u64) -> Result<Option<Found>, SourceError> {
+    fn record(&mut self, partition: u32, offset: u64) -> Result<Option<StoredRecord>, SourceError> {
         let marks = self.topic.watermarks(&self.consumer, partition)?;
         let found = self.topic.record_at(&self.consumer, partition, offset, marks)?;
         Ok(found.map(|(found, _)| found))

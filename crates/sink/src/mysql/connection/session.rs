@@ -151,7 +151,7 @@ fn is_same(found: &str, wanted: &str) -> bool {
 
 /// Which of the two families a server belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ServerFamily {
     /// MariaDB
     MariaDb,
     /// MySQL
@@ -162,7 +162,7 @@ pub enum Kind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
     /// Its family.
-    pub kind: Kind,
+    pub kind: ServerFamily,
     /// What it says its version is.
     pub version: String,
 }
@@ -175,7 +175,8 @@ impl Server {
     }
 
     fn from_version(version: String) -> Self {
-        let kind = if version.contains("MariaDB") { Kind::MariaDb } else { Kind::MySql };
+        let kind =
+            if version.contains("MariaDB") { ServerFamily::MariaDb } else { ServerFamily::MySql };
         Server { kind, version }
     }
 
@@ -185,8 +186,8 @@ impl Server {
         let mut number = || numbers.next().and_then(|text| text.parse().ok()).unwrap_or(0_u32);
         let found = (number(), number());
         let (name, oldest) = match self.kind {
-            Kind::MariaDb => ("MariaDB", (10, 11)),
-            Kind::MySql => ("MySQL", (8, 4)),
+            ServerFamily::MariaDb => ("MariaDB", (10, 11)),
+            ServerFamily::MySql => ("MySQL", (8, 4)),
         };
         (found < oldest).then(|| {
             let (version, (major, minor)) = (&self.version, oldest);
@@ -199,7 +200,7 @@ impl Server {
 
 #[cfg(test)]
 mod tests {
-    use super::{Found, Kind, SETTINGS, Server, compare, corrections};
+    use super::{Found, SETTINGS, Server, ServerFamily, compare, corrections};
 
     #[test]
     fn a_server_is_known_by_its_version() {
@@ -207,13 +208,13 @@ mod tests {
             let server = Server::from_version(version.to_owned());
             (server.kind, server.warning().is_some())
         };
-        assert_eq!(old("10.11.19-MariaDB-0+deb12u1"), (Kind::MariaDb, false));
-        assert_eq!(old("10.6.22-MariaDB-log"), (Kind::MariaDb, true));
-        assert_eq!(old("11.8.3-MariaDB"), (Kind::MariaDb, false));
-        assert_eq!(old("9.7.4-2"), (Kind::MySql, false));
-        assert_eq!(old("8.4.0"), (Kind::MySql, false));
-        assert_eq!(old("8.0.45-0ubuntu0.24.04.1"), (Kind::MySql, true));
-        assert_eq!(old(""), (Kind::MySql, true));
+        assert_eq!(old("10.11.19-MariaDB-0+deb12u1"), (ServerFamily::MariaDb, false));
+        assert_eq!(old("10.6.22-MariaDB-log"), (ServerFamily::MariaDb, true));
+        assert_eq!(old("11.8.3-MariaDB"), (ServerFamily::MariaDb, false));
+        assert_eq!(old("9.7.4-2"), (ServerFamily::MySql, false));
+        assert_eq!(old("8.4.0"), (ServerFamily::MySql, false));
+        assert_eq!(old("8.0.45-0ubuntu0.24.04.1"), (ServerFamily::MySql, true));
+        assert_eq!(old(""), (ServerFamily::MySql, true));
     }
 
     /// A server that has everything as it should be, but for these.

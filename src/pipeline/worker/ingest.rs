@@ -1,13 +1,13 @@
 //! How a record enters the dataflow: as its events, or as a dead letter.
 
-use super::super::flow::Inputs;
+use super::super::flow::FlowInputs;
 use crate::config::RunConfig;
 use dataflows::tables::dead_letter_overflow::Extent;
 use source::SourceError;
 use std::time::{Duration, Instant};
 use types::Version;
 use types::dead_letter::DeadLetter;
-use types::dead_letter::{Dropped, Refuser, Room, Taken};
+use types::dead_letter::{OverflowKey, OverflowRange, Quota, Usage};
 use types::record::Record;
 use types::{Event, Text};
 
@@ -78,20 +78,20 @@ impl Refusals {
 }
 
 /// A dead letter enters, as a row if there is room. Returns what was found.
-pub(super) fn bury(
-    inputs: &mut Inputs,
+pub(super) fn record_dead_letter(
+    inputs: &mut FlowInputs,
     letter: DeadLetter,
     file: &Text,
-    (taken, limit): (&mut Taken, Room),
+    (taken, limit): (&mut Usage, Quota),
 ) -> Text {
     let letter = DeadLetter { file: file.clone(), ..letter };
     let (partition, offset, detail) = (letter.partition, letter.offset, letter.detail.clone());
     if taken.take(&letter, limit) {
-        inputs.letters.update(letter, 1);
+        inputs.dead_letters.update(letter, 1);
     } else {
-        let refuser = Refuser { partition, decoder: ::decode::ACCEPTS };
-        let range = Dropped { first: offset, last: offset, records: 1 };
-        inputs.dropped.update(refuser, Extent(range));
+        let refuser = OverflowKey { partition, decoder: ::decode::ACCEPTS };
+        let range = OverflowRange { first: offset, last: offset, records: 1 };
+        inputs.dead_letter_overflow.update(refuser, Extent(range));
     }
     detail
 }
@@ -100,7 +100,7 @@ pub(super) fn bury(
 /// letter comes back.
 pub(super) fn decode(
     record: &Record<'_>,
-    settings: ::decode::Settings,
+    settings: ::decode::DecodeSettings,
     decoded: &mut Vec<Event>,
 ) -> Result<(), DeadLetter> {
     let Record { partition, offset, timestamp_ms, key, payload } = *record;

@@ -6,21 +6,21 @@
 use std::time::{Duration, Instant};
 
 /// The longest sleep of a worker that follows a schedule.
-pub(super) const NAP: Duration = Duration::from_millis(1);
+pub(super) const MAX_PARK: Duration = Duration::from_millis(1);
 
 /// What one worker has released, and when it began.
-pub(super) struct Release {
+pub(super) struct ReplayThrottle {
     /// Records per second of this worker; none = all that are there.
     rate: Option<f64>,
     began: Option<Instant>,
     released: u64,
 }
 
-impl Release {
+impl ReplayThrottle {
     /// The share of one of `workers` in a rate.
     pub(super) fn new(rate: Option<u32>, workers: usize) -> Self {
         let share = |rate| f64::from(rate) / f64::from(u32::try_from(workers).unwrap_or(1));
-        Release { rate: rate.map(share), began: None, released: 0 }
+        ReplayThrottle { rate: rate.map(share), began: None, released: 0 }
     }
 
     /// Whether there is a schedule.
@@ -57,17 +57,17 @@ impl Release {
 
 #[cfg(test)]
 mod tests {
-    use super::Release;
+    use super::ReplayThrottle;
     use std::time::{Duration, Instant};
 
     #[test]
     fn what_was_missed_is_made_up_for() {
         let begin = Instant::now();
-        let mut release = Release::new(Some(1_000), 2);
+        let mut release = ReplayThrottle::new(Some(1_000), 2);
         assert_eq!(release.due(begin), 0);
         assert_eq!(release.due(begin + Duration::from_millis(10)), 5);
         release.passed(3);
         assert_eq!(release.due(begin + Duration::from_secs(2)), 997);
-        assert_eq!(Release::new(None, 2).due(begin), u64::MAX);
+        assert_eq!(ReplayThrottle::new(None, 2).due(begin), u64::MAX);
     }
 }

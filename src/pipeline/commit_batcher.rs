@@ -1,4 +1,4 @@
-//! The gatherer: on worker 0, from the changes of all workers to one transaction after another.
+//! The batcher: on worker 0, from the changes of all workers to one transaction after another.
 //!
 //! It owns the changes between the dataflow and the committer. Invariants:
 //! - A transaction holds whole epochs: all of them up to the one it ends with, none of them twice.
@@ -23,17 +23,17 @@ use timely::dataflow::operators::{Capability, Probe};
 use timely::dataflow::{ProbeHandle, operators::probe};
 use timely::scheduling::SyncActivator;
 use tokio::sync::mpsc;
-use types::table::{self, Kind};
+use types::table::{self, ColumnKind};
 use types::transaction::{TableChanges, Transaction};
 use types::{Change, Row, Table, Value};
 
 /// One transaction for the committer, and how to answer.
-pub struct Order {
+pub struct CommitOrder {
     /// What to commit.
     pub transaction: Transaction,
     /// Where "it is committed" goes.
     pub committed: std::sync::mpsc::Sender<()>,
-    /// Wakes the gatherer after the answer.
+    /// Wakes the batcher after the answer.
     pub wake: SyncActivator,
 }
 
@@ -48,30 +48,30 @@ pub struct Closing {
     pub at: Instant,
 }
 
-/// The epochs that were closed, rising; written by worker 0's loop, read by the gatherer on the same
+/// The epochs that were closed, rising; written by worker 0's loop, read by the batcher on the same
 /// thread.
 pub type Closings = Rc<RefCell<VecDeque<Closing>>>;
 
-/// What the gatherer is connected to.
-pub struct Commits {
+/// What the batcher is connected to.
+pub struct BatcherConfig {
     /// To the committer; only on worker 0.
-    pub orders: Option<mpsc::Sender<Order>>,
+    pub orders: Option<mpsc::Sender<CommitOrder>>,
     /// Where the moments of epochs come from.
     pub closings: Closings,
     /// How commits are spaced.
     pub pace: Pace,
     /// Set when the changes can be no transaction; ends the run.
-    pub fault: Fault,
+    pub fault: CommitFault,
 }
 
 /// Why nothing more is handed over.
-pub type Fault = Rc<Cell<Option<SinkError>>>;
+pub type CommitFault = Rc<Cell<Option<SinkError>>>;
 
-/// Builds the gatherer. The returned probe's frontier passes an epoch when it is committed.
-pub fn gather(
+/// Builds the batcher. The returned probe's frontier passes an epoch when it is committed.
+pub fn commit_batcher(
     changes: StreamVec<'_, Epoch, TableChange>,
     tables: Vec<Table>,
-    commits: Commits,
+    commits: BatcherConfig,
 ) -> probe::Handle<Epoch> {
     let scope = changes.scope();
     let to_worker_0 = Exchange::new(|_: &TableChange| 0);
@@ -83,18 +83,19 @@ pub fn gather(
             move |_capability, info| {
                 let activator = scope.activator_for(Rc::clone(&info.address));
                 let wake = scope.worker().sync_activator_for(info.address.to_vec());
-                let mut gatherer = Gatherer::new(tables, commits.closings, commits.pace);
+                let mut batcher = CommitBatcher::new(tables, commits.closings, commits.pace);
                 let fault = commits.fault;
-                let mut outlet = commits.orders.map(|orders| Outlet::new(orders, wake, fault));
+                let mut outlet =
+                    commits.orders.map(|orders| CommitterLink::new(orders, wake, fault));
                 move |(input, frontier), output| {
                     input.for_each(|capability, changes| {
                         let port = output.output_index();
                         let held = |epoch: &Epoch| capability.delayed(epoch, port);
-                        gatherer.stash(changes.drain(..), held);
+                        batcher.add(changes.drain(..), held);
                     });
-                    gatherer.close(frontier.frontier().first().copied());
+                    batcher.close(frontier.frontier().first().copied());
                     if let Some(outlet) = &mut outlet
-                        && let Some(delay) = outlet.serve(&mut gatherer)
+                        && let Some(delay) = outlet.serve(&mut batcher)
                     {
                         activator.activate_after(delay);
                     }
@@ -105,49 +106,49 @@ pub fn gather(
     durable
 }
 
-/// The gatherer's way to the committer.
-struct Outlet {
-    orders: mpsc::Sender<Order>,
+/// The batcher's way to the committer.
+struct CommitterLink {
+    orders: mpsc::Sender<CommitOrder>,
     wake: SyncActivator,
     answer: std::sync::mpsc::Sender<()>,
     answers: std::sync::mpsc::Receiver<()>,
     busy: bool,
-    fault: Fault,
+    fault: CommitFault,
     is_over: bool,
 }
 
-impl Outlet {
-    fn new(orders: mpsc::Sender<Order>, wake: SyncActivator, fault: Fault) -> Self {
+impl CommitterLink {
+    fn new(orders: mpsc::Sender<CommitOrder>, wake: SyncActivator, fault: CommitFault) -> Self {
         let (answer, answers) = std::sync::mpsc::channel();
-        Outlet { orders, wake, answer, answers, busy: false, fault, is_over: false }
+        CommitterLink { orders, wake, answer, answers, busy: false, fault, is_over: false }
     }
 
     /// Takes answers, hands the next transaction over if the committer is free; says after how
     /// long to look again where only time is missing.
-    fn serve(&mut self, gatherer: &mut Gatherer) -> Option<Duration> {
+    fn serve(&mut self, batcher: &mut CommitBatcher) -> Option<Duration> {
         if self.answers.try_recv().is_ok() {
             self.busy = false;
-            gatherer.committed();
+            batcher.committed();
         }
         if self.orders.is_closed() || self.is_over {
-            gatherer.abandon();
+            batcher.abandon();
             return None;
         }
         if self.busy {
             return None;
         }
-        match gatherer.take(Instant::now()) {
-            Taken::Nothing => None,
-            Taken::TooEarly(delay) => Some(delay),
-            Taken::Impossible(row) => {
+        match batcher.take(Instant::now()) {
+            NextBatch::Nothing => None,
+            NextBatch::TooEarly(delay) => Some(delay),
+            NextBatch::Impossible(row) => {
                 self.fault.set(Some(SinkError::Impossible { row }));
                 self.is_over = true;
-                gatherer.abandon();
+                batcher.abandon();
                 None
             }
-            Taken::Transaction(transaction) => {
+            NextBatch::Transaction(transaction) => {
                 let committed = self.answer.clone();
-                let order = Order { transaction, committed, wake: self.wake.clone() };
+                let order = CommitOrder { transaction, committed, wake: self.wake.clone() };
                 self.busy = self.orders.try_send(order).is_ok();
                 None
             }
@@ -156,7 +157,7 @@ impl Outlet {
 }
 
 /// What [`Gatherer::take`] found.
-enum Taken {
+enum NextBatch {
     Nothing,
     TooEarly(Duration),
     Transaction(Transaction),
@@ -164,13 +165,13 @@ enum Taken {
     Impossible(String),
 }
 
-/// The state of the gatherer, free of timely but for the capability that it holds.
-struct Gatherer {
+/// The state of the batcher, free of timely but for the capability that it holds.
+struct CommitBatcher {
     tables: Vec<Table>,
     pace: Pace,
     closings: Closings,
     /// Changes of epochs that may still get more, per table.
-    open: BTreeMap<Epoch, Vec<Changes>>,
+    open: BTreeMap<Epoch, Vec<TimedChanges>>,
     /// Per table, changes of closed epochs that no transaction has taken.
     closed: Vec<Netted>,
     /// The least epoch in `closed`.
@@ -185,10 +186,10 @@ struct Gatherer {
     sent_closed_at: Option<Instant>,
 }
 
-impl Gatherer {
+impl CommitBatcher {
     fn new(tables: Vec<Table>, closings: Closings, pace: Pace) -> Self {
         let closed = tables.iter().map(|_| Netted::default()).collect();
-        Gatherer {
+        CommitBatcher {
             tables,
             pace,
             closings,
@@ -204,7 +205,7 @@ impl Gatherer {
     }
 
     /// Keeps changes as they arrive, in any order of epochs, and the capability of the least one.
-    fn stash(
+    fn add(
         &mut self,
         changes: impl Iterator<Item = TableChange>,
         capability: impl Fn(&Epoch) -> Capability<Epoch>,
@@ -214,7 +215,7 @@ impl Gatherer {
                 self.held = Some(capability(&epoch));
             }
             let tables = self.tables.len();
-            let open = self.open.entry(epoch).or_insert_with(|| vec![Changes::new(); tables]);
+            let open = self.open.entry(epoch).or_insert_with(|| vec![TimedChanges::new(); tables]);
             open[usize::from(table)].push((change, epoch));
         }
     }
@@ -254,14 +255,14 @@ impl Gatherer {
 
     /// The next transaction: everything that is closed, or nothing but a new `as_of` when the
     /// last one is older than a heartbeat.
-    fn take(&mut self, now: Instant) -> Taken {
+    fn take(&mut self, now: Instant) -> NextBatch {
         let is_quiet = self.closed_from.is_none();
         if is_quiet && !self.is_heartbeat_due() {
-            return Taken::Nothing;
+            return NextBatch::Nothing;
         }
         let since = self.last_start.map_or(Duration::MAX, |start| now - start);
         if since < self.pace.interval {
-            return Taken::TooEarly(self.pace.interval.saturating_sub(since));
+            return NextBatch::TooEarly(self.pace.interval.saturating_sub(since));
         }
         self.last_start = Some(now);
         self.sent_closed_at = self.closed_at;
@@ -270,10 +271,10 @@ impl Gatherer {
         let changes: Vec<_> = closed.map(|(netted, table)| netted.take(table.key)).collect();
         for (table, TableChanges { upserts, .. }) in self.tables.iter().zip(&changes) {
             if let Some(row) = upserts.iter().find(|row| !can_hold(table, row)) {
-                return Taken::Impossible(table::whole(table, row));
+                return NextBatch::Impossible(table::whole(table, row));
             }
         }
-        Taken::Transaction(Transaction { as_of: self.as_of, tables: changes })
+        NextBatch::Transaction(Transaction { as_of: self.as_of, tables: changes })
     }
 
     /// The transaction that was taken last is committed: the capability moves to what is left.
@@ -298,22 +299,22 @@ impl Gatherer {
 fn can_hold(table: &Table, row: &Row) -> bool {
     let is_negative = |value: &Value| matches!(value, Value::Int(..0));
     let mut columns = table.columns.iter().zip(row);
-    !columns.any(|(column, value)| column.kind == Kind::Unsigned && is_negative(value))
+    !columns.any(|(column, value)| column.kind == ColumnKind::Unsigned && is_negative(value))
 }
 
 /// Changes of one table.
-type Changes = Vec<(Change, Epoch)>;
+type TimedChanges = Vec<(Change, Epoch)>;
 
 /// The changes of one table over several epochs, netted now and then.
 #[derive(Default)]
 struct Netted {
-    changes: Changes,
+    changes: TimedChanges,
     /// Length after the last netting.
     netted: usize,
 }
 
 impl Netted {
-    fn add(&mut self, mut changes: Changes) {
+    fn add(&mut self, mut changes: TimedChanges) {
         if self.changes.is_empty() {
             self.changes = changes;
         } else {
@@ -367,7 +368,7 @@ impl Netted {
 #[cfg(test)]
 mod tests {
     use super::Pace;
-    use super::{Closing, Closings, Duration, Gatherer, Instant, Netted, Taken};
+    use super::{Closing, Closings, CommitBatcher, Duration, Instant, Netted, NextBatch};
     use std::rc::Rc;
     use types::{Change, Row, Value};
 
@@ -402,15 +403,18 @@ mod tests {
     fn a_clock_that_is_set_back_holds_no_heartbeat() {
         let (closings, heartbeat) = (Closings::default(), Duration::from_secs(10));
         let pace = Pace { interval: Duration::ZERO, heartbeat };
-        let mut gatherer =
-            Gatherer::new(vec![dataflows::tables::hashtags::TABLE], Rc::clone(&closings), pace);
+        let mut batcher = CommitBatcher::new(
+            vec![dataflows::tables::hashtags::TABLE],
+            Rc::clone(&closings),
+            pace,
+        );
         let began = Instant::now();
         let mut take = |epoch: u64, second: u64, as_of: i64| {
             let at = began + Duration::from_secs(second);
             closings.borrow_mut().push_back(Closing { epoch, as_of, at });
-            gatherer.close(Some(epoch + 1));
-            match gatherer.take(at) {
-                Taken::Transaction(transaction) => Some(transaction.as_of),
+            batcher.close(Some(epoch + 1));
+            match batcher.take(at) {
+                NextBatch::Transaction(transaction) => Some(transaction.as_of),
                 _ => None,
             }
         };

@@ -1,10 +1,10 @@
 //! What worker 0 does for all workers: it restores, ends epochs, raises the floor, and hands on what
 //! is found meanwhile.
 
-use super::{NAP, Reader};
+use super::{MAX_PARK, WorkerLoop};
 use crate::pipeline::flow::Control;
-use crate::pipeline::ledger::{Keeper, Tiding};
-use crate::pipeline::{Lead, News, Plan};
+use crate::pipeline::ledger::{FloorController, WorkerReport};
+use crate::pipeline::{CoordinatorChannels, ReadPlan, TopicNews};
 use dataflows::Epoch;
 use dataflows::operators::latest::Latest;
 use dataflows::tables::floors::Name;
@@ -17,25 +17,25 @@ use timely::worker::Worker;
 use types::{Restored, table};
 
 /// What worker 0 does for all, once the rows are restored.
-pub(super) struct Leading {
-    plan: Plan,
+pub(super) struct Coordinator {
+    plan: ReadPlan,
     /// How many workers have not read again all that they had to.
     replaying: usize,
     /// Where there is a ledger.
-    pub(super) keeper: Option<Keeper>,
+    pub(super) floor: Option<FloorController>,
 }
 
-impl<T: Topic> Reader<'_, T> {
+impl<T: Topic> WorkerLoop<'_, T> {
     /// On worker 0: every worker learns what to read again, and the rows enter; all at epoch 0.
-    pub(super) fn restore(&mut self, timely: &mut Worker, lead: &Lead) {
-        let Some(plan) = self.wait_for_plan(timely, lead) else { return };
+    pub(super) fn restore(&mut self, timely: &mut Worker, channels: &CoordinatorChannels) {
+        let Some(plan) = self.wait_for_plan(timely, channels) else { return };
         // At once: the others read again while the rows come in.
-        self.say(Control::Replay(plan.assignments.clone(), plan.letters.clone()));
+        self.broadcast(Control::Replay(plan.assignments.clone(), plan.dead_letters.clone()));
         loop {
-            self.speak();
+            self.send_heartbeat();
             let inputs = self.flow.inputs.as_mut();
-            let Some(before) = inputs.and_then(|inputs| inputs.before.as_mut()) else { return };
-            match lead.rows.recv_timeout(NAP) {
+            let Some(before) = inputs.and_then(|inputs| inputs.restore.as_mut()) else { return };
+            match channels.rows.recv_timeout(MAX_PARK) {
                 Ok(Some(batch)) => {
                     for row in batch {
                         before.rows.update(row, 1);
@@ -54,9 +54,10 @@ impl<T: Topic> Reader<'_, T> {
         }
         let floor = plan.ledger.floor;
         let span_ms = self.shared.config.ledger.span_ms();
-        let keeper = floor.zip(span_ms).map(|(floor, span_ms)| Keeper::new(span_ms, floor));
-        let (_, replaying) = self.place;
-        self.lead = Some(Leading { plan, replaying, keeper });
+        let controller =
+            floor.zip(span_ms).map(|(floor, span_ms)| FloorController::new(span_ms, floor));
+        let (_, replaying) = self.index_and_count;
+        self.coordinator = Some(Coordinator { plan, replaying, floor: controller });
     }
 
     /// On worker 0: an error where a stored row, or what follows from the stored rows, cannot be.
@@ -70,38 +71,44 @@ impl<T: Topic> Reader<'_, T> {
 
     /// On worker 0: every worker learns what to read, at epoch 1.
     fn begin(&mut self) {
-        self.announce(1);
-        let Some(Leading { plan, keeper, .. }) = &mut self.lead else { return };
+        self.advance_epoch(1);
+        let Some(Coordinator { plan, floor: controller, .. }) = &mut self.coordinator else {
+            return;
+        };
         if let Some(inputs) = &mut self.flow.inputs {
             inputs.advance_to(1);
-            for (name, newest) in &plan.ledger.said {
-                inputs.said.update(*name, Latest(*newest));
+            for (name, newest) in &plan.ledger.system_updates {
+                inputs.system_updates.update(*name, Latest(*newest));
             }
             inputs.flush();
         }
         let assignments = std::mem::take(&mut plan.assignments);
-        if let Some(keeper) = keeper {
-            keeper.expect(&assignments);
+        if let Some(controller) = controller {
+            controller.expect(&assignments);
         }
         if let Some(floor) = plan.ledger.floor {
-            self.say(Control::Floor(floor));
+            self.broadcast(Control::Floor(floor));
         }
-        self.say(Control::Assign(assignments));
+        self.broadcast(Control::Assign(assignments));
     }
 
-    fn say(&mut self, control: Control) {
+    fn broadcast(&mut self, control: Control) {
         self.flow.control.send(control);
         self.flow.control.flush();
     }
 
     /// On worker 0: waits until the offsets are read; `None` when they never will be.
-    fn wait_for_plan(&mut self, timely: &mut Worker, lead: &Lead) -> Option<Plan> {
+    fn wait_for_plan(
+        &mut self,
+        timely: &mut Worker,
+        channels: &CoordinatorChannels,
+    ) -> Option<ReadPlan> {
         loop {
-            self.speak();
-            match lead.begun.try_recv() {
+            self.send_heartbeat();
+            match channels.plan.try_recv() {
                 Ok(begun) => return Some(begun),
                 Err(TryRecvError::Empty) if !self.shared.is_failed() => {
-                    timely.step_or_park(Some(NAP));
+                    timely.step_or_park(Some(MAX_PARK));
                 }
                 Err(_) => {
                     self.shared.ended.store(true, Ordering::Relaxed);
@@ -113,74 +120,82 @@ impl<T: Topic> Reader<'_, T> {
 
     /// On worker 0: every worker learns of partitions that were added to the topic, and of records that
     /// are to be tried again.
-    pub(super) fn hear(&mut self) -> Result<(), SourceError> {
+    pub(super) fn forward_news(&mut self) -> Result<(), SourceError> {
         // What is found while the ledger remembers waits.
-        if self.clock.is_none() {
+        if self.epoch_clock.is_none() {
             return Ok(());
         }
-        let news: Vec<_> = self.lead.iter().flat_map(|lead| lead.plan.news.try_iter()).collect();
+        let news: Vec<_> = self
+            .coordinator
+            .iter()
+            .flat_map(|coordinator| coordinator.plan.news.try_iter())
+            .collect();
         for news in news {
             match news {
-                News::Partitions(found) => {
-                    if let Some(keeper) = self.lead.as_mut().and_then(|lead| lead.keeper.as_mut()) {
-                        keeper.expect(&found);
+                TopicNews::Partitions(found) => {
+                    if let Some(controller) =
+                        self.coordinator.as_mut().and_then(|coordinator| coordinator.floor.as_mut())
+                    {
+                        controller.expect(&found);
                     }
-                    self.say(Control::Assign(found));
+                    self.broadcast(Control::Assign(found));
                 }
-                News::Retry(letter, record) => self.say(Control::Retry(letter, record)),
-                News::Changed(error) => return Err(error),
+                TopicNews::Retry(letter, record) => self.broadcast(Control::Retry(letter, record)),
+                TopicNews::Changed(error) => return Err(error),
             }
         }
         Ok(())
     }
 
     /// On worker 0: hears how far the workers are, and raises the floor.
-    pub(super) fn keep(&mut self) {
-        let tidings = self.flow.tidings.take();
-        let Some(Leading { replaying, keeper, .. }) = &mut self.lead else { return };
-        for tiding in tidings {
-            match (tiding, &mut *keeper) {
-                (Tiding::Replayed, _) => *replaying -= 1,
-                (tiding, Some(keeper)) => keeper.hear(tiding),
+    pub(super) fn raise_floor(&mut self) {
+        let reports = self.flow.reports_in.take();
+        let Some(Coordinator { replaying, floor: controller, .. }) = &mut self.coordinator else {
+            return;
+        };
+        for report in reports {
+            match (report, &mut *controller) {
+                (WorkerReport::Replayed, _) => *replaying -= 1,
+                (report, Some(controller)) => controller.apply_report(report),
                 (_, None) => {}
             }
         }
-        let floor = keeper.as_mut().and_then(Keeper::rise);
+        let floor = controller.as_mut().and_then(FloorController::raise);
         let monitor = &self.shared.monitor;
-        let waiting = keeper.as_mut().and_then(|keeper| keeper.waiting(monitor));
-        if *replaying == 0 && self.clock.is_none() {
+        let paused = controller.as_mut().and_then(|controller| controller.newly_paused(monitor));
+        if *replaying == 0 && self.epoch_clock.is_none() {
             return self.begin();
         }
         if let (Some(floor), Some(inputs)) = (floor, &mut self.flow.inputs) {
-            inputs.said.update(Name::Ledger, Latest(floor));
+            inputs.system_updates.update(Name::Ledger, Latest(floor));
             inputs.flush();
             self.flow.opened.set(self.flow.opened.get().max(self.epoch));
-            self.say(Control::Floor(floor));
+            self.broadcast(Control::Floor(floor));
         }
-        if let Some(waiting) = waiting {
-            self.say(Control::Wait(waiting));
+        if let Some(paused) = paused {
+            self.broadcast(Control::Pause(paused));
         }
     }
 
     /// On worker 0: ends the current epoch for all workers.
-    fn announce(&mut self, epoch: Epoch) {
+    fn advance_epoch(&mut self, epoch: Epoch) {
         let closing = self.as_of.close(epoch - 1);
         self.flow.closings.borrow_mut().push_back(closing);
         self.flow.control.send(Control::Epoch(epoch));
         self.flow.control.advance_to(epoch);
         self.flow.control.flush();
-        self.clock = Some((epoch, Instant::now()));
+        self.epoch_clock = Some((epoch, Instant::now()));
     }
 
     /// On worker 0: ends the epoch when something is open and its length is over, or when nothing
     /// has happened for a heartbeat.
-    pub(super) fn tick(&mut self) {
-        let Some((epoch, since)) = self.clock else { return };
+    pub(super) fn end_epoch_if_due(&mut self) {
+        let Some((epoch, since)) = self.epoch_clock else { return };
         let is_open = self.flow.opened.get() >= epoch;
         let due = if is_open { self.epoch_length() } else { self.shared.config.pace.heartbeat };
         if since.elapsed() >= due {
             self.backlog.ended(if is_open { due } else { Duration::ZERO });
-            self.announce(epoch + 1);
+            self.advance_epoch(epoch + 1);
         }
     }
 }

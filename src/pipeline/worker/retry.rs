@@ -3,17 +3,17 @@
 //! What the record becomes goes through the ledger like any other, what becomes of its row leaves in the
 //! same transaction, and so does the offset from which a restart must read to remember the record.
 
-use super::entering::decode;
-use super::{Reader, find};
+use super::ingest::decode;
+use super::{WorkerLoop, find};
 use source::Topic;
 use types::dead_letter::DeadLetter;
-use types::dead_letter::Room;
-use types::record::{Found, Record};
+use types::dead_letter::Quota;
+use types::record::{Record, StoredRecord};
 
-impl<T: Topic> Reader<'_, T> {
+impl<T: Topic> WorkerLoop<'_, T> {
     /// Tries a record again, if this worker reads its partition.
-    pub(super) fn retry(&mut self, letter: DeadLetter, found: Option<Found>) {
-        let (index, peers) = self.place;
+    pub(super) fn retry(&mut self, letter: DeadLetter, found: Option<StoredRecord>) {
+        let (index, peers) = self.index_and_count;
         let DeadLetter { partition, offset, .. } = letter;
         if partition as usize % peers != index {
             return;
@@ -23,7 +23,7 @@ impl<T: Topic> Reader<'_, T> {
         else {
             return;
         };
-        if let Some(Found { timestamp_ms, payload }) = found {
+        if let Some(StoredRecord { timestamp_ms, payload }) = found {
             let payload = payload.as_deref();
             // A tombstone is never a dead letter, so the key says nothing here.
             let record = Record { partition, offset, timestamp_ms, key: None, payload };
@@ -39,22 +39,24 @@ impl<T: Topic> Reader<'_, T> {
                     for event in self.decoded.drain(..) {
                         if let Some(clocks) = event.clocks().filter(|_| self.step_ms.is_some()) {
                             let id = clocks.id_to_remember();
-                            reader.reading.note_early(offset.saturating_sub(before), id);
+                            reader.reading.remember_early_act(offset.saturating_sub(before), id);
                         }
                         inputs.retried.update(event, 1);
                     }
-                    self.taken.free(partition, Room::of(&letter));
-                    inputs.letters.update(letter, -1);
+                    self.dead_letter_usage.free(partition, Quota::of(&letter));
+                    inputs.dead_letters.update(letter, -1);
                 }
                 // The row anew, without its mark; it has its room.
-                Err(again) => inputs.letters.update(DeadLetter { file: letter.file, ..again }, 1),
+                Err(again) => {
+                    inputs.dead_letters.update(DeadLetter { file: letter.file, ..again }, 1)
+                }
             }
         } else {
-            let place = types::offsets::place(partition, &letter.file);
+            let place = types::offsets::location(partition, &letter.file);
             tracing::warn!(offset, "{place} no longer holds a record to try again");
-            inputs.letters.update(letter, 1);
+            inputs.dead_letters.update(letter, 1);
         }
-        let (partition, position) = reader.reading.noted(self.floor);
+        let (partition, position) = reader.reading.early_act_update(self.floor);
         inputs.progress.update(partition, position);
         inputs.flush();
     }
