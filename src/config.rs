@@ -9,7 +9,7 @@ use types::dead_letter::Quota;
 
 /// Whether there is a ledger, and how long it remembers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ledger {
+pub struct LedgerConfig {
     /// For so long behind the newest tweet a tweet can be deleted or come again; zero: no ledger.
     pub span: Duration,
     /// Starts with an empty one.
@@ -18,7 +18,7 @@ pub struct Ledger {
 
 /// How the commit batcher spaces commits.
 #[derive(Clone, Copy, Debug)]
-pub struct Pace {
+pub struct CommitPace {
     /// At least so long from the start of one commit to the start of the next.
     pub interval: Duration,
     /// Without changes, a commit that only moves `as_of` after so long.
@@ -58,11 +58,11 @@ pub struct RunConfig {
     /// What the operator said about the tables.
     pub flows: types::TableSettings,
     /// Deletes and duplicates. Part of no fingerprint: exactness does not hang on it.
-    pub ledger: Ledger,
+    pub ledger: LedgerConfig,
     /// At least so long from one epoch to the next.
     pub epoch: Duration,
     /// How commits are spaced.
-    pub pace: Pace,
+    pub pace: CommitPace,
     /// What one worker may have read and not yet committed.
     pub credit: Credit,
     /// Records that are released to decoding in a second, by all workers; none = all that are there.
@@ -89,10 +89,10 @@ impl RunConfig {
             tables: Tables::default(),
             decode: decode::DecodeSettings::default(),
             flows: types::TableSettings::default(),
-            ledger: Ledger { span: Duration::from_mins(15), forget: false },
+            ledger: LedgerConfig { span: Duration::from_mins(15), forget: false },
             // A tweet is visible in 9 ms at 5,000 a second, for 0.27 cores; with 5 ms it was 7, for 0.34.
             epoch: Duration::from_millis(8),
-            pace: Pace { interval: Duration::ZERO, heartbeat: Duration::from_secs(10) },
+            pace: CommitPace { interval: Duration::ZERO, heartbeat: Duration::from_secs(10) },
             credit: Credit { records: 200_000, bytes: 1 << 30 },
             replay_rate: None,
             max_dead_letters: 1_000,

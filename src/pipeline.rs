@@ -46,7 +46,7 @@ use crate::pipeline::commit_batcher::CommitOrder;
 use crate::pipeline::error::RunError;
 use committer::{Channels, Counters};
 use dataflows::catalogue::Tables;
-use dataflows::tables::floors::Name;
+use dataflows::tables::floors::FloorName;
 use dataflows::tables::kafka_offsets;
 use engine::Engine;
 use mesh;
@@ -260,11 +260,16 @@ fn run_coordinator<T: Topic, S: Sink>(
     let (durable, is_closed) = (Committed::default(), Arc::<AtomicBool>::default());
     let channels = Channels {
         offsets: offsets_in,
-        first: vec![tables.progress(), tables.letters(), tables.dropped(), tables.floors()],
+        first: vec![
+            tables.progress(),
+            tables.dead_letters(),
+            tables.dead_letter_overflow(),
+            tables.floors(),
+        ],
         rows: rows_in,
         orders: orders_out,
         committed: note_offsets(&durable, tables.progress()),
-        dead_letters: (tables.letters(), dead_letter::RETRY),
+        dead_letters: (tables.dead_letters(), dead_letter::RETRY),
         retry_requested: Box::new(move |row| {
             let letter = DeadLetter::of(&row);
             // A row that somebody else wrote has no record to try.
@@ -354,7 +359,7 @@ struct RestoredState {
     dead_letters: Vec<(u32, u64)>,
     /// Ranges in which another decoder has refused some records.
     foreign_overflow: Vec<(u32, OverflowRange)>,
-    floors: BTreeMap<Name, u64>,
+    floors: BTreeMap<FloorName, u64>,
 }
 
 impl RestoredState {
@@ -381,8 +386,8 @@ impl RestoredState {
                 let stored = PartitionOffsets::of(row);
                 known.stored.push(stored.ok_or_else(|| unreadable(&kafka_offsets::TABLE, row))?);
             } else if *table == tables.floors() {
-                known.floors.extend(Name::of(row));
-            } else if *table == tables.dropped() {
+                known.floors.extend(FloorName::of(row));
+            } else if *table == tables.dead_letter_overflow() {
                 let ranges = OverflowRange::of(row)
                     .into_iter()
                     .filter(|(refuser, _)| !refuser.is_by(decode::ACCEPTS));

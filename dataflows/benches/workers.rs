@@ -8,7 +8,7 @@
 //!     cargo bench -p dataflows --bench workers [-- TWEETS [ROUNDS]]
 
 use dataflows::operators::latest::Latest;
-use dataflows::tables::floors::Name;
+use dataflows::tables::floors::FloorName;
 use dataflows::{Epoch, RestoredRows, Shared, Sources, Switch, Unreadable};
 use differential_dataflow::input::Input;
 use std::sync::{Arc, Barrier};
@@ -87,7 +87,7 @@ fn work(worker: &mut timely::worker::Worker, tweets: usize, ready: &Barrier) -> 
         let (events_in, events) = scope.new_collection::<Event, isize>();
         let (_, rows) = scope.new_collection::<Restored, isize>();
         let (_, retried) = scope.new_collection::<Event, isize>();
-        let (_, said) = scope.new_collection::<Name, Latest<u64>>();
+        let (_, said) = scope.new_collection::<FloorName, Latest<u64>>();
         let (events, retried) = (Shared::new(events), Shared::new(retried));
         let rows = RestoredRows::new(rows, Unreadable::default());
         let sources = Sources { events, retried, rows, system_updates: said, ledger: None };

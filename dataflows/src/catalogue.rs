@@ -145,12 +145,12 @@ impl Tables {
     }
 
     /// The number of `dead_letters`.
-    pub fn letters(&self) -> u8 {
+    pub fn dead_letters(&self) -> u8 {
         self.progress() + 1
     }
 
     /// The number of `dead_letter_overflow`.
-    pub fn dropped(&self) -> u8 {
+    pub fn dead_letter_overflow(&self) -> u8 {
         self.progress() + 2
     }
 
@@ -179,8 +179,8 @@ mod tests {
         assert!(!by_default.contains(&"hashtag_pairs") && by_default.contains(&"freshness"));
         let number = |number: u8| all[usize::from(number)].name;
         assert_eq!(number(tables.progress()), "kafka_offsets");
-        assert_eq!(number(tables.letters()), "dead_letters");
-        assert_eq!(number(tables.dropped()), "dead_letter_overflow");
+        assert_eq!(number(tables.dead_letters()), "dead_letters");
+        assert_eq!(number(tables.dead_letter_overflow()), "dead_letter_overflow");
         assert_eq!(tables.freshness().map(number), Some("freshness"));
         let least = Tables::optional().collect::<Vec<_>>();
         assert_eq!(

@@ -2,8 +2,8 @@
 //!
 //! A sum is built when the first table asks for it, and once.
 
-use crate::posts::Posts;
-use crate::tables::floors::Name;
+use crate::live_tweets::LiveTweets;
+use crate::tables::floors::FloorName;
 use crate::tables::{floors, hashtag_pairs, hashtags, hashtags_by_minute, users};
 use crate::{Definition, Events, RestoredRows, Rows};
 use crate::{Fold, Sources};
@@ -17,19 +17,19 @@ pub struct Inputs<'scope> {
     /// What of it was a dead letter before.
     pub retried: Events<'scope>,
     /// What of it counts.
-    pub posts: Posts<'scope>,
+    pub live_tweets: LiveTweets<'scope>,
     /// What the operator said.
     pub settings: TableSettings,
     /// What hashtags fall together.
     pub fold: Fold,
     tables: Vec<Definition>,
     rows: RestoredRows<'scope>,
-    hashtags: OnceCell<hashtags::Uses<'scope>>,
-    users: OnceCell<users::Newest<'scope>>,
-    pairs: OnceCell<hashtag_pairs::Uses<'scope>>,
-    newest: floors::Newest<'scope>,
+    hashtags: OnceCell<hashtags::HashtagUses<'scope>>,
+    users: OnceCell<users::NewestUsers<'scope>>,
+    pairs: OnceCell<hashtag_pairs::PairUses<'scope>>,
+    newest: floors::NewestKeys<'scope>,
     minute: OnceCell<floors::Minutes<'scope>>,
-    minutes: OnceCell<hashtags_by_minute::Uses<'scope>>,
+    minutes: OnceCell<hashtags_by_minute::MinuteUses<'scope>>,
 }
 
 impl<'scope> Inputs<'scope> {
@@ -39,12 +39,12 @@ impl<'scope> Inputs<'scope> {
         (settings, fold): (TableSettings, Fold),
         sources: Sources<'scope>,
     ) -> Self {
-        let Sources { events, retried, rows, system_updates: said, ledger } = sources;
+        let Sources { events, retried, rows, system_updates, ledger } = sources;
         let all = events.concat(&retried);
         let floors = numbered(tables, &floors::TABLE, &rows);
-        let newest = floors::newest(&all, &floors, said, ledger.is_some());
+        let newest = floors::newest(&all, &floors, system_updates, ledger.is_some());
         Inputs {
-            posts: Posts::new(&all, ledger, newest.rises(Name::Ledger)),
+            live_tweets: LiveTweets::new(&all, ledger, newest.rises(FloorName::Ledger)),
             newest,
             events: all,
             retried,
@@ -66,22 +66,22 @@ impl<'scope> Inputs<'scope> {
     }
 
     /// Uses by hashtag.
-    pub fn hashtags(&self) -> &hashtags::Uses<'scope> {
+    pub fn hashtags(&self) -> &hashtags::HashtagUses<'scope> {
         self.hashtags.get_or_init(|| hashtags::count(self))
     }
 
     /// The newest statement about each user.
-    pub fn users(&self) -> &users::Newest<'scope> {
+    pub fn users(&self) -> &users::NewestUsers<'scope> {
         self.users.get_or_init(|| users::count(self))
     }
 
     /// Uses by pair of hashtags.
-    pub fn pairs(&self) -> &hashtag_pairs::Uses<'scope> {
+    pub fn pairs(&self) -> &hashtag_pairs::PairUses<'scope> {
         self.pairs.get_or_init(|| hashtag_pairs::count(self))
     }
 
     /// The newest keys of what is forgotten by age.
-    pub fn newest(&self) -> &floors::Newest<'scope> {
+    pub fn newest(&self) -> &floors::NewestKeys<'scope> {
         &self.newest
     }
 
@@ -91,7 +91,7 @@ impl<'scope> Inputs<'scope> {
     }
 
     /// Uses by minute and hashtag.
-    pub fn minutes(&self) -> &hashtags_by_minute::Uses<'scope> {
+    pub fn minutes(&self) -> &hashtags_by_minute::MinuteUses<'scope> {
         self.minutes.get_or_init(|| hashtags_by_minute::count(self))
     }
 }

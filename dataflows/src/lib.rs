@@ -20,15 +20,15 @@
 
 pub mod catalogue;
 mod inputs;
+pub mod live_tweets;
 pub mod operators;
-pub mod posts;
 pub mod tables;
 
 pub use catalogue::{ALL, Definition, Switch};
 pub use inputs::Inputs;
+pub use live_tweets::LedgerInputs;
 pub use operators::changes::Changes;
 pub use operators::shared::{Events, RestoredRows, Rows, Shared, Unreadable};
-pub use posts::Ledger;
 
 use tables::floors;
 use timely::dataflow::operators::Concatenate;
@@ -56,9 +56,9 @@ pub struct Sources<'scope> {
     /// At [`RESTORED`]: the rows that a restart found.
     pub rows: RestoredRows<'scope>,
     /// Floors that are the program's to raise.
-    pub system_updates: floors::Said<'scope>,
+    pub system_updates: floors::SystemUpdates<'scope>,
     /// Without one each tweet counts as often as it was read, and deletes are only counted.
-    pub ledger: Option<Ledger<'scope>>,
+    pub ledger: Option<LedgerInputs<'scope>>,
 }
 
 /// The changes of `tables`, some of [`ALL`] in that order, numbered by their place among them, and of `others`,

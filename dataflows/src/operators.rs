@@ -2,9 +2,9 @@
 
 pub mod changes;
 pub mod counted;
+pub(crate) mod epoch_buffer;
 pub mod latest;
 pub mod ledger;
 pub mod shared;
-pub(crate) mod stash;
 pub mod top;
-pub mod within;
+pub mod windowed_sums;

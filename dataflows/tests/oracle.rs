@@ -15,9 +15,9 @@
 mod common;
 
 use common::Random;
+use dataflows::live_tweets::LedgerInputs;
 use dataflows::operators::latest::Latest;
-use dataflows::posts::Ledger;
-use dataflows::tables::floors::Name;
+use dataflows::tables::floors::FloorName;
 use dataflows::{
     Definition, Epoch, RestoredRows, Shared, Sources, Switch, TableChange, Unreadable,
 };
@@ -482,9 +482,9 @@ fn run(
                 let (restored_in, restored) = scope.new_collection::<Restored, isize>();
                 let (replayed_in, replayed) = scope.new_collection::<Event, isize>();
                 let (retried_in, retried) = scope.new_collection::<Event, isize>();
-                let (said_in, said) = scope.new_collection::<Name, Latest<u64>>();
+                let (said_in, said) = scope.new_collection::<FloorName, Latest<u64>>();
                 let (replayed, retried) = (Shared::new(replayed), Shared::new(retried));
-                let ledger = Ledger { replayed, figures: Rc::default() };
+                let ledger = LedgerInputs { replayed, figures: Rc::default() };
                 let ledger = before.is_some().then_some(ledger);
                 let rows = RestoredRows::new(restored, Unreadable::default());
                 let events = Shared::new(events);

@@ -7,7 +7,7 @@
 use super::job::JobError;
 use super::last_line;
 use super::listen::address;
-use crate::config::Ledger;
+use crate::config::LedgerConfig;
 use crate::config::RunConfig;
 use crate::pipeline;
 use crate::pipeline::RunSummary;
@@ -16,7 +16,7 @@ use monitor::Monitor;
 use produce::ProduceError;
 use produce::folder;
 use produce::folder::FolderSettings;
-use server::{About, Server};
+use server::{JobInfo, Server};
 use sink::sqlite::SqliteSink;
 use source::files::{FilesConfig, FilesTopic};
 use std::net::SocketAddr;
@@ -113,7 +113,7 @@ fn demo(
     let sink = SqliteSink::new(tables(args));
     let database = format!("SQLite file {}", sink.path().display());
     let (job, source) = ("demo".to_owned(), "files");
-    let about = About { job, topic: TOPIC.to_owned(), source, database };
+    let about = JobInfo { job, topic: TOPIC.to_owned(), source, database };
     let server = Server::start(args.listen, Vec::new(), about, monitor.clone())?;
     let line = format!("the live page: http://{}/   (Ctrl-C ends the demo)\n", server.address());
     super::print(line.as_bytes());
@@ -122,7 +122,7 @@ fn demo(
     "files".clone_into(&mut config.from);
     config.workers = usize::from(args.workers);
     // What is counted is gone from the folder, so a restart could not read it again.
-    config.ledger = Ledger { span: LEDGER, forget: true };
+    config.ledger = LedgerConfig { span: LEDGER, forget: true };
     let files = FilesConfig { folder: topic, topic: TOPIC.to_owned(), until_end: false };
     let topic = FilesTopic::new(files);
     let (wrote, ran) = std::thread::scope(|scope| {

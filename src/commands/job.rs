@@ -11,7 +11,7 @@ use dataflows::catalogue::Tables;
 use decode;
 use mesh::HostsError;
 use produce::ProduceError;
-use server::{About, ServerError};
+use server::{JobInfo, ServerError};
 use sink::mysql::MySqlSink;
 use sink::{Database, Prefix};
 use source::AnyTopic;
@@ -232,8 +232,8 @@ impl JobArgs {
     }
 
     /// What the live page says of the job.
-    pub(super) fn about(&self, database: &Database) -> About {
-        About {
+    pub(super) fn about(&self, database: &Database) -> JobInfo {
+        JobInfo {
             job: self.job.clone(),
             topic: self.topic.clone(),
             source: if self.files.is_some() { "files" } else { "kafka" },

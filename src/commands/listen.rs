@@ -3,7 +3,7 @@
 use super::job::JobError;
 use clap::Args;
 use monitor::Monitor;
-use server::{About, Server};
+use server::{JobInfo, Server};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ impl ListenArgs {
     /// Serves, if that is asked for.
     pub(super) fn start(
         &self,
-        about: About,
+        about: JobInfo,
         monitor: &Arc<Monitor>,
     ) -> Result<Option<Server>, JobError> {
         let Some(address) = self.listen else { return Ok(None) };

@@ -169,7 +169,7 @@ fn config(args: &RunArgs) -> Result<RunConfig, JobError> {
     config.pace.interval = Duration::from_millis(args.commit_interval_ms);
     config.credit = Credit { records: args.max_records.max(1), ..config.credit };
     let span = args.ledger.unwrap_or(if args.job.reads_files() { FILES_SPAN } else { KAFKA_SPAN });
-    config.ledger = crate::config::Ledger { span, forget: args.forget_ledger };
+    config.ledger = crate::config::LedgerConfig { span, forget: args.forget_ledger };
     config.replay_rate = args.replay_rate;
     config.max_dead_letters = args.max_dead_letters;
     config.dead_letters =

@@ -72,7 +72,7 @@ impl SchemaError {
     pub(super) fn exit_code(&self) -> u8 {
         match self {
             SchemaError::Tables(_) | SchemaError::DatabaseFile(_) => 2,
-            SchemaError::Sink(error) if error.is_operators() => 2,
+            SchemaError::Sink(error) if error.is_config_error() => 2,
             SchemaError::Sink(_) | SchemaError::Ask { .. } | SchemaError::Runtime(_) => 1,
         }
     }

@@ -32,7 +32,7 @@ impl StatusLine {
         let ended = Arc::<AtomicBool>::default();
         let (end, monitor) = (Arc::clone(&ended), Arc::clone(monitor));
         let thread = std::thread::Builder::new().name("status".to_owned()).spawn(move || {
-            let mut line = Line { unit, bar: None, logged: None };
+            let mut line = StatusText { unit, bar: None, logged: None };
             while !end.load(Ordering::Relaxed) {
                 std::thread::park_timeout(TICK);
                 monitor.sample();
@@ -54,7 +54,7 @@ impl Drop for StatusLine {
     }
 }
 
-struct Line {
+struct StatusText {
     unit: &'static str,
     /// The bar with what was left when it began; `None` while there is nothing to wait for.
     bar: Option<(Bar, u64)>,
@@ -62,21 +62,21 @@ struct Line {
     logged: Option<Instant>,
 }
 
-impl Line {
-    fn show(&mut self, look: &StatusSnapshot) {
-        if look.running < SHORT {
+impl StatusText {
+    fn show(&mut self, snapshot: &StatusSnapshot) {
+        if snapshot.running < SHORT {
             return;
         }
-        let left = look.lag();
+        let left = snapshot.lag();
         #[allow(clippy::cast_precision_loss, reason = "a figure for people")]
-        let is_far = left as f64 > look.gaining.max(1.0) * SHORT.as_secs_f64() && left > FEW;
-        match look.phase {
-            Phase::Starting if look.restored > 0 => {
-                let text = format!("{} rows restored", HumanCount(look.restored));
-                self.say(look.restored, None, text);
+        let is_far = left as f64 > snapshot.gaining.max(1.0) * SHORT.as_secs_f64() && left > FEW;
+        match snapshot.phase {
+            Phase::Starting if snapshot.restored > 0 => {
+                let text = format!("{} rows restored", HumanCount(snapshot.restored));
+                self.say(snapshot.restored, None, text);
             }
-            Phase::Replaying if look.replay > 0 => {
-                let left = look.replay;
+            Phase::Replaying if snapshot.replay > 0 => {
+                let left = snapshot.replay;
                 let text = match self.unit {
                     "bytes" => format!("{} to read again for the ledger", HumanBytes(left)),
                     unit => format!("{} {unit} to read again for the ledger", HumanCount(left)),
@@ -90,7 +90,7 @@ impl Line {
                     clippy::cast_sign_loss,
                     reason = "a figure for people"
                 )]
-                let rate = HumanCount(look.per_second as u64);
+                let rate = HumanCount(snapshot.per_second as u64);
                 let text = match self.unit {
                     "bytes" => format!("{}, {rate} records/s", HumanBytes(left)),
                     unit => format!("{} {unit}, {rate}/s", HumanCount(left)),

@@ -9,7 +9,7 @@
 //!
 //! It knows no database: a transaction goes into a channel of size 1, an outcome comes back.
 
-use crate::config::Pace;
+use crate::config::CommitPace;
 use dataflows::{Epoch, TableChange};
 use sink::SinkError;
 use std::cell::{Cell, RefCell};
@@ -59,7 +59,7 @@ pub struct BatcherConfig {
     /// Where the moments of epochs come from.
     pub closings: Closings,
     /// How commits are spaced.
-    pub pace: Pace,
+    pub pace: CommitPace,
     /// Set when the changes can be no transaction; ends the run.
     pub fault: CommitFault,
 }
@@ -168,12 +168,12 @@ enum NextBatch {
 /// The state of the batcher, free of timely but for the capability that it holds.
 struct CommitBatcher {
     tables: Vec<Table>,
-    pace: Pace,
+    pace: CommitPace,
     closings: Closings,
     /// Changes of epochs that may still get more, per table.
     open: BTreeMap<Epoch, Vec<TimedChanges>>,
     /// Per table, changes of closed epochs that no transaction has taken.
-    closed: Vec<Netted>,
+    closed: Vec<NettedChanges>,
     /// The least epoch in `closed`.
     closed_from: Option<Epoch>,
     /// The capability of the least epoch that is not committed.
@@ -187,8 +187,8 @@ struct CommitBatcher {
 }
 
 impl CommitBatcher {
-    fn new(tables: Vec<Table>, closings: Closings, pace: Pace) -> Self {
-        let closed = tables.iter().map(|_| Netted::default()).collect();
+    fn new(tables: Vec<Table>, closings: Closings, pace: CommitPace) -> Self {
+        let closed = tables.iter().map(|_| NettedChanges::default()).collect();
         CommitBatcher {
             tables,
             pace,
@@ -289,7 +289,7 @@ impl CommitBatcher {
     /// Nothing will be committed any more; lets the dataflow come to its end.
     fn abandon(&mut self) {
         self.open.clear();
-        self.closed.iter_mut().for_each(|netted| *netted = Netted::default());
+        self.closed.iter_mut().for_each(|netted| *netted = NettedChanges::default());
         self.closed_from = None;
         self.held = None;
     }
@@ -307,13 +307,13 @@ type TimedChanges = Vec<(Change, Epoch)>;
 
 /// The changes of one table over several epochs, netted now and then.
 #[derive(Default)]
-struct Netted {
+struct NettedChanges {
     changes: TimedChanges,
     /// Length after the last netting.
     netted: usize,
 }
 
-impl Netted {
+impl NettedChanges {
     fn add(&mut self, mut changes: TimedChanges) {
         if self.changes.is_empty() {
             self.changes = changes;
@@ -367,8 +367,8 @@ impl Netted {
 
 #[cfg(test)]
 mod tests {
-    use super::Pace;
-    use super::{Closing, Closings, CommitBatcher, Duration, Instant, Netted, NextBatch};
+    use super::CommitPace;
+    use super::{Closing, Closings, CommitBatcher, Duration, Instant, NettedChanges, NextBatch};
     use std::rc::Rc;
     use types::{Change, Row, Value};
 
@@ -382,7 +382,7 @@ mod tests {
 
     #[test]
     fn the_newest_change_of_each_key_is_left() {
-        let mut netted = Netted::default();
+        let mut netted = NettedChanges::default();
         netted.add(vec![(Change::Upsert(row(2, 1)), 5)]);
         netted.add(vec![(Change::Upsert(row(1, 1)), 4)]);
         netted.add(vec![(Change::Upsert(row(1, 3)), 6)]);
@@ -402,7 +402,7 @@ mod tests {
     #[test]
     fn a_clock_that_is_set_back_holds_no_heartbeat() {
         let (closings, heartbeat) = (Closings::default(), Duration::from_secs(10));
-        let pace = Pace { interval: Duration::ZERO, heartbeat };
+        let pace = CommitPace { interval: Duration::ZERO, heartbeat };
         let mut batcher = CommitBatcher::new(
             vec![dataflows::tables::hashtags::TABLE],
             Rc::clone(&closings),

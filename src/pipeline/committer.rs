@@ -210,7 +210,7 @@ impl<S: Sink> Committer<S> {
     async fn scan_for_retries(&mut self, channels: &Channels, asked: &mut RequestedRetries) {
         asked.scanned_at = Instant::now();
         let (table, column) = channels.dead_letters;
-        let looking = tokio::time::timeout(RETRY_SCAN_TIMEOUT, self.sink.marked(table, column));
+        let looking = tokio::time::timeout(RETRY_SCAN_TIMEOUT, self.sink.flagged(table, column));
         match unless_stopped(&channels.stop, looking).await {
             Some(Ok(Ok(rows))) => {
                 rows.into_iter().filter(|row| asked.add(row)).for_each(&channels.retry_requested);

@@ -71,9 +71,9 @@ impl RunError {
     /// 2 for arguments and configuration that could never have worked, else 1.
     pub fn exit_code(&self) -> u8 {
         let operator = match self {
-            RunError::Source(error) => error.is_operators(),
-            RunError::Sink(error) => error.is_operators(),
-            RunError::Mesh(error) => error.is_operators(),
+            RunError::Source(error) => error.is_config_error(),
+            RunError::Sink(error) => error.is_config_error(),
+            RunError::Mesh(error) => error.is_config_error(),
             RunError::Engine(_)
             | RunError::System { .. }
             | RunError::RebuildStopped

@@ -10,10 +10,10 @@ use crate::pipeline::commit_batcher::{Closings, CommitFault, CommitOrder, commit
 use dataflows::operators::latest::Latest;
 use dataflows::tables::dead_letter_overflow::{self, Extent};
 use dataflows::tables::dead_letters;
-use dataflows::tables::floors::Name;
+use dataflows::tables::floors::FloorName;
 use dataflows::tables::kafka_offsets;
 use dataflows::tables::kafka_offsets::Progress;
-use dataflows::{Epoch, Ledger, RESTORED, RestoredRows, Rows, Shared, Sources, Unreadable};
+use dataflows::{Epoch, LedgerInputs, RESTORED, RestoredRows, Rows, Shared, Sources, Unreadable};
 use decode;
 use differential_dataflow::input::{Input, InputSession};
 use serde::{Deserialize, Serialize};
@@ -55,7 +55,7 @@ pub(super) enum Control {
 pub(super) struct FlowInputs {
     pub(super) events: InputSession<Epoch, Event, isize>,
     pub(super) retried: InputSession<Epoch, Event, isize>,
-    pub(super) system_updates: InputSession<Epoch, Name, Latest<u64>>,
+    pub(super) system_updates: InputSession<Epoch, FloorName, Latest<u64>>,
     pub(super) dead_letters: InputSession<Epoch, DeadLetter, isize>,
     pub(super) dead_letter_overflow: InputSession<Epoch, OverflowKey, Extent>,
     pub(super) progress: InputSession<Epoch, u32, Latest<Progress>>,
@@ -170,11 +170,11 @@ pub(super) fn build(
         let tables = &config.tables;
         let restored = Rows::new(&rows, tables.progress());
         let offsets = kafka_offsets::build(&config.topic, updates, &restored);
-        let dead_letters = dead_letters::build(&config.topic, dead_letters, tables.letters());
-        let restored = Rows::new(&rows, tables.dropped());
+        let dead_letters = dead_letters::build(&config.topic, dead_letters, tables.dead_letters());
+        let restored = Rows::new(&rows, tables.dead_letter_overflow());
         let overflow = dead_letter_overflow::build(&config.topic, overflow, &restored);
         let figures = Rc::default();
-        let ledger = Ledger { replayed: Shared::new(replayed), figures: Rc::clone(&figures) };
+        let ledger = LedgerInputs { replayed: Shared::new(replayed), figures: Rc::clone(&figures) };
         let ledger = config.ledger.span_ms().map(|_| ledger);
         let (events, retried) = (Shared::new(events), Shared::new(retried));
         let sources = Sources { events, retried, rows, system_updates: system_updates, ledger };

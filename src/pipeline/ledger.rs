@@ -13,9 +13,9 @@
 //!
 //! What the ledger does stands in [`dataflows::operators::ledger`].
 
-use crate::config::Ledger;
-use dataflows::operators::ledger::{Policy, Reached};
-use dataflows::tables::floors::Name;
+use crate::config::LedgerConfig;
+use dataflows::operators::ledger::{Policy, ReachedTimes};
+use dataflows::tables::floors::FloorName;
 use monitor::Monitor;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,7 +29,7 @@ const BEHIND_RECORDS: u64 = 1_000;
 /// No partition waits for longer than this for one whose clocks stand still while it can be read.
 pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 
-impl Ledger {
+impl LedgerConfig {
     /// Milliseconds that make a difference to the floor, if there is a ledger.
     pub(super) fn step_ms(&self) -> Option<u64> {
         self.span_ms().map(Policy::step_ms)
@@ -50,26 +50,26 @@ pub(super) struct LedgerStart {
     /// Whether nothing is read again.
     pub(super) is_empty: bool,
     /// What is to be stored.
-    pub(super) system_updates: Vec<(Name, u64)>,
+    pub(super) system_updates: Vec<(FloorName, u64)>,
 }
 
 impl LedgerStart {
     /// From what is stored.
-    pub(super) fn new(settings: Ledger, stored: &BTreeMap<Name, u64>) -> Self {
-        let known = |name: Name| stored.get(&name).copied();
-        let newest = known(Name::Tweets).max(known(Name::Forgotten));
-        let forgotten = newest.map(|id| (Name::Forgotten, id));
+    pub(super) fn new(settings: LedgerConfig, stored: &BTreeMap<FloorName, u64>) -> Self {
+        let known = |name: FloorName| stored.get(&name).copied();
+        let newest = known(FloorName::Tweets).max(known(FloorName::Forgotten));
+        let forgotten = newest.map(|id| (FloorName::Forgotten, id));
         let Some(span_ms) = settings.span_ms() else {
             // What an earlier ledger remembered is forgotten.
-            let had_one = known(Name::Span).is_some();
+            let had_one = known(FloorName::Span).is_some();
             let system_updates = forgotten.filter(|_| had_one).into_iter().collect();
             return LedgerStart { floor: None, is_empty: true, system_updates: system_updates };
         };
         let forgotten = forgotten.filter(|_| settings.forget);
-        let above = forgotten.map(|(_, id)| id).max(known(Name::Forgotten)).map(|id| id + 1);
-        let floor = above.max(known(Name::Ledger)).unwrap_or(0);
-        let ledger = Some((Name::Ledger, floor)).filter(|_| floor > 0);
-        let span = (Name::Span, u64::MAX - span_ms);
+        let above = forgotten.map(|(_, id)| id).max(known(FloorName::Forgotten)).map(|id| id + 1);
+        let floor = above.max(known(FloorName::Ledger)).unwrap_or(0);
+        let ledger = Some((FloorName::Ledger, floor)).filter(|_| floor > 0);
+        let span = (FloorName::Span, u64::MAX - span_ms);
         let system_updates = [Some(span), forgotten, ledger].into_iter().flatten().collect();
         LedgerStart {
             floor: Some(floor),
@@ -85,7 +85,7 @@ pub(super) enum WorkerReport {
     /// It has read again all that it had to.
     Replayed,
     /// How far it has read a partition.
-    Progress { partition: u32, reached: Reached },
+    Progress { partition: u32, reached: ReachedTimes },
 }
 
 /// How far a partition is, in the time of its tweets and of its records.
@@ -104,7 +104,7 @@ pub(super) struct PartitionProgress {
     moved: Instant,
     /// The clocks of that moment.
     seen: (u64, u64),
-    reported: Option<Reached>,
+    reported: Option<ReachedTimes>,
 }
 
 impl PartitionProgress {
@@ -163,7 +163,7 @@ impl PartitionProgress {
             (self.seen, self.moved) = ((proven_ms, record_ms.0), now);
         }
         let is_stalled = !is_at_end && now.duration_since(self.moved) >= PATIENCE;
-        let reached = Reached { proven_ms, record_ms, is_at_end, is_stalled };
+        let reached = ReachedTimes { proven_ms, record_ms, is_at_end, is_stalled };
         let is_news = self.reported.is_none_or(|reported| {
             proven_ms.saturating_sub(reported.proven_ms) >= step_ms
                 || record_ms.0.abs_diff(reported.record_ms.0) >= step_ms
@@ -194,7 +194,7 @@ impl FloorController {
     /// These partitions will be read.
     pub(super) fn expect(&mut self, assignments: &[Assignment]) {
         for assignment in assignments {
-            self.policy.read(assignment.partition, Reached::default());
+            self.policy.read(assignment.partition, ReachedTimes::default());
         }
     }
 
@@ -241,13 +241,15 @@ impl FloorController {
 
 #[cfg(test)]
 mod tests {
-    use super::{FloorController, Ledger, LedgerStart, Monitor, Name, Reached, WorkerReport};
+    use super::{
+        FloorController, FloorName, LedgerConfig, LedgerStart, Monitor, ReachedTimes, WorkerReport,
+    };
     use std::collections::{BTreeMap, BTreeSet};
     use std::time::Duration;
 
     /// From one start to the next, with what the run between them stored.
-    fn start(stored: &mut BTreeMap<Name, u64>, minutes: u64, forget: bool) -> LedgerStart {
-        let settings = Ledger { span: Duration::from_secs(60 * minutes), forget };
+    fn start(stored: &mut BTreeMap<FloorName, u64>, minutes: u64, forget: bool) -> LedgerStart {
+        let settings = LedgerConfig { span: Duration::from_secs(60 * minutes), forget };
         let start = LedgerStart::new(settings, stored);
         for (name, newest) in &start.system_updates {
             let held = stored.entry(*name).or_default();
@@ -261,33 +263,38 @@ mod tests {
         let mut stored = BTreeMap::new();
         let first = start(&mut stored, 15, false);
         assert_eq!((first.floor, first.is_empty), (Some(0), false));
-        assert_eq!(first.system_updates, [(Name::Span, u64::MAX - 900_000)]);
-        stored.extend([(Name::Tweets, 100), (Name::Ledger, 50)]);
+        assert_eq!(first.system_updates, [(FloorName::Span, u64::MAX - 900_000)]);
+        stored.extend([(FloorName::Tweets, 100), (FloorName::Ledger, 50)]);
         let again = start(&mut stored, 20, false);
         assert_eq!((again.floor, again.is_empty), (Some(50), false));
-        assert_eq!(stored[&Name::Span], u64::MAX - 900_000, "the smallest");
+        assert_eq!(stored[&FloorName::Span], u64::MAX - 900_000, "the smallest");
         let off = start(&mut stored, 0, false);
         assert_eq!((off.floor, off.is_empty), (None, true));
-        assert_eq!(off.system_updates, [(Name::Forgotten, 100)], "what was remembered is no more");
-        stored.insert(Name::Forgotten, 200);
+        assert_eq!(
+            off.system_updates,
+            [(FloorName::Forgotten, 100)],
+            "what was remembered is no more"
+        );
+        stored.insert(FloorName::Forgotten, 200);
         let on = start(&mut stored, 15, false);
         assert_eq!((on.floor, on.is_empty), (Some(201), false));
-        stored.insert(Name::Tweets, 300);
+        stored.insert(FloorName::Tweets, 300);
         let forgotten = start(&mut stored, 15, true);
         assert_eq!((forgotten.floor, forgotten.is_empty), (Some(301), true));
-        assert_eq!((stored[&Name::Forgotten], stored[&Name::Ledger]), (300, 301));
+        assert_eq!((stored[&FloorName::Forgotten], stored[&FloorName::Ledger]), (300, 301));
     }
 
     #[test]
     fn partitions_that_wait_are_seen() {
         let (monitor, mut controller) = (Monitor::default(), FloorController::new(6_400, 0));
         let read = |controller: &mut FloorController, partition, ms: u64| {
-            let reached = Reached { proven_ms: 1_795_424_400_000 + ms, ..Reached::default() };
+            let reached =
+                ReachedTimes { proven_ms: 1_795_424_400_000 + ms, ..ReachedTimes::default() };
             controller.apply_report(WorkerReport::Progress { partition, reached });
             let reported = controller.newly_paused(&monitor);
             (
                 reported,
-                monitor.snapshot().waiting.map(|waiting| (waiting.partitions, waiting.behind)),
+                monitor.snapshot().paused.map(|waiting| (waiting.partitions, waiting.behind)),
             )
         };
         let first = BTreeSet::from([0]);
@@ -306,7 +313,7 @@ mod tests {
 
     #[test]
     fn a_job_that_never_had_one_says_nothing() {
-        let mut stored = BTreeMap::from([(Name::Forgotten, 7)]);
+        let mut stored = BTreeMap::from([(FloorName::Forgotten, 7)]);
         let off = start(&mut stored, 0, false);
         assert_eq!((off.floor, off.system_updates), (None, Vec::new()));
     }

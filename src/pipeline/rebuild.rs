@@ -1,8 +1,8 @@
-//! `run --rebuild`: the topic counted again into twins of all tables, which then take their place.
+//! `run --rebuild`: the topic counted again into shadow tables of all tables, which then take their place.
 //!
 //! The only way to change what tables mean. Until the last moment the tables that dashboards read,
 //! and the job that writes them, go on undisturbed. Rounds up to the end of the topic follow one
-//! another until one is short, so that little is missing when the twins take over; `run` then reads
+//! another until one is short, so that little is missing when the shadow tables take over; `run` then reads
 //! on from there.
 //!
 //! It counts what the tables count: from the same first offsets, if these tables read the same topic
@@ -44,7 +44,7 @@ pub fn run(
     {
         kafka.starts = counted.starts;
     }
-    config.table_prefix = identity.prefix.twin();
+    config.table_prefix = identity.prefix.shadow();
     kafka.until_end = true;
     // The lag that Kafka's tools show under the job's name is that of the tables.
     kafka.group.push_str("-rebuild");
@@ -58,7 +58,7 @@ pub fn run(
         if stop.load(Ordering::Relaxed) {
             return Err(RunError::RebuildStopped);
         }
-        tracing::info!(round, records = sum.records, "the twins are at the topic's end");
+        tracing::info!(round, records = sum.records, "the shadow tables are at the topic's end");
         if began.elapsed() < SHORT {
             break;
         }

@@ -260,7 +260,7 @@ impl<T: Topic> WorkerLoop<'_, T> {
                 Control::Assign(all) => self.assign(all)?,
                 Control::Floor(floor) => self.floor_raised(floor),
                 Control::Pause(partitions) => {
-                    self.source.wait(&partitions)?;
+                    self.source.pause(&partitions)?;
                     self.paused = partitions;
                 }
                 Control::Retry(letter, found) => self.retry(letter, found),

@@ -6,7 +6,7 @@
 use crate::common::{BEGIN_MS, MemoryTopic, Partitions, Random, Recount};
 use dataflows::catalogue::Tables;
 use sink::SinkError;
-use sink::memory::{Fault, Faults, MemorySink, Step, Store, Stored};
+use sink::memory::{Fault, Faults, InjectedFault, MemorySink, Store, StoredTables};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -71,13 +71,13 @@ fn within(limit: Duration, topic: &MemoryTopic, store: &Store, config: RunConfig
     end.recv_timeout(limit).expect("the run does not end").unwrap();
 }
 
-fn table<'a>(stored: &'a Stored, name: &str) -> impl Iterator<Item = &'a types::Row> {
+fn table<'a>(stored: &'a StoredTables, name: &str) -> impl Iterator<Item = &'a types::Row> {
     let tables = Tables::default().all();
     let index = tables.iter().position(|table| table.name == name).expect("it is a table");
     stored.tables.get(index).into_iter().flat_map(|rows| rows.values())
 }
 
-fn sum_of_uses(stored: &Stored) -> u64 {
+fn sum_of_uses(stored: &StoredTables) -> u64 {
     table(stored, "hashtags").filter_map(|row| row[1].as_u64()).sum()
 }
 
@@ -141,7 +141,7 @@ fn exact_after_a_fault_at_any_step() {
             let mut fate = Random(random.next());
             let (watched, mut least) = (store.clone(), 0);
             let quiet = runs > 12;
-            let faults = Box::new(move |_: Step| {
+            let faults = Box::new(move |_: InjectedFault| {
                 let sum = sum_of_uses(&watched.lock());
                 assert!(sum >= least, "a reader saw the sum fall");
                 least = sum;
@@ -172,7 +172,7 @@ fn a_predecessor_cannot_commit_behind_what_its_successor_has_read() {
     let half: Partitions =
         Arc::new(all.iter().map(|payloads| payloads[..payloads.len() / 2].to_vec()).collect());
     for step in 0..8 {
-        let no_faults = || Box::new(|_: Step| Fault::None) as Faults;
+        let no_faults = || Box::new(|_: InjectedFault| Fault::None) as Faults;
         let (store, later) = (Store::default(), Store::default());
         for store in [&store, &later] {
             run(&MemoryTopic::new(Arc::clone(&half)), store, config(2, 50), no_faults()).unwrap();
@@ -180,7 +180,7 @@ fn a_predecessor_cannot_commit_behind_what_its_successor_has_read() {
         // What the predecessor is about to commit, as a run of its own over the whole topic.
         run(&MemoryTopic::new(Arc::clone(&all)), &later, config(1, 1000), no_faults()).unwrap();
         let (server, mut steps, mut least) = (store.clone(), 0, 0);
-        let faults = Box::new(move |_: Step| {
+        let faults = Box::new(move |_: InjectedFault| {
             let mut stored = server.lock();
             // The predecessor's compare-and-set: only while the generation is still its own.
             if steps == step && stored.position.generation == 1 {
@@ -212,12 +212,12 @@ fn a_position_that_moved_is_mine_only_if_i_may_have_moved_it() {
             let (server, mut commits, mut written) = (store.clone(), 0, None);
             let moved = Arc::new(Mutex::new(None));
             let told = Arc::clone(&moved);
-            let faults = Box::new(move |step: Step| {
+            let faults = Box::new(move |step: InjectedFault| {
                 let mut stored = server.lock();
                 if written.is_some() {
                     return Fault::None;
                 }
-                if step != Step::Commit {
+                if step != InjectedFault::Commit {
                     return Fault::None;
                 }
                 commits += 1;
@@ -269,8 +269,8 @@ fn a_slow_database_stops_reading() {
     let mut committed = 0;
     let mut slept = 0;
     let server = store.clone();
-    let faults = Box::new(move |step: Step| {
-        if step == Step::Commit && slept < 3 {
+    let faults = Box::new(move |step: InjectedFault| {
+        if step == InjectedFault::Commit && slept < 3 {
             slept += 1;
             std::thread::sleep(Duration::from_millis(300));
             let read = polled.load(Ordering::Relaxed);
@@ -295,8 +295,8 @@ fn the_end_waits_for_the_last_commit() {
     let store = Store::default();
     let in_commit = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&in_commit);
-    let faults = Box::new(move |step: Step| {
-        if step == Step::Commit {
+    let faults = Box::new(move |step: InjectedFault| {
+        if step == InjectedFault::Commit {
             flag.store(true, Ordering::Relaxed);
             std::thread::sleep(Duration::from_millis(200));
         }
@@ -349,7 +349,7 @@ fn delete(second: u64) -> String {
 
 /// Uses by hashtag, and tweets that count, are deleted, are there again: of the records below the
 /// stored offsets, with nothing forgotten.
-fn what_counts(stored: &Stored, partitions: &Partitions) -> BTreeMap<String, u64> {
+fn what_counts(stored: &StoredTables, partitions: &Partitions) -> BTreeMap<String, u64> {
     let mut acts = BTreeMap::<u64, (u64, bool, String)>::new();
     let mut counts = BTreeMap::<String, u64>::new();
     for row in table(stored, "kafka_offsets") {
@@ -396,7 +396,7 @@ fn deletes_and_duplicates_are_exact_after_a_fault_at_any_step() {
             config.ledger.span = Duration::from_secs(40 + random.below(40));
             let mut fate = Random(random.next());
             let quiet = run_no > 12;
-            let faults = Box::new(move |_: Step| match fate.below(40) {
+            let faults = Box::new(move |_: InjectedFault| match fate.below(40) {
                 _ if quiet => Fault::None,
                 0..2 => Fault::Lost,
                 2..4 => Fault::Crash,

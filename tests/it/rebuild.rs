@@ -151,7 +151,7 @@ fn one_set_is_whole(server: Server, moment: (&'static str, u64), reaches: bool) 
     let said = said + &refused;
     assert!(said.contains("run once with --rebuild"), "{moment:?}: {said}");
     let is_told = said.contains("a rebuild did not come to its end");
-    // The table that says whose the twins are is made last, and dropped last.
+    // The table that says whose the shadow tables are is made last, and dropped last.
     assert_eq!(is_told, moment.0 != "CREATE TABLE", "{moment:?}: {said}");
     let renamed = matches!(moment.0, "DROP TABLE") || (moment.0 == "RENAME TABLE" && reaches);
     assert_eq!(new == Some(0), renamed, "{moment:?}");

@@ -335,10 +335,10 @@ fn marked_rows_are_found(bed: &impl Bed) {
         let mut sink = bed.connect();
         let at = sink.claim(&identity()).await.unwrap();
         let (table, column) = (index("dead_letters"), types::dead_letter::RETRY);
-        assert!(sink.marked(table, column).await.unwrap().is_empty());
+        assert!(sink.flagged(table, column).await.unwrap().is_empty());
         let commit = transaction(vec![("dead_letters", vec![], letters)]);
         sink.commit(at, &commit).await.unwrap();
-        let marked = sink.marked(table, column).await.unwrap();
+        let marked = sink.flagged(table, column).await.unwrap();
         let offsets: Vec<_> = marked.iter().map(|row| row[2].as_u64().unwrap()).collect();
         assert_eq!(offsets, (0..1000).map(|n| 2 * n + 1).collect::<Vec<_>>());
     });

@@ -2,7 +2,7 @@
 //!
 //! Each function panics when a promise is broken and does nothing else.
 
-use crate::look::look;
+use crate::look::facts;
 use crate::{DecodeSettings, Names, Retweets, decode as decode_record, lazy, mend, skip};
 use types::event::Tweet;
 use types::{Event, Version};
@@ -53,7 +53,7 @@ pub fn decode(bytes: &[u8]) {
                 decode_record(None, Some(&mended), Version::default(), settings, &mut again);
             assert!(result.is_ok() && again == events, "mended, it means something else");
         }
-        let key = look(bytes).key;
+        let key = facts(bytes).key;
         for event in events {
             // `produce` must put a tweet and its deletes where they belong, or leave them without a key.
             if let Event::Tweet(Tweet { version, .. }) | Event::Delete { version, .. } = &event {

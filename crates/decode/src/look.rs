@@ -24,12 +24,12 @@ pub struct Facts {
 }
 
 /// Looks at a record.
-pub fn look(record: &[u8]) -> Facts {
-    let mended = |_| mend::mend(record).and_then(|mended| facts(&mended).ok());
-    facts(record).map_or_else(mended, Some).unwrap_or_default()
+pub fn facts(record: &[u8]) -> Facts {
+    let mended = |_| mend::mend(record).and_then(|mended| read_facts(&mended).ok());
+    read_facts(record).map_or_else(mended, Some).unwrap_or_default()
 }
 
-fn facts(record: &[u8]) -> Result<Facts, Undecodable> {
+fn read_facts(record: &[u8]) -> Result<Facts, Undecodable> {
     let message: v1::Message<'_> = parse(record)?;
     let own = message.id();
     let key = match message.form() {
@@ -162,7 +162,7 @@ impl<D> Level<'_, D> {
 
 #[cfg(test)]
 mod tests {
-    use super::look;
+    use super::facts;
 
     #[test]
     fn the_id_of_the_outermost_object_is_found() {
@@ -192,7 +192,7 @@ mod tests {
             (r#"{"data":{"id":"12","text":"t"},"includes":{"users":[{"id":"3"}]}}"#, Some(12)),
             (r#"{"id":"13","data":{"id":"14"}}"#, Some(13)),
         ] {
-            assert_eq!(look(line.as_bytes()).key, expected, "{line}");
+            assert_eq!(facts(line.as_bytes()).key, expected, "{line}");
         }
     }
 
@@ -215,7 +215,7 @@ mod tests {
             (r#"{"id":14,"withheld":{"copyright":true},"user":{}}"#, 14),
             (r#"{"id":15,"delete":null}"#, 15),
         ] {
-            assert_eq!(look(line.as_bytes()).key, Some(expected), "{line}");
+            assert_eq!(facts(line.as_bytes()).key, Some(expected), "{line}");
         }
     }
 
@@ -246,9 +246,9 @@ mod tests {
             r#"{"id":7"#,
             r#"{"id":7} x"#,
         ] {
-            assert_eq!(look(line.as_bytes()).key, None, "{line}");
+            assert_eq!(facts(line.as_bytes()).key, None, "{line}");
         }
-        assert_eq!(look(b"{\"text\":\"\xff\",\"id\":7}").key, Some(7));
+        assert_eq!(facts(b"{\"text\":\"\xff\",\"id\":7}").key, Some(7));
     }
 
     #[test]
@@ -271,7 +271,7 @@ mod tests {
             (r#"{"id":1,"user":7}"#, false),
             (r#"{"id":1,"user":{"location":null}"#, false),
         ] {
-            assert_eq!(look(line.as_bytes()).lacks_location, lacks, "{line}");
+            assert_eq!(facts(line.as_bytes()).lacks_location, lacks, "{line}");
         }
     }
 
@@ -282,7 +282,7 @@ mod tests {
             (r#"{"statuses":{}}"#, false),
             (r#"{"user":{"statuses":[]}}"#, false),
         ] {
-            assert_eq!(look(line.as_bytes()).is_page, is_page, "{line}");
+            assert_eq!(facts(line.as_bytes()).is_page, is_page, "{line}");
         }
     }
 }

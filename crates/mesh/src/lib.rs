@@ -77,7 +77,7 @@ pub enum MeshError {
 
 impl MeshError {
     /// Whether it can only be put right by whoever configures the cluster.
-    pub fn is_operators(&self) -> bool {
+    pub fn is_config_error(&self) -> bool {
         matches!(self, MeshError::Listen { .. } | MeshError::Refused(_))
     }
 }

@@ -101,7 +101,7 @@ struct MonitorState {
     processes: Option<Processes>,
     /// By worker of this process.
     ledger: BTreeMap<usize, Figures>,
-    waiting: Option<PausedPartitions>,
+    paused: Option<PausedPartitions>,
 }
 
 /// A table that is shown, with its rows by key.
@@ -177,7 +177,7 @@ pub struct StatusSnapshot {
     /// The ledger, if there is one.
     pub ledger: Option<Remembered>,
     /// Partitions that wait for another one.
-    pub waiting: Option<PausedPartitions>,
+    pub paused: Option<PausedPartitions>,
     /// Records read by this process.
     pub records: u64,
     /// Bytes of their values.
@@ -321,7 +321,7 @@ impl Monitor {
     /// Which partitions wait from now on, and which one is furthest behind.
     pub fn set_paused(&self, partitions: &BTreeSet<u32>, behind: Option<u32>) {
         let mut state = self.lock();
-        state.waiting = PausedPartitions::after(state.waiting.as_ref(), partitions, behind);
+        state.paused = PausedPartitions::after(state.paused.as_ref(), partitions, behind);
     }
 
     /// Posts and deletes that came below the floor of the ledger in this run, on this process.
@@ -419,7 +419,7 @@ impl Monitor {
 
     /// How far the partitions are.
     pub fn partitions(&self) -> Vec<PartitionLag> {
-        self.lock().places()
+        self.lock().partitions()
     }
 
     /// What the topic has left behind the last commit, where it is watched and all ends are known.
@@ -454,7 +454,7 @@ impl Monitor {
             restored: self.restored.load(Ordering::Relaxed),
             replay: self.replay.load(Ordering::Relaxed),
             ledger: state.whole_ledger(),
-            waiting: state.waiting.clone(),
+            paused: state.paused.clone(),
             records,
             bytes,
             whole: (records + others.0, bytes + others.1),
@@ -463,8 +463,8 @@ impl Monitor {
             commits: state.commits,
             commit_ms: state.commit_ms.percentiles(WINDOW),
             freshness_ms: state.freshness.percentiles(WINDOW),
-            partitions: state.places(),
-            dead_letters: state.letters(),
+            partitions: state.partitions(),
+            dead_letters: state.dead_letters(),
             overflow: state.overflow.values().sum(),
             trouble: state.trouble(now),
             tables: state.shown(),
@@ -534,7 +534,7 @@ impl MonitorState {
         lasting.filter(|(_, since)| *since >= PATIENCE).or(silent)
     }
 
-    fn places(&self) -> Vec<PartitionLag> {
+    fn partitions(&self) -> Vec<PartitionLag> {
         let place = |stored: &PartitionOffsets| PartitionLag {
             partition: stored.partition,
             file: stored.file.clone(),
@@ -547,11 +547,11 @@ impl MonitorState {
 
     /// What is left of all partitions, where all ends are known.
     fn left(&self) -> Option<u64> {
-        let places = self.places();
+        let places = self.partitions();
         places.iter().map(PartitionLag::lag).sum::<Option<u64>>().filter(|_| !places.is_empty())
     }
 
-    fn letters(&self) -> BTreeMap<Box<str>, u64> {
+    fn dead_letters(&self) -> BTreeMap<Box<str>, u64> {
         let mut reasons = BTreeMap::new();
         for reason in self.dead_letters.values() {
             *reasons.entry(reason.clone()).or_default() += 1;
@@ -604,12 +604,12 @@ mod tests {
             let at = Position { generation: 1, commit_no: n, writer: 0 };
             monitor.committed(&transaction, at, Duration::from_millis(3));
         }
-        let look = monitor.snapshot();
-        assert_eq!(look.commits.count, 3);
-        let totals = look.tables.iter().find(|shown| shown.table.name == "totals");
+        let snapshot = monitor.snapshot();
+        assert_eq!(snapshot.commits.count, 3);
+        let totals = snapshot.tables.iter().find(|shown| shown.table.name == "totals");
         assert_eq!(totals.expect("it is shown").rows.values().collect::<Vec<_>>(), [&row(3)]);
-        assert!(look.tables.iter().all(|shown| shown.table.name != "users"));
-        assert!(look.commit_ms.is_some_and(|ms| (2.9..3.1).contains(&ms.p50)));
+        assert!(snapshot.tables.iter().all(|shown| shown.table.name != "users"));
+        assert!(snapshot.commit_ms.is_some_and(|ms| (2.9..3.1).contains(&ms.p50)));
         monitor.in_doubt();
         assert_eq!(monitor.lock().trouble.map(|(_, trouble)| trouble), Some(Trouble::Database));
         assert_eq!(monitor.snapshot().trouble, None, "a moment is no trouble");

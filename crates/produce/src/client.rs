@@ -17,7 +17,7 @@ use rdkafka::producer::{BaseProducer, Producer, ProducerContext};
 use rdkafka::{ClientContext, Message};
 
 use super::{ProduceConfig, ProduceError};
-use source::kafka::settings::{self, Fault, Hidden};
+use source::kafka::settings::{self, Hidden, SettingFault};
 
 /// How long the brokers may take to answer before there is a topic to write to.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
@@ -71,8 +71,8 @@ fn client_config(args: &ProduceConfig) -> Result<ClientConfig, ProduceError> {
             return Err(ProduceError::FixedSetting { name: name.clone(), hint });
         }
         settings::check(name, value).map_err(|fault| match fault {
-            Fault::Unknown => ProduceError::UnknownSetting { name: name.clone() },
-            Fault::Value => ProduceError::SettingValue { name: name.clone() },
+            SettingFault::Unknown => ProduceError::UnknownSetting { name: name.clone() },
+            SettingFault::Value => ProduceError::SettingValue { name: name.clone() },
         })?;
         settings.set(name, value);
     }
@@ -93,14 +93,15 @@ pub(super) fn refused_settings(args: &ProduceConfig, error: &KafkaError) -> Prod
 pub(super) fn connect(
     args: &ProduceConfig,
     id: Option<String>,
-) -> Result<BaseProducer<Context>, ProduceError> {
+) -> Result<BaseProducer<DeliveryContext>, ProduceError> {
     let mut settings = client_config(args)?;
     let without_id = settings.clone();
     if let Some(id) = id {
         settings.set("transactional.id", id);
     }
-    let context = Context { hidden: Hidden::new(&args.kafka), ..Context::default() };
-    let producer: BaseProducer<Context> =
+    let context =
+        DeliveryContext { hidden: Hidden::new(&args.kafka), ..DeliveryContext::default() };
+    let producer: BaseProducer<DeliveryContext> =
         settings.create_with_context(context).map_err(|error| refused_settings(args, &error))?;
     let metadata = metadata(&producer, args)?;
     if partitions(&metadata, &args.topic) == 0 {
@@ -113,7 +114,7 @@ pub(super) fn connect(
 /// All topics. Not the one topic: asking a broker for a topic by name creates it where the broker
 /// is configured so, with the broker's number of partitions.
 fn metadata(
-    producer: &BaseProducer<Context>,
+    producer: &BaseProducer<DeliveryContext>,
     args: &ProduceConfig,
 ) -> Result<Metadata, ProduceError> {
     let deadline = Instant::now() + ANSWER_TIME;
@@ -181,7 +182,7 @@ fn refused(topic: &str, code: RDKafkaErrorCode) -> ProduceError {
 
 /// A new topic is known to the brokers one after the other.
 fn wait_for_topic(
-    producer: &BaseProducer<Context>,
+    producer: &BaseProducer<DeliveryContext>,
     args: &ProduceConfig,
 ) -> Result<(), ProduceError> {
     let deadline = Instant::now() + ANSWER_TIME;
@@ -197,7 +198,7 @@ fn wait_for_topic(
 
 /// What librdkafka reports, from whichever thread polls.
 #[derive(Default)]
-pub(super) struct Context {
+pub(super) struct DeliveryContext {
     /// What the library's words must not show.
     hidden: Hidden,
     delivered: AtomicU64,
@@ -208,7 +209,7 @@ pub(super) struct Context {
     reason: Mutex<Option<String>>,
 }
 
-impl Context {
+impl DeliveryContext {
     /// Records that are confirmed, and the bytes of their payloads.
     pub(super) fn delivered(&self) -> (u64, u64) {
         (self.delivered.load(Ordering::Relaxed), self.delivered_bytes.load(Ordering::Relaxed))
@@ -224,7 +225,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl ClientContext for Context {
+impl ClientContext for DeliveryContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         let message = || self.hidden.text(message);
         tracing::debug!(target: "librdkafka", ?level, facility, message = message());
@@ -240,7 +241,7 @@ impl ClientContext for Context {
     }
 }
 
-impl ProducerContext for Context {
+impl ProducerContext for DeliveryContext {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {

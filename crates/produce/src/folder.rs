@@ -7,7 +7,7 @@
 //! and what stands behind that is counted again. A line without its end is taken back.
 
 use super::ProduceError;
-use super::input::{Batch, Input, Next, Position, Reading};
+use super::input::{Input, InputBatch, InputPosition, Next, Reading};
 use super::pace::Pace;
 use rustix::fs::{FallocateFlags, fallocate};
 use serde::{Deserialize, Serialize};
@@ -50,7 +50,7 @@ pub struct FolderSettings {
 
 /// Where the writer was.
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct Note {
+struct FolderProgressNote {
     /// Records written.
     records: u64,
     /// How long each partition's file was then.
@@ -69,7 +69,7 @@ pub fn run(
     let generator = || Synthetic::new(SEED).at_rate(rate);
     let mut reading = Reading::of(settings.input.as_deref(), generator)?;
     let hash = if settings.input.is_none() { SEED } else { 0 };
-    reading.skip_to(Position { records: writer.records, hash })?;
+    reading.skip_to(InputPosition { records: writer.records, hash })?;
     let mut input = Input::start(reading)?;
     let mut pace = Pace::new(settings.rate, Instant::now());
     let began = writer.records;
@@ -88,7 +88,7 @@ pub fn run(
 }
 
 /// One partition's file.
-struct Partition {
+struct FolderPartition {
     path: PathBuf,
     file: File,
     /// Lines that are not written yet.
@@ -100,7 +100,7 @@ struct Partition {
 
 struct Writer<'a> {
     settings: &'a FolderSettings,
-    partitions: Vec<Partition>,
+    partitions: Vec<FolderPartition>,
     records: u64,
     /// Whether the first record was looked at.
     is_begun: bool,
@@ -114,9 +114,11 @@ impl<'a> Writer<'a> {
     /// Opens the files and finds out how many records they hold.
     fn open(settings: &'a FolderSettings) -> Result<Self, ProduceError> {
         let path = note_path(&settings.folder);
-        let note: Note = match std::fs::read(&path) {
+        let note: FolderProgressNote = match std::fs::read(&path) {
             Ok(text) => serde_json::from_slice(&text).unwrap_or_default(),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Note::default(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                FolderProgressNote::default()
+            }
             Err(source) => return Err(ProduceError::Folder { path, source }),
         };
         let (mut records, mut partitions) = (note.records, Vec::new());
@@ -127,7 +129,7 @@ impl<'a> Writer<'a> {
             let (file, length, lines) =
                 opened.map_err(|source| ProduceError::Folder { path: path.clone(), source })?;
             records += lines;
-            partitions.push(Partition { path, file, lines: Vec::new(), length, freed: 0 });
+            partitions.push(FolderPartition { path, file, lines: Vec::new(), length, freed: 0 });
         }
         let now = Instant::now();
         Ok(Writer {
@@ -144,7 +146,7 @@ impl<'a> Writer<'a> {
     /// Takes the records of a batch when they are due.
     fn take(
         &mut self,
-        batch: &Batch,
+        batch: &InputBatch,
         pace: &mut Pace,
         (limit, stop): (u64, &AtomicBool),
         counted: &dyn Fn() -> BTreeMap<u32, u64>,
@@ -224,7 +226,7 @@ impl<'a> Writer<'a> {
         let lengths = self.partitions.iter().map(|partition| partition.length).collect();
         let path = note_path(&self.settings.folder);
         let new = path.with_extension("new");
-        let text = serde_json::to_vec(&Note { records: self.records, lengths });
+        let text = serde_json::to_vec(&FolderProgressNote { records: self.records, lengths });
         let written = text
             .map_err(std::io::Error::from)
             .and_then(|text| std::fs::write(&new, text))

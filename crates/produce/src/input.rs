@@ -21,7 +21,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use super::file::{Plain, Raw};
 use super::split::{Broken, Splitter, Step};
 use super::{ProduceConfig, ProduceError};
-use decode::look::{Facts, look};
+use decode::look::{Facts, facts};
 use source::foreign;
 use source::foreign::Beginning;
 use synth::Synthetic;
@@ -33,7 +33,7 @@ const BATCHES: usize = 4;
 
 /// A place in an input, behind some of its records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Position {
+pub(super) struct InputPosition {
     /// Records before it, sent or left out.
     pub(super) records: u64,
     /// A hash of all of their bytes, or what the generator is known by; 0 where nobody asks for it.
@@ -41,31 +41,31 @@ pub(super) struct Position {
 }
 
 /// One record of a batch. Without a payload it is a tombstone; no record of a file is empty.
-pub(super) struct Record<'a> {
+pub(super) struct InputRecord<'a> {
     pub(super) key: Option<u64>,
     pub(super) payload: &'a [u8],
     pub(super) is_json: bool,
     /// Behind it.
-    pub(super) position: Position,
+    pub(super) position: InputPosition,
 }
 
 /// Records in a row.
 #[derive(Default)]
-pub(super) struct Batch {
+pub(super) struct InputBatch {
     bytes: Vec<u8>,
     /// Per record: its key, where it ends in `bytes`, the position behind it, and whether it is JSON.
-    records: Vec<(Option<u64>, usize, Position, bool)>,
+    records: Vec<(Option<u64>, usize, InputPosition, bool)>,
     /// Records that `--require-location` left out.
     pub(super) left_out: u64,
 }
 
-impl Batch {
+impl InputBatch {
     /// Each record.
-    pub(super) fn records(&self) -> impl Iterator<Item = Record<'_>> {
+    pub(super) fn records(&self) -> impl Iterator<Item = InputRecord<'_>> {
         let starts = std::iter::once(0).chain(self.records.iter().map(|(_, end, ..)| *end));
         starts.zip(&self.records).map(|(start, &(key, end, position, is_json))| {
             let payload = &self.bytes[start..end];
-            Record { key, payload, is_json, position }
+            InputRecord { key, payload, is_json, position }
         })
     }
 
@@ -77,7 +77,7 @@ impl Batch {
 /// What the sender sees of the input.
 pub(super) enum Next {
     /// Records to send.
-    Batch(Batch),
+    Batch(InputBatch),
     /// Nothing has come within the time given.
     Nothing,
     /// There is no more.
@@ -86,7 +86,7 @@ pub(super) enum Next {
 
 /// The running input.
 pub(super) struct Input {
-    batches: Receiver<Result<Batch, ProduceError>>,
+    batches: Receiver<Result<InputBatch, ProduceError>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -119,10 +119,10 @@ impl Input {
 }
 
 /// Hands batches on until the input ends, fails, or nobody listens any more.
-fn feed(mut reading: Reading, sender: &SyncSender<Result<Batch, ProduceError>>) {
+fn feed(mut reading: Reading, sender: &SyncSender<Result<InputBatch, ProduceError>>) {
     loop {
         let mut batch =
-            Batch { bytes: Vec::with_capacity(BATCH_BYTES * 5 / 4), ..Batch::default() };
+            InputBatch { bytes: Vec::with_capacity(BATCH_BYTES * 5 / 4), ..InputBatch::default() };
         let mut taken = Ok(Taken::Record);
         while matches!(taken, Ok(Taken::Record)) && batch.bytes.len() < BATCH_BYTES {
             taken = reading.take(&mut batch);
@@ -160,8 +160,8 @@ pub(super) struct Reading {
     /// Whether the position's hash is wanted.
     is_hashed: bool,
     /// Records up to here were sent by an earlier run.
-    skip: Position,
-    position: Position,
+    skip: InputPosition,
+    position: InputPosition,
 }
 
 impl Reading {
@@ -191,7 +191,7 @@ impl Reading {
     }
 
     /// Leaves out what lies before `position`, if the input is the same up to there.
-    pub(super) fn skip_to(&mut self, position: Position) -> Result<(), ProduceError> {
+    pub(super) fn skip_to(&mut self, position: InputPosition) -> Result<(), ProduceError> {
         if let Origin::Synthetic { generator, index } = &mut self.origin {
             if position.records > 0 && position.hash != generator.identity() {
                 let path = generator.arguments();
@@ -228,18 +228,18 @@ impl Reading {
     }
 
     /// Appends the next record, unless it is left out or was sent before.
-    fn take(&mut self, batch: &mut Batch) -> Result<Taken, ProduceError> {
+    fn take(&mut self, batch: &mut InputBatch) -> Result<Taken, ProduceError> {
         let file = match &mut self.origin {
             Origin::Synthetic { generator, index } => {
                 let start = batch.bytes.len();
                 let key = generator.record(*index, &mut batch.bytes);
                 *index += 1;
-                if self.require_location && look(&batch.bytes[start..]).lacks_location {
+                if self.require_location && facts(&batch.bytes[start..]).lacks_location {
                     batch.bytes.truncate(start);
                     batch.left_out += 1;
                     return Ok(Taken::Record);
                 }
-                let position = Position { records: *index, hash: generator.identity() };
+                let position = InputPosition { records: *index, hash: generator.identity() };
                 batch.records.push((Some(key), batch.bytes.len(), position, true));
                 return Ok(Taken::Record);
             }
@@ -312,7 +312,7 @@ struct FileInput {
 }
 
 /// A record that was found.
-struct Found {
+struct InputFile {
     range: std::ops::Range<usize>,
     facts: Facts,
 }
@@ -349,7 +349,7 @@ impl FileInput {
     }
 
     /// The next record that was read, or why there is none.
-    fn next(&mut self) -> Result<Result<Found, Taken>, ProduceError> {
+    fn next(&mut self) -> Result<Result<InputFile, Taken>, ProduceError> {
         if !self.is_known && !self.recognize()? {
             return Ok(Err(Taken::Nothing));
         }
@@ -366,17 +366,17 @@ impl FileInput {
                 Step::End => return Ok(Err(Taken::End)),
             };
             let bytes = splitter.bytes(range.clone());
-            let facts = look(bytes);
+            let facts = facts(bytes);
             // Other forms see their pages themselves, before these are in memory as a whole.
             if facts.is_page && splitter.is_in_lines() {
                 self.page = Some(Splitter::page(bytes));
                 continue;
             }
-            return Ok(Ok(Found { range, facts }));
+            return Ok(Ok(InputFile { range, facts }));
         }
     }
 
-    fn bytes(&self, found: &Found) -> &[u8] {
+    fn bytes(&self, found: &InputFile) -> &[u8] {
         self.page.as_ref().unwrap_or(&self.splitter).bytes(found.range.clone())
     }
 

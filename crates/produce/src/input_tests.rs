@@ -10,7 +10,7 @@ fn reading(bytes: Box<dyn Read + Send>) -> Reading {
     Reading { origin, require_location: false, is_hashed: true, skip, position }
 }
 
-fn batches(reading: Reading) -> Vec<Result<Batch, ProduceError>> {
+fn batches(reading: Reading) -> Vec<Result<InputBatch, ProduceError>> {
     let (sender, batches) = sync_channel(1000);
     feed(reading, &sender);
     drop(sender);
@@ -20,8 +20,8 @@ fn batches(reading: Reading) -> Vec<Result<Batch, ProduceError>> {
 /// Ids and payloads.
 fn read(text: &[u8]) -> Vec<(Option<u64>, Vec<u8>)> {
     let batches = batches(reading(Box::new(Cursor::new(text.to_vec()))));
-    let batches: Vec<Batch> = batches.into_iter().map(Result::unwrap).collect();
-    let records = batches.iter().flat_map(Batch::records);
+    let batches: Vec<InputBatch> = batches.into_iter().map(Result::unwrap).collect();
+    let records = batches.iter().flat_map(InputBatch::records);
     records.map(|record| (record.key, record.payload.to_vec())).collect()
 }
 
@@ -101,9 +101,9 @@ fn tweets_without_location_are_left_out_and_counted() {
         {\"id\":2,\"text\":\"t\",\"user\":{\"location\":\"x\"}}\n{\"delete\":{}}\nx\n";
     let mut reading = reading(Box::new(Cursor::new(text.to_vec())));
     reading.require_location = true;
-    let batches: Vec<Batch> = batches(reading).into_iter().map(Result::unwrap).collect();
+    let batches: Vec<InputBatch> = batches(reading).into_iter().map(Result::unwrap).collect();
     assert_eq!(batches.iter().map(|batch| batch.left_out).sum::<u64>(), 1);
-    let seen = batches.iter().flat_map(Batch::records);
+    let seen = batches.iter().flat_map(InputBatch::records);
     let seen: Vec<_> = seen.map(|record| (record.key, record.position.records)).collect();
     assert_eq!(seen, [(Some(2), 2), (None, 3), (None, 4)]);
 }
@@ -157,21 +157,23 @@ fn synthetic_tweets_go_on_with_their_seed_only() {
     };
     let open = |seed: u64| stream(seed, "50%");
     let take = |reading: &mut Reading, count: usize| {
-        let mut batch = Batch::default();
+        let mut batch = InputBatch::default();
         (0..count).for_each(|_| assert!(matches!(reading.take(&mut batch), Ok(Taken::Record))));
-        let seen = |record: Record<'_>| (record.key, record.position, record.payload.to_vec());
+        let seen = |record: InputRecord<'_>| (record.key, record.position, record.payload.to_vec());
         batch.records().map(seen).collect::<Vec<_>>()
     };
     let all = take(&mut open(3), 10);
     let mut later = open(3);
     later.skip_to(all[5].1).unwrap();
     assert_eq!(take(&mut later, 4), all[6..]);
-    assert!(open(4).skip_to(all[5].1).is_err() && open(4).skip_to(Position::default()).is_ok());
+    assert!(
+        open(4).skip_to(all[5].1).is_err() && open(4).skip_to(InputPosition::default()).is_ok()
+    );
     let error = stream(3, "7.5%").skip_to(all[5].1).unwrap_err().to_string();
     assert!(error.contains("--seed 3 --deletes 7.5% --duplicates 20%"), "{error}");
     // Where there are only tweets, a run of an earlier version is resumed.
     let only_tweets = Reading::of(None, || Synthetic::new(3));
-    assert!(only_tweets.unwrap().skip_to(Position { records: 5, hash: 3 }).is_ok());
+    assert!(only_tweets.unwrap().skip_to(InputPosition { records: 5, hash: 3 }).is_ok());
 }
 
 #[test]
@@ -179,7 +181,7 @@ fn synthetic_tweets_without_a_location_are_left_out() {
     let sent = |require_location| {
         let reading = Reading::of(None, || Synthetic::new(3)).unwrap();
         let mut reading = Reading { require_location, ..reading };
-        let mut batch = Batch::default();
+        let mut batch = InputBatch::default();
         for _ in 0..1_000 {
             reading.take(&mut batch).unwrap();
         }
@@ -188,7 +190,7 @@ fn synthetic_tweets_without_a_location_are_left_out() {
     };
     let ((all, none), (mut some, left_out)) = (sent(false), sent(true));
     assert!((all.len(), none) == (1_000, 0) && (200..500).contains(&left_out), "{left_out}");
-    some.extend(all.into_iter().filter(|(_, tweet)| look(tweet).lacks_location));
+    some.extend(all.into_iter().filter(|(_, tweet)| facts(tweet).lacks_location));
     some.sort_by_key(|(position, _)| position.records);
     assert_eq!(some, sent(false).0);
 }

@@ -28,8 +28,8 @@ use std::time::{Duration, Instant};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
-use client::Context;
-use input::{Batch, Input, Next, Reading, Record};
+use client::DeliveryContext;
+use input::{Input, InputBatch, InputRecord, Next, Reading};
 use pace::Pace;
 use progress::Progress;
 use synth::Share;
@@ -355,7 +355,7 @@ pub fn run(args: &ProduceConfig, stop: &AtomicBool) -> Result<ProduceSummary, Pr
 
 /// The producer and how far it may go.
 struct Sender<'a> {
-    producer: BaseProducer<Context>,
+    producer: BaseProducer<DeliveryContext>,
     topic: &'a str,
     stop: &'a AtomicBool,
     pace: Pace,
@@ -389,7 +389,7 @@ impl Sender<'_> {
                     break;
                 }
             }
-            self.look(Duration::ZERO)?;
+            self.poll_deliveries(Duration::ZERO)?;
             self.commit_if_due()?;
         }
         self.commit()?;
@@ -402,12 +402,12 @@ impl Sender<'_> {
         })
     }
 
-    fn send_batch(&mut self, batch: &Batch) -> Result<(), ProduceError> {
+    fn send_batch(&mut self, batch: &InputBatch) -> Result<(), ProduceError> {
         self.left_out += batch.left_out;
         for (at, record) in (1..).zip(batch.records()) {
             self.send(&record)?;
             if at % LOOK_RECORDS == 0 {
-                self.look(Duration::ZERO)?;
+                self.poll_deliveries(Duration::ZERO)?;
                 self.commit_if_due()?;
             }
         }
@@ -415,13 +415,13 @@ impl Sender<'_> {
     }
 
     /// Queues one record when it is due and the queue has room; nothing at the end of the run.
-    fn send(&mut self, record: &Record<'_>) -> Result<(), ProduceError> {
+    fn send(&mut self, record: &InputRecord<'_>) -> Result<(), ProduceError> {
         while self.goes_on() {
             let wait = self.pace.wait(Instant::now);
             if wait.is_zero() {
                 break;
             }
-            self.look(wait.min(LOOK_TIME))?;
+            self.poll_deliveries(wait.min(LOOK_TIME))?;
             self.commit_if_due()?;
         }
         if let Some(transfer) = &mut self.transfer {
@@ -447,7 +447,7 @@ impl Sender<'_> {
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), unsent)) => {
                     message = unsent;
                     // Long enough to be no busy loop, short enough that the queue stays full.
-                    self.look(Duration::from_millis(5))?;
+                    self.poll_deliveries(Duration::from_millis(5))?;
                 }
                 Err((error, _)) => return Err(self.failed(error)),
             }
@@ -456,7 +456,7 @@ impl Sender<'_> {
     }
 
     /// Takes delivery reports for `time`, and ends the run if one says that a record failed.
-    fn look(&mut self, time: Duration) -> Result<(), ProduceError> {
+    fn poll_deliveries(&mut self, time: Duration) -> Result<(), ProduceError> {
         self.producer.poll(time);
         self.progress.show(self.producer.context().delivered());
         self.producer.context().failure().map_or(Ok(()), |error| Err(self.failed(error)))
@@ -482,11 +482,11 @@ impl Sender<'_> {
         loop {
             // Sends what waits for its batch to fill, and does not wait itself.
             let flushed = self.producer.flush(Duration::ZERO);
-            self.look(Duration::ZERO)?;
+            self.poll_deliveries(Duration::ZERO)?;
             match flushed {
                 Ok(()) => return Ok(()),
                 Err(error) if Instant::now() > deadline => return Err(self.failed(error)),
-                Err(_) => self.look(Duration::from_millis(5))?,
+                Err(_) => self.poll_deliveries(Duration::from_millis(5))?,
             }
         }
     }

@@ -52,7 +52,7 @@ pub(super) struct Broken {
 
 /// Where in the input the next byte lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum SplitState {
     /// At the very beginning.
     Mark,
     /// Between outermost values.
@@ -99,7 +99,7 @@ pub(super) struct Splitter {
     from: usize,
     /// Up to here it was looked at.
     at: usize,
-    place: Place,
+    place: SplitState,
     /// The form is not yet known.
     deciding: bool,
     within: Within,
@@ -116,7 +116,7 @@ impl Splitter {
             before: 0,
             from: 0,
             at: 0,
-            place: Place::Mark,
+            place: SplitState::Mark,
             deciding: true,
             within: Within::Nothing,
             ended: false,
@@ -126,13 +126,13 @@ impl Splitter {
 
     /// The statuses of a page that came as a line.
     pub(super) fn page(line: &[u8]) -> Self {
-        let (buffer, end, place) = (line.to_vec(), line.len(), Place::Between);
+        let (buffer, end, place) = (line.to_vec(), line.len(), SplitState::Between);
         Self { buffer, end, place, ended: true, deciding: false, ..Self::new() }
     }
 
     /// Whether the records are lines; so for the rest of the input.
     pub(super) fn is_in_lines(&self) -> bool {
-        self.place == Place::Line
+        self.place == SplitState::Line
     }
 
     /// Whether nothing more can be read.
@@ -174,15 +174,15 @@ impl Splitter {
     pub(super) fn step(&mut self) -> Result<Step, Broken> {
         loop {
             let found = match self.place {
-                Place::Mark => self.mark(),
-                Place::Between => self.between()?,
-                Place::BehindFirst => self.behind_first(),
-                Place::FirstElement | Place::Element => self.element()?,
-                Place::BehindElement => self.behind_element()?,
-                Place::Value { depth } => self.value(depth)?,
-                Place::Text { depth } => self.text(depth)?,
-                Place::Scalar => Some(self.scalar()),
-                Place::Line => self.line(),
+                SplitState::Mark => self.mark(),
+                SplitState::Between => self.between()?,
+                SplitState::BehindFirst => self.behind_first(),
+                SplitState::FirstElement | SplitState::Element => self.element()?,
+                SplitState::BehindElement => self.behind_element()?,
+                SplitState::Value { depth } => self.value(depth)?,
+                SplitState::Text { depth } => self.text(depth)?,
+                SplitState::Scalar => Some(self.scalar()),
+                SplitState::Line => self.line(),
             };
             match found {
                 None => {}
@@ -214,7 +214,7 @@ impl Splitter {
         if start == MARK {
             (self.from, self.at) = (MARK.len(), MARK.len());
         }
-        self.place = Place::Between;
+        self.place = SplitState::Between;
         None
     }
 
@@ -236,14 +236,14 @@ impl Splitter {
             Some(b'[') => {
                 self.at += 1;
                 (self.within, self.deciding, self.place) =
-                    (Within::Array, false, Place::FirstElement);
+                    (Within::Array, false, SplitState::FirstElement);
             }
             Some(b'{') => {
                 if !self.deciding {
                     self.from = self.at;
                 }
                 self.at += 1;
-                self.place = Place::Value { depth: 1 };
+                self.place = SplitState::Value { depth: 1 };
             }
             Some(_) if self.deciding => self.lines(),
             Some(_) => return Err(self.broken(self.at, "neither an object nor an array begins")),
@@ -253,7 +253,7 @@ impl Splitter {
 
     /// From here on, and from the first line on, this is lines.
     fn lines(&mut self) {
-        (self.deciding, self.place, self.at) = (false, Place::Line, self.from);
+        (self.deciding, self.place, self.at) = (false, SplitState::Line, self.from);
     }
 
     /// The first object ended at `at`; the rest of its line decides.
@@ -264,7 +264,7 @@ impl Splitter {
             None if !self.ended => Some(Step::More),
             Some(b'{' | b'[') => {
                 self.deciding = false;
-                self.place = Place::Between;
+                self.place = SplitState::Between;
                 Some(self.record())
             }
             _ => {
@@ -288,16 +288,16 @@ impl Splitter {
         let Some(byte) = byte else { return self.more("the input ends within an array") };
         self.at += 1;
         self.place = match byte {
-            b'{' | b'[' => Place::Value { depth: 1 },
-            b'"' => Place::Text { depth: 0 },
-            b']' if self.place == Place::FirstElement => {
+            b'{' | b'[' => SplitState::Value { depth: 1 },
+            b'"' => SplitState::Text { depth: 0 },
+            b']' if self.place == SplitState::FirstElement => {
                 self.leave_array();
                 return Ok(None);
             }
             b',' | b':' | b']' | b'}' => {
                 return Err(self.broken(self.at - 1, "an element of the array is missing"));
             }
-            _ => Place::Scalar,
+            _ => SplitState::Scalar,
         };
         Ok(None)
     }
@@ -308,7 +308,7 @@ impl Splitter {
         let Some(byte) = byte else { return self.more("the input ends within an array") };
         self.at += 1;
         match byte {
-            b',' => self.place = Place::Element,
+            b',' => self.place = SplitState::Element,
             b']' => self.leave_array(),
             _ => return Err(self.broken(self.at - 1, "a comma between elements is missing")),
         }
@@ -319,8 +319,8 @@ impl Splitter {
     fn leave_array(&mut self) {
         self.from = self.at;
         (self.within, self.place) = match self.within {
-            Within::Page => (Within::Rest, Place::Value { depth: 1 }),
-            _ => (Within::Nothing, Place::Between),
+            Within::Page => (Within::Rest, SplitState::Value { depth: 1 }),
+            _ => (Within::Nothing, SplitState::Between),
         };
     }
 
@@ -334,12 +334,12 @@ impl Splitter {
             self.at += 1;
             match byte {
                 b'"' => {
-                    self.place = Place::Text { depth };
+                    self.place = SplitState::Text { depth };
                     return Ok(None);
                 }
                 b'[' if depth == 1 && self.is_page() => {
                     (self.from, self.deciding) = (self.at, false);
-                    (self.within, self.place) = (Within::Page, Place::FirstElement);
+                    (self.within, self.place) = (Within::Page, SplitState::FirstElement);
                     return Ok(None);
                 }
                 b'{' | b'[' => depth += 1,
@@ -362,21 +362,21 @@ impl Splitter {
                 _ => {}
             }
         }
-        self.place = Place::Value { depth };
+        self.place = SplitState::Value { depth };
         self.more("the input ends within a value")
     }
 
     fn behind_value(&mut self) -> Option<Step> {
         if self.within == Within::Rest {
-            (self.from, self.within, self.place) = (self.at, Within::Nothing, Place::Between);
+            (self.from, self.within, self.place) = (self.at, Within::Nothing, SplitState::Between);
             return None;
         }
         if self.deciding {
-            self.place = Place::BehindFirst;
+            self.place = SplitState::BehindFirst;
             return None;
         }
         let outermost = self.within == Within::Nothing;
-        self.place = if outermost { Place::Between } else { Place::BehindElement };
+        self.place = if outermost { SplitState::Between } else { SplitState::BehindElement };
         Some(self.record())
     }
 
@@ -414,7 +414,7 @@ impl Splitter {
                 (Some(end), _) if rest[end] == b'"' => {
                     self.at += end + 1;
                     if depth > 0 {
-                        self.place = Place::Value { depth };
+                        self.place = SplitState::Value { depth };
                         return Ok(None);
                     }
                     return Ok(self.behind_value());
@@ -440,7 +440,7 @@ impl Splitter {
                 return Step::More;
             }
         }
-        self.place = Place::BehindElement;
+        self.place = SplitState::BehindElement;
         self.record()
     }
 

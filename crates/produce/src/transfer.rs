@@ -21,8 +21,8 @@ use rdkafka::producer::{BaseProducer, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 use serde::{Deserialize, Serialize};
 
-use super::client::{self, Context};
-use super::input::Position;
+use super::client::{self, DeliveryContext};
+use super::input::InputPosition;
 use super::{ProduceConfig, ProduceError};
 
 /// How long the brokers may take for one step; on a new cluster they make their own topics first.
@@ -32,7 +32,7 @@ const COMMIT_TIME: Duration = Duration::from_secs(1);
 
 /// What the file holds.
 #[derive(Serialize, Deserialize)]
-struct Note {
+struct ResumeNote {
     topic: String,
     /// Names the group and the producer; no other transfer has it.
     transfer: String,
@@ -42,7 +42,7 @@ struct Note {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Reached {
     /// The last record that was sent, in the input.
-    pub(super) position: Position,
+    pub(super) position: InputPosition,
     /// Records that were sent.
     pub(super) sent: u64,
 }
@@ -50,7 +50,7 @@ pub(super) struct Reached {
 /// A transfer that is not connected yet.
 pub(super) struct Named {
     file: PathBuf,
-    note: Note,
+    note: ResumeNote,
     is_new: bool,
 }
 
@@ -66,7 +66,7 @@ impl Named {
                 let random = RandomState::new().hash_one(std::process::id());
                 let now = jiff::Timestamp::now().as_millisecond();
                 let transfer = format!("{now:x}-{random:016x}");
-                (Note { topic: topic.to_owned(), transfer }, true)
+                (ResumeNote { topic: topic.to_owned(), transfer }, true)
             }
             Err(error) => return Err(failed(error)),
         };
@@ -85,7 +85,7 @@ impl Named {
     /// Ends what an earlier run left, and finds what it committed.
     pub(super) fn start(
         self,
-        producer: &BaseProducer<Context>,
+        producer: &BaseProducer<DeliveryContext>,
         args: &ProduceConfig,
     ) -> Result<(Transfer, Reached), ProduceError> {
         step(producer, "taking the transfer over", || producer.init_transactions(STEP_TIME))?;
@@ -135,7 +135,10 @@ pub(super) struct Transfer {
 
 impl Transfer {
     /// There is a transaction after this.
-    pub(super) fn begin(&mut self, producer: &BaseProducer<Context>) -> Result<(), ProduceError> {
+    pub(super) fn begin(
+        &mut self,
+        producer: &BaseProducer<DeliveryContext>,
+    ) -> Result<(), ProduceError> {
         if self.begun.is_none() {
             producer
                 .begin_transaction()
@@ -157,7 +160,7 @@ impl Transfer {
     /// Commits the records sent, all of which are delivered, and what they reach.
     pub(super) fn commit(
         &mut self,
-        producer: &BaseProducer<Context>,
+        producer: &BaseProducer<DeliveryContext>,
         reached: Reached,
     ) -> Result<(), ProduceError> {
         let doing = "committing records";
@@ -172,7 +175,7 @@ impl Transfer {
 
     /// Takes the records sent since the last commit back, as well as it goes: if this fails, the next
     /// run does it, or the brokers when the transaction is a minute old.
-    pub(super) fn abort(&mut self, producer: &BaseProducer<Context>) {
+    pub(super) fn abort(&mut self, producer: &BaseProducer<DeliveryContext>) {
         if self.begun.take().is_some()
             && let Err(error) = producer.abort_transaction(Duration::from_secs(5))
         {
@@ -181,7 +184,10 @@ impl Transfer {
     }
 
     /// What was committed last, if the brokers know.
-    fn reached(&self, producer: &BaseProducer<Context>) -> Result<Option<Reached>, ProduceError> {
+    fn reached(
+        &self,
+        producer: &BaseProducer<DeliveryContext>,
+    ) -> Result<Option<Reached>, ProduceError> {
         let doing = "asking how far an earlier run came";
         let mut list = TopicPartitionList::new();
         list.add_partition(&self.topic, 0);
@@ -200,7 +206,7 @@ impl Transfer {
 
 /// The position as an offset: the records before it, and beside it what else there is to know.
 fn offsets(topic: &str, reached: Reached) -> KafkaResult<TopicPartitionList> {
-    let Reached { position: Position { records, hash }, sent } = reached;
+    let Reached { position: InputPosition { records, hash }, sent } = reached;
     let mut list = TopicPartitionList::new();
     let offset = Offset::Offset(i64::try_from(records).unwrap_or(i64::MAX));
     list.add_partition(topic, 0).set_offset(offset)?;
@@ -218,7 +224,7 @@ fn parse(records: i64, metadata: &str) -> Option<Reached> {
         return None;
     }
     let hash = u64::from_str_radix(hash, 16).ok()?;
-    let position = Position { records: u64::try_from(records).ok()?, hash };
+    let position = InputPosition { records: u64::try_from(records).ok()?, hash };
     Some(Reached { position, sent: sent.parse().ok()? })
 }
 
@@ -236,7 +242,7 @@ fn group(args: &ProduceConfig, id: &str) -> Result<BaseConsumer, ProduceError> {
 
 /// Tries until it works, or cannot, or time is up.
 fn step(
-    producer: &BaseProducer<Context>,
+    producer: &BaseProducer<DeliveryContext>,
     doing: &'static str,
     mut attempt: impl FnMut() -> KafkaResult<()>,
 ) -> Result<(), ProduceError> {
@@ -283,7 +289,7 @@ mod tests {
 
     #[test]
     fn the_position_comes_back_as_it_was() {
-        let position = Position { records: 12_345, hash: u64::MAX - 7 };
+        let position = InputPosition { records: 12_345, hash: u64::MAX - 7 };
         let reached = Reached { position, sent: 12_000 };
         let list = offsets("t", reached).unwrap();
         let element = list.find_partition("t", 0).unwrap();

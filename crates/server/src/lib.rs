@@ -73,7 +73,7 @@ pub enum ServerError {
 
 /// What is said of the job beside what the [`Monitor`] knows.
 #[derive(Clone, Debug)]
-pub struct About {
+pub struct JobInfo {
     /// The job's name.
     pub job: String,
     /// The topic's name.
@@ -93,9 +93,9 @@ pub struct Server {
 }
 
 /// What every request may look at.
-struct Shared {
+struct ServerState {
     monitor: Arc<Monitor>,
-    about: About,
+    about: JobInfo,
     /// The newest state, as an event.
     events: watch::Sender<Bytes>,
     /// Places for those who follow the events.
@@ -107,7 +107,7 @@ impl Server {
     pub fn start(
         address: SocketAddr,
         names: Names,
-        about: About,
+        about: JobInfo,
         monitor: Arc<Monitor>,
     ) -> Result<Self, ServerError> {
         Self::start_within(LIMITS, address, names, about, monitor)
@@ -117,7 +117,7 @@ impl Server {
         limits: Limits,
         address: SocketAddr,
         names: Names,
-        about: About,
+        about: JobInfo,
         monitor: Arc<Monitor>,
     ) -> Result<Self, ServerError> {
         let fault = |source| ServerError::Listen { address, source };
@@ -127,7 +127,7 @@ impl Server {
         monitor.watch();
         let (events, _) = watch::channel(Bytes::new());
         let viewers = Arc::new(Semaphore::new(limits.viewers));
-        let shared = Arc::new(Shared { monitor, about, events, viewers });
+        let shared = Arc::new(ServerState { monitor, about, events, viewers });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(ServerError::Start)?;
         let (ending, ended) = oneshot::channel();
@@ -156,7 +156,7 @@ impl Drop for Server {
 async fn serve(
     limits: Limits,
     listener: std::net::TcpListener,
-    shared: Arc<Shared>,
+    shared: Arc<ServerState>,
     names: Names,
     mut ended: oneshot::Receiver<()>,
 ) {
@@ -203,7 +203,7 @@ async fn serve(
 }
 
 /// Notes the speed, and makes the text that all viewers get while there are any.
-async fn tell(shared: Arc<Shared>) {
+async fn tell(shared: Arc<ServerState>) {
     loop {
         tokio::time::sleep(TICK).await;
         shared.monitor.sample();
@@ -213,7 +213,7 @@ async fn tell(shared: Arc<Shared>) {
     }
 }
 
-impl Shared {
+impl ServerState {
     fn state(&self) -> Vec<u8> {
         state::json(&self.monitor.snapshot(), &self.about)
     }
@@ -223,7 +223,7 @@ impl Shared {
     }
 }
 
-fn routes(shared: Arc<Shared>, names: Names) -> Router {
+fn routes(shared: Arc<ServerState>, names: Names) -> Router {
     let page = |kind: &'static str, text: &'static str| {
         get(move || async move { ([(header::CONTENT_TYPE, kind)], text) })
     };
@@ -234,7 +234,7 @@ fn routes(shared: Arc<Shared>, names: Names) -> Router {
         .route("/healthz", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
-        .route("/api/v1/state", get(look))
+        .route("/api/v1/state", get(state_json))
         .route("/api/v1/events", get(follow))
         .fallback(|| async { (StatusCode::NOT_FOUND, "there is no such page\n") })
         .with_state(shared)
@@ -242,28 +242,29 @@ fn routes(shared: Arc<Shared>, names: Names) -> Router {
 }
 
 /// Ready once the tables are restored, as long as both sides answer.
-async fn ready(State(shared): State<Arc<Shared>>) -> Response {
-    let look = shared.monitor.snapshot();
-    if look.is_ready() {
-        return format!("ready{}{}\n", state::role(&look), state::waiting(&look)).into_response();
+async fn ready(State(shared): State<Arc<ServerState>>) -> Response {
+    let snapshot = shared.monitor.snapshot();
+    if snapshot.is_ready() {
+        return format!("ready{}{}\n", state::role(&snapshot), state::paused(&snapshot))
+            .into_response();
     }
-    let (_, text) = state::status(&look, &shared.about);
+    let (_, text) = state::status(&snapshot, &shared.about);
     (StatusCode::SERVICE_UNAVAILABLE, format!("{text}\n")).into_response()
 }
 
-async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
+async fn metrics(State(shared): State<Arc<ServerState>>) -> Response {
     match metrics::text(&shared.monitor, &shared.about) {
         Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
         Err(std::fmt::Error) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
 
-async fn look(State(shared): State<Arc<Shared>>) -> Response {
+async fn state_json(State(shared): State<Arc<ServerState>>) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], shared.state()).into_response()
 }
 
 /// The state now, and again with each tick.
-async fn follow(State(shared): State<Arc<Shared>>) -> Response {
+async fn follow(State(shared): State<Arc<ServerState>>) -> Response {
     let Ok(place) = Arc::clone(&shared.viewers).try_acquire_owned() else {
         let text = "too many viewers follow this job; try again later\n";
         return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
@@ -287,7 +288,7 @@ async fn follow(State(shared): State<Arc<Shared>>) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use super::{About, Limits, Server};
+    use super::{JobInfo, Limits, Server};
     use std::io::{Read, Write};
     use std::net::TcpStream;
     use std::time::{Duration, Instant};
@@ -310,7 +311,7 @@ mod tests {
     #[test]
     fn health_checks_have_places_of_their_own() {
         let text = String::new;
-        let about = About { job: text(), topic: text(), source: "kafka", database: text() };
+        let about = JobInfo { job: text(), topic: text(), source: "kafka", database: text() };
         let limits = Limits { open: 12, viewers: 8, brief: 4 };
         let address = "127.0.0.1:0".parse().expect("an address");
         let server =

@@ -2,7 +2,7 @@
 //!
 //! [`METRICS`] lists them all; `docs/metrics.md` is written from it.
 
-use super::About;
+use super::JobInfo;
 use monitor::{Monitor, PartitionLag, Process, StatusSnapshot, Trouble};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
@@ -88,39 +88,49 @@ const fn metric(
 
 /// Every metric.
 pub const METRICS: &[MetricDoc] = &[
-    metric("records", None, "Records read.", MetricKind::Counter(|look| look.records)),
-    metric("read", Some("bytes"), "Bytes of their values.", MetricKind::Counter(|look| look.bytes)),
+    metric("records", None, "Records read.", MetricKind::Counter(|snapshot| snapshot.records)),
+    metric(
+        "read",
+        Some("bytes"),
+        "Bytes of their values.",
+        MetricKind::Counter(|snapshot| snapshot.bytes),
+    ),
     metric(
         "commits",
         None,
         "Transactions committed.",
-        MetricKind::Counter(|look| look.commits.count),
+        MetricKind::Counter(|snapshot| snapshot.commits.count),
     ),
-    metric("rows", None, "Rows written or deleted.", MetricKind::Counter(|look| look.commits.rows)),
+    metric(
+        "rows",
+        None,
+        "Rows written or deleted.",
+        MetricKind::Counter(|snapshot| snapshot.commits.rows),
+    ),
     metric(
         "commits_in_doubt",
         None,
         "Commits whose outcome had to be read.",
-        MetricKind::Counter(|look| look.commits.in_doubt),
+        MetricKind::Counter(|snapshot| snapshot.commits.in_doubt),
     ),
     metric("commit", Some("seconds"), "Time of a commit.", MetricKind::CommitSeconds),
     metric(
         "as_of_timestamp",
         Some("seconds"),
         "All records read before this moment are in the tables.",
-        MetricKind::Gauge(|look| float(look.commits.as_of.max(0).cast_unsigned()) / 1e6),
+        MetricKind::Gauge(|snapshot| float(snapshot.commits.as_of.max(0).cast_unsigned()) / 1e6),
     ),
     metric(
         "freshness_p50",
         Some("seconds"),
         "From a record's timestamp (without one: from reading it) to its commit, over a minute.",
-        MetricKind::Gauge(|look| look.freshness_ms.map_or(f64::NAN, |ms| ms.p50 / 1000.0)),
+        MetricKind::Gauge(|snapshot| snapshot.freshness_ms.map_or(f64::NAN, |ms| ms.p50 / 1000.0)),
     ),
     metric(
         "freshness_p99",
         Some("seconds"),
         "The same, 99th percentile.",
-        MetricKind::Gauge(|look| look.freshness_ms.map_or(f64::NAN, |ms| ms.p99 / 1000.0)),
+        MetricKind::Gauge(|snapshot| snapshot.freshness_ms.map_or(f64::NAN, |ms| ms.p99 / 1000.0)),
     ),
     metric(
         "next_offset",
@@ -145,38 +155,38 @@ pub const METRICS: &[MetricDoc] = &[
         "dead_letter_overflow",
         None,
         "Records that cannot be counted and have no row in dead_letters.",
-        MetricKind::Gauge(|look| float(look.overflow)),
+        MetricKind::Gauge(|snapshot| float(snapshot.overflow)),
     ),
     metric(
         "restored_rows",
         None,
         "Rows read from the tables at the start.",
-        MetricKind::Gauge(|look| float(look.restored)),
+        MetricKind::Gauge(|snapshot| float(snapshot.restored)),
     ),
     metric(
         "replay_left",
         None,
         "What the start has left to read again for the ledger: records, of files bytes.",
-        MetricKind::Gauge(|look| float(look.replay)),
+        MetricKind::Gauge(|snapshot| float(snapshot.replay)),
     ),
     metric(
         "ledger_entries",
         None,
         "Tweets that can still be deleted or come a second time.",
-        MetricKind::Gauge(|look| look.ledger.map_or(0.0, |ledger| float(ledger.entries))),
+        MetricKind::Gauge(|snapshot| snapshot.ledger.map_or(0.0, |ledger| float(ledger.entries))),
     ),
     metric(
         "ledger",
         Some("bytes"),
         "Memory that they take, about.",
-        MetricKind::Gauge(|look| look.ledger.map_or(0.0, |ledger| float(ledger.bytes))),
+        MetricKind::Gauge(|snapshot| snapshot.ledger.map_or(0.0, |ledger| float(ledger.bytes))),
     ),
     metric(
         "ledger_floor_timestamp",
         Some("seconds"),
         "Tweets from before this moment are not remembered.",
-        MetricKind::Gauge(|look| {
-            let floor_ms = look.ledger.and_then(|ledger| ledger.floor_ms());
+        MetricKind::Gauge(|snapshot| {
+            let floor_ms = snapshot.ledger.and_then(|ledger| ledger.floor_ms());
             floor_ms.map_or(f64::NAN, |ms| float(ms) / 1000.0)
         }),
     ),
@@ -184,75 +194,77 @@ pub const METRICS: &[MetricDoc] = &[
         "ledger_retractions",
         None,
         "Tweets that were counted and taken back, because they were deleted or edited.",
-        MetricKind::Counter(|look| look.ledger.map_or(0, |ledger| ledger.retractions)),
+        MetricKind::Counter(|snapshot| snapshot.ledger.map_or(0, |ledger| ledger.retractions)),
     ),
     metric(
         "ledger_late_posts",
         None,
         "Tweets that came below the floor and count as often as they come, in all runs.",
-        MetricKind::Gauge(|look| float(look.total("late_posts"))),
+        MetricKind::Gauge(|snapshot| float(snapshot.total("late_posts"))),
     ),
     metric(
         "ledger_late_deletes",
         None,
         "Deletes that came below the floor and had no effect, in all runs.",
-        MetricKind::Gauge(|look| float(look.total("late_deletes"))),
+        MetricKind::Gauge(|snapshot| float(snapshot.total("late_deletes"))),
     ),
     metric(
         "ledger_late_edits",
         None,
         "Earlier versions of edited tweets that came below the floor and count, in all runs.",
-        MetricKind::Gauge(|look| float(look.total("late_edits"))),
+        MetricKind::Gauge(|snapshot| float(snapshot.total("late_edits"))),
     ),
     metric(
         "ledger_superseded",
         None,
         "Earlier versions of edited tweets, which do not count, in all runs.",
-        MetricKind::Gauge(|look| float(look.total("superseded"))),
+        MetricKind::Gauge(|snapshot| float(snapshot.total("superseded"))),
     ),
     metric(
         "ledger_duplicates",
         None,
         "Tweets that came a second time and do not count, in all runs.",
-        MetricKind::Gauge(|look| float(look.total("duplicates"))),
+        MetricKind::Gauge(|snapshot| float(snapshot.total("duplicates"))),
     ),
     metric(
         "waiting_partitions",
         None,
         "Partitions that wait for another one that is further behind than --ledger.",
-        MetricKind::Gauge(|look| {
-            float(look.waiting.as_ref().map_or(0, |waiting| waiting.partitions.len() as u64))
+        MetricKind::Gauge(|snapshot| {
+            float(snapshot.paused.as_ref().map_or(0, |waiting| waiting.partitions.len() as u64))
         }),
     ),
     metric(
         "ready",
         None,
         "1 while records are read and both sides answer.",
-        MetricKind::Gauge(|look| float((look.is_ready()).into())),
+        MetricKind::Gauge(|snapshot| float((snapshot.is_ready()).into())),
     ),
     metric(
         "database_silent",
         Some("seconds"),
         "How long the database has not answered.",
-        MetricKind::Gauge(|look| silent(look, Trouble::Database)),
+        MetricKind::Gauge(|snapshot| silent(snapshot, Trouble::Database)),
     ),
     metric(
         "topic_silent",
         Some("seconds"),
         "How long the topic has not answered.",
-        MetricKind::Gauge(|look| silent(look, Trouble::Topic)),
+        MetricKind::Gauge(|snapshot| silent(snapshot, Trouble::Topic)),
     ),
     metric(
         "uptime",
         Some("seconds"),
         "Since the start.",
-        MetricKind::Gauge(|look| look.running.as_secs_f64()),
+        MetricKind::Gauge(|snapshot| snapshot.running.as_secs_f64()),
     ),
     metric(
         "process",
         None,
         "Which process of the cluster this is; 0 has the database.",
-        MetricKind::Gauge(|look| look.processes.as_ref().map_or(0.0, |all| float(all.own as u64))),
+        MetricKind::Gauge(|snapshot| {
+            snapshot.processes.as_ref().map_or(0.0, |all| float(all.own as u64))
+        }),
     ),
     metric(
         "process_records",
@@ -286,17 +298,17 @@ pub const METRICS: &[MetricDoc] = &[
     ),
 ];
 
-fn silent(look: &StatusSnapshot, of: Trouble) -> f64 {
-    let lasting = look.trouble.filter(|(trouble, _)| *trouble == of);
+fn silent(snapshot: &StatusSnapshot, of: Trouble) -> f64 {
+    let lasting = snapshot.trouble.filter(|(trouble, _)| *trouble == of);
     lasting.map_or(0.0, |(_, since)| since.as_secs_f64())
 }
 
 /// The whole text.
-pub(super) fn text(monitor: &Arc<Monitor>, about: &About) -> Result<String, Error> {
+pub(super) fn text(monitor: &Arc<Monitor>, about: &JobInfo) -> Result<String, Error> {
     let labels = [("job", about.job.clone()), ("topic", about.topic.clone())];
     let labels = labels.map(|(name, value)| (name.into(), value.into()));
     let mut registry = Registry::with_prefix_and_labels("tweetflow", labels.into_iter());
-    registry.register_collector(Box::new(Looked(Arc::clone(monitor))));
+    registry.register_collector(Box::new(SnapshotCollector(Arc::clone(monitor))));
     let mut text = String::new();
     encode(&mut text, &registry)?;
     Ok(text)
@@ -304,11 +316,11 @@ pub(super) fn text(monitor: &Arc<Monitor>, about: &About) -> Result<String, Erro
 
 /// A look, made when somebody asks.
 #[derive(Debug)]
-struct Looked(Arc<Monitor>);
+struct SnapshotCollector(Arc<Monitor>);
 
-impl Collector for Looked {
+impl Collector for SnapshotCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
-        let look = self.0.snapshot();
+        let snapshot = self.0.snapshot();
         for metric in METRICS {
             let unit = metric.unit.map(|unit| Unit::Other(unit.to_owned()));
             let kind = match metric.kind {
@@ -319,11 +331,11 @@ impl Collector for Looked {
             let help = metric.help.trim_end_matches('.');
             let mut family = encoder.encode_descriptor(metric.name, help, unit.as_ref(), kind)?;
             match metric.kind {
-                MetricKind::Counter(value) => ConstCounter::new(value(&look)).encode(family)?,
-                MetricKind::Gauge(value) => ConstGauge::new(value(&look)).encode(family)?,
+                MetricKind::Counter(value) => ConstCounter::new(value(&snapshot)).encode(family)?,
+                MetricKind::Gauge(value) => ConstGauge::new(value(&snapshot)).encode(family)?,
                 MetricKind::CommitSeconds => self.0.commit_seconds().encode(family)?,
                 MetricKind::Partitions(value) => {
-                    for place in &look.partitions {
+                    for place in &snapshot.partitions {
                         let Some(value) = value(place) else { continue };
                         let mut label = vec![("partition", place.partition.to_string())];
                         if !place.file.is_empty() {
@@ -335,7 +347,7 @@ impl Collector for Looked {
                     }
                 }
                 MetricKind::Processes(value) => {
-                    let processes = look.processes.iter().flat_map(|processes| &processes.all);
+                    let processes = snapshot.processes.iter().flat_map(|processes| &processes.all);
                     for (index, process) in processes.enumerate() {
                         let label = [("process", index.to_string())];
                         let encoder = family.encode_family(&label)?;
@@ -343,7 +355,7 @@ impl Collector for Looked {
                     }
                 }
                 MetricKind::Reasons => {
-                    for (reason, count) in &look.dead_letters {
+                    for (reason, count) in &snapshot.dead_letters {
                         let label = [("reason", reason.to_string())];
                         let encoder = family.encode_family(&label)?;
                         ConstGauge::new(float(*count)).encode(encoder)?;
@@ -357,7 +369,7 @@ impl Collector for Looked {
 
 #[cfg(test)]
 mod tests {
-    use super::{About, text};
+    use super::{JobInfo, text};
     use dataflows::catalogue::Tables;
     use monitor::Monitor;
     use std::sync::Arc;
@@ -382,7 +394,7 @@ mod tests {
         let at = Position { generation: 1, commit_no: 1, writer: 0 };
         monitor.committed(&Transaction { as_of: 1, tables: changes }, at, Duration::ZERO);
         let [job, topic, database] = ["j", "t", "d"].map(str::to_owned);
-        let text = text(&monitor, &About { job, topic, source: "files", database });
+        let text = text(&monitor, &JobInfo { job, topic, source: "files", database });
         let text = text.expect("it is encoded");
         for labels in ["partition=\"3\"", "partition=\"2147483648\",file=\"a \\\"b\\\"\""] {
             let line = format!("tweetflow_next_offset{{job=\"j\",topic=\"t\",{labels}}} 7");

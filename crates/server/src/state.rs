@@ -2,7 +2,7 @@
 //!
 //! Numbers beyond 2⁵³ are texts: a browser would round them.
 
-use super::About;
+use super::JobInfo;
 use indicatif::HumanCount;
 use monitor::now_ms;
 use monitor::{
@@ -22,12 +22,12 @@ const FEW: u64 = 1_000;
 const EXACT: u64 = 1 << 53;
 
 /// The whole state.
-pub(super) fn json(look: &StatusSnapshot, about: &About) -> Vec<u8> {
-    let (kind, text) = status(look, about);
+pub(super) fn json(snapshot: &StatusSnapshot, about: &JobInfo) -> Vec<u8> {
+    let (kind, text) = status(snapshot, about);
     let ms = |ms: Option<Percentiles>| json!({ "p50_ms": ms.map(|ms| round(ms.p50)), "p99_ms": ms.map(|ms| round(ms.p99)) });
-    let commits = &look.commits;
-    let commit_ms = ms(look.commit_ms);
-    let partitions: Vec<_> = look
+    let commits = &snapshot.commits;
+    let commit_ms = ms(snapshot.commit_ms);
+    let partitions: Vec<_> = snapshot
         .partitions
         .iter()
         .map(|place| {
@@ -38,7 +38,7 @@ pub(super) fn json(look: &StatusSnapshot, about: &About) -> Vec<u8> {
             json!({ "partition": partition, "file": file, "next": next, "end": end, "lag": lag })
         })
         .collect();
-    let reasons: Vec<_> = look
+    let reasons: Vec<_> = snapshot
         .dead_letters
         .iter()
         .map(|(reason, count)| json!({ "reason": reason, "count": count }))
@@ -50,9 +50,9 @@ pub(super) fn json(look: &StatusSnapshot, about: &About) -> Vec<u8> {
         "source": about.source,
         "database": about.database,
         "now_ms": now_ms(),
-        "started_ms": look.started_ms,
-        "status": { "kind": kind, "text": text, "eta_seconds": eta(look) },
-        "records": { "total": look.whole.0, "per_second": round(look.per_second) },
+        "started_ms": snapshot.started_ms,
+        "status": { "kind": kind, "text": text, "eta_seconds": eta(snapshot) },
+        "records": { "total": snapshot.whole.0, "per_second": round(snapshot.per_second) },
         "commits": {
             "count": commits.count,
             "rows": commits.rows,
@@ -63,36 +63,36 @@ pub(super) fn json(look: &StatusSnapshot, about: &About) -> Vec<u8> {
             "p50_ms": commit_ms["p50_ms"],
             "p99_ms": commit_ms["p99_ms"],
         },
-        "freshness": ms(look.freshness_ms),
+        "freshness": ms(snapshot.freshness_ms),
         "partitions": partitions,
-        "lag": number(look.lag()),
+        "lag": number(snapshot.lag()),
         "lag_unit": unit(about),
-        "ledger": look.ledger.map(|ledger| self::ledger(look, &ledger)),
+        "ledger": snapshot.ledger.map(|ledger| self::ledger(snapshot, &ledger)),
         "dead_letters": {
-            "total": look.dead_letters.values().sum::<u64>(),
+            "total": snapshot.dead_letters.values().sum::<u64>(),
             "reasons": reasons,
-            "overflow": look.overflow,
+            "overflow": snapshot.overflow,
         },
-        "cluster": look.processes.as_ref().map(cluster),
-        "tables": look.tables.iter().map(table).collect::<Vec<_>>(),
+        "cluster": snapshot.processes.as_ref().map(cluster),
+        "tables": snapshot.tables.iter().map(table).collect::<Vec<_>>(),
     });
     // A value of plain maps and lists has a text.
     serde_json::to_vec(&state).unwrap_or_default()
 }
 
-fn ledger(look: &StatusSnapshot, ledger: &Remembered) -> serde_json::Value {
+fn ledger(snapshot: &StatusSnapshot, ledger: &Remembered) -> serde_json::Value {
     json!({
         "entries": ledger.entries,
         "bytes": ledger.bytes,
         "floor_ms": ledger.floor_ms(),
         "retractions": ledger.retractions,
-        "deleted": look.total("deleted"),
-        "duplicates": look.total("duplicates"),
-        "late_posts": look.total("late_posts"),
-        "late_deletes": look.total("late_deletes"),
-        "superseded": look.total("superseded"),
-        "late_edits": look.total("late_edits"),
-        "waiting": look.waiting.as_ref().map_or(0, |waiting| waiting.partitions.len()),
+        "deleted": snapshot.total("deleted"),
+        "duplicates": snapshot.total("duplicates"),
+        "late_posts": snapshot.total("late_posts"),
+        "late_deletes": snapshot.total("late_deletes"),
+        "superseded": snapshot.total("superseded"),
+        "late_edits": snapshot.total("late_edits"),
+        "waiting": snapshot.paused.as_ref().map_or(0, |waiting| waiting.partitions.len()),
     })
 }
 
@@ -117,8 +117,8 @@ fn cluster(processes: &Processes) -> serde_json::Value {
 }
 
 /// What this process is in its cluster, behind other words; nothing if it is alone.
-pub(super) fn role(look: &StatusSnapshot) -> String {
-    let Some(Processes { own, all, .. }) = &look.processes else { return String::new() };
+pub(super) fn role(snapshot: &StatusSnapshot) -> String {
+    let Some(Processes { own, all, .. }) = &snapshot.processes else { return String::new() };
     let partitions = all[*own].report.partitions.len();
     let share = format!("process {own} of {}, reading {partitions} partitions", all.len());
     let place = if *own == 0 { "" } else { "; the tables are process 0's to show" };
@@ -126,30 +126,30 @@ pub(super) fn role(look: &StatusSnapshot) -> String {
 }
 
 /// Which partitions wait for another one, behind other words; nothing if none does.
-pub(super) fn waiting(look: &StatusSnapshot) -> String {
-    let Some(waiting) = &look.waiting else { return String::new() };
+pub(super) fn paused(snapshot: &StatusSnapshot) -> String {
+    let Some(waiting) = &snapshot.paused else { return String::new() };
     let count = match waiting.partitions.len() {
         1 => "1 partition waits".to_owned(),
         count => format!("{count} partitions wait"),
     };
-    let file = look.partitions.iter().find(|place| place.partition == waiting.behind);
+    let file = snapshot.partitions.iter().find(|place| place.partition == waiting.behind);
     let behind = location(waiting.behind, file.map_or("", |place| place.file.as_str()));
     let seconds = waiting.lasting().as_secs();
     format!("; {count} for {behind}, which is further behind than --ledger, for {seconds} s")
 }
 
-fn unit(about: &About) -> &'static str {
+fn unit(about: &JobInfo) -> &'static str {
     if about.source == "files" { "bytes" } else { "records" }
 }
 
 /// The class of what is going on, and one line for people.
-pub(super) fn status(look: &StatusSnapshot, about: &About) -> (&'static str, String) {
+pub(super) fn status(snapshot: &StatusSnapshot, about: &JobInfo) -> (&'static str, String) {
     let seconds = |since: Duration| since.as_secs();
-    if let Some((process, since)) = look.silent() {
+    if let Some((process, since)) = snapshot.silent() {
         let text = format!("process {process} says nothing: waiting for {} s", seconds(since));
         return ("paused", text);
     }
-    match (look.phase, look.trouble) {
+    match (snapshot.phase, snapshot.trouble) {
         (_, Some((Trouble::Database, since))) => {
             let text = format!("the database does not answer: waiting for {} s", seconds(since));
             ("paused", text)
@@ -157,49 +157,53 @@ pub(super) fn status(look: &StatusSnapshot, about: &About) -> (&'static str, Str
         (_, Some((Trouble::Topic, since))) => {
             ("paused", format!("the topic does not answer: waiting for {} s", seconds(since)))
         }
-        (Phase::Starting, None) if look.processes.as_ref().is_some_and(|all| !all.has_tables()) => {
+        (Phase::Starting, None)
+            if snapshot.processes.as_ref().is_some_and(|all| !all.has_tables()) =>
+        {
             ("starting", "waiting for process 0 to read the tables".to_owned())
         }
         (Phase::Starting, None) => {
-            let rows = HumanCount(look.restored);
+            let rows = HumanCount(snapshot.restored);
             ("starting", format!("reading the tables: {rows} rows"))
         }
         (Phase::Replaying, None) => {
-            let (left, unit) = (HumanCount(look.replay), unit(about));
+            let (left, unit) = (HumanCount(snapshot.replay), unit(about));
             ("starting", format!("reading again what the ledger remembers: {left} {unit} left"))
         }
         (Phase::Stopping, None) => ("stopping", "the last records are committed".to_owned()),
-        (Phase::Running, None) if is_behind(look) => {
-            let left = HumanCount(look.lag());
-            let time = match eta(look) {
+        (Phase::Running, None) if is_behind(snapshot) => {
+            let left = HumanCount(snapshot.lag());
+            let time = match eta(snapshot) {
                 Some(seconds) => format!("about {seconds} s to go"),
                 None => "and the topic grows faster than it is read".to_owned(),
             };
-            ("behind", format!("behind by {left} {}, {time}{}", unit(about), waiting(look)))
+            ("behind", format!("behind by {left} {}, {time}{}", unit(about), paused(snapshot)))
         }
         (Phase::Running, None) => {
-            let is_reader = look.processes.as_ref().is_some_and(|all| !all.has_tables());
+            let is_reader = snapshot.processes.as_ref().is_some_and(|all| !all.has_tables());
             // Only process 0 knows what is committed.
             let text = if is_reader { "reading" } else { "caught up" };
-            ("caught_up", format!("{text}{}{}", role(look), waiting(look)))
+            ("caught_up", format!("{text}{}{}", role(snapshot), paused(snapshot)))
         }
     }
 }
 
 #[allow(clippy::cast_precision_loss, reason = "a figure for people")]
-fn is_behind(look: &StatusSnapshot) -> bool {
-    let lag = look.lag();
+fn is_behind(snapshot: &StatusSnapshot) -> bool {
+    let lag = snapshot.lag();
     // What is left is in records or in bytes, what is gained each second in the same.
-    lag > FEW && (look.gaining <= 0.0 || lag as f64 / look.gaining > AT_HAND) && !is_steady(look)
+    lag > FEW
+        && (snapshot.gaining <= 0.0 || lag as f64 / snapshot.gaining > AT_HAND)
+        && !is_steady(snapshot)
 }
 
 /// A reader who keeps up has a little before him all the time.
 #[allow(clippy::cast_precision_loss, reason = "a figure for people")]
-fn is_steady(look: &StatusSnapshot) -> bool {
-    let (records, bytes) = look.whole;
+fn is_steady(snapshot: &StatusSnapshot) -> bool {
+    let (records, bytes) = snapshot.whole;
     let bytes = if records == 0 { 1.0 } else { bytes as f64 / records as f64 };
-    (look.lag() as f64) < look.per_second * AT_HAND * bytes.max(1.0)
-        && look.gaining.abs() < look.per_second * bytes.max(1.0) / 10.0
+    (snapshot.lag() as f64) < snapshot.per_second * AT_HAND * bytes.max(1.0)
+        && snapshot.gaining.abs() < snapshot.per_second * bytes.max(1.0) / 10.0
 }
 
 /// Seconds until the end of the topic, if it comes nearer.
@@ -209,9 +213,9 @@ fn is_steady(look: &StatusSnapshot) -> bool {
     clippy::cast_sign_loss,
     reason = "a figure for people"
 )]
-fn eta(look: &StatusSnapshot) -> Option<u64> {
-    (is_behind(look) && look.gaining > 0.0)
-        .then(|| (look.lag() as f64 / look.gaining).ceil() as u64)
+fn eta(snapshot: &StatusSnapshot) -> Option<u64> {
+    (is_behind(snapshot) && snapshot.gaining > 0.0)
+        .then(|| (snapshot.lag() as f64 / snapshot.gaining).ceil() as u64)
 }
 
 fn table(shown: &ShownTable) -> serde_json::Value {
@@ -257,7 +261,7 @@ fn round(number: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{About, status};
+    use super::{JobInfo, status};
     use dataflows::catalogue::Tables;
     use monitor::{Monitor, Phase};
     use std::collections::{BTreeMap, BTreeSet};
@@ -287,7 +291,7 @@ mod tests {
 
     #[test]
     fn what_is_said_of_the_job() {
-        let about = About {
+        let about = JobInfo {
             job: "j".to_owned(),
             topic: "t".to_owned(),
             source: "kafka",

@@ -4,7 +4,7 @@
 
 use super::mysql::MySqlSink;
 use super::sqlite::SqliteSink;
-use super::{Identity, Inspected, Prefix, Sink, SinkError};
+use super::{ConsistentRead, Identity, Prefix, Sink, SinkError};
 use std::sync::Arc;
 use types::answers::Answers;
 use types::transaction::{Position, Transaction};
@@ -47,7 +47,7 @@ impl Database {
         limit: u64,
     ) -> Result<(u64, Vec<Row>), SinkError> {
         match self {
-            Database::MySql(sink) => sink.chosen_rows(table, chosen, limit).await,
+            Database::MySql(sink) => sink.filtered_rows(table, chosen, limit).await,
             Database::Sqlite(sink) => sink.chosen_rows(table, chosen, limit),
         }
     }
@@ -113,10 +113,10 @@ impl Sink for Database {
         }
     }
 
-    async fn marked(&mut self, table: u8, column: usize) -> Result<Vec<Row>, SinkError> {
+    async fn flagged(&mut self, table: u8, column: usize) -> Result<Vec<Row>, SinkError> {
         match self {
-            Database::MySql(sink) => sink.marked(table, column).await,
-            Database::Sqlite(sink) => sink.marked(table, column).await,
+            Database::MySql(sink) => sink.flagged(table, column).await,
+            Database::Sqlite(sink) => sink.flagged(table, column).await,
         }
     }
 
@@ -131,7 +131,7 @@ impl Sink for Database {
         &self,
         identity: &Identity,
         visit: &mut dyn FnMut(Vec<Restored>),
-    ) -> Result<Inspected, SinkError> {
+    ) -> Result<ConsistentRead, SinkError> {
         match self {
             Database::MySql(sink) => sink.inspect(identity, visit).await,
             Database::Sqlite(sink) => sink.inspect(identity, visit).await,

@@ -254,7 +254,7 @@ impl SinkError {
     }
 
     /// Whether only the operator can help: other arguments, other rights.
-    pub fn is_operators(&self) -> bool {
+    pub fn is_config_error(&self) -> bool {
         match self {
             SinkError::Url { .. }
             | SinkError::Fingerprint { .. }
@@ -268,7 +268,7 @@ impl SinkError {
             | SinkError::SmallPackets { .. }
             | SinkError::File { .. }
             | SinkError::Session { .. } => true,
-            SinkError::Server { code, .. } => is_operators_code(*code),
+            SinkError::Server { code, .. } => is_config_code(*code),
             _ => false,
         }
     }
@@ -276,7 +276,7 @@ impl SinkError {
 
 /// The codes that no restart cures: the account, its rights, or the database are not as named.
 #[allow(clippy::match_same_arms, reason = "one reason a line")]
-fn is_operators_code(code: u16) -> bool {
+fn is_config_code(code: u16) -> bool {
     match code {
         // No right to the database, table, column or statement.
         1044 | 1142 | 1143 | 1227 => true,

@@ -60,7 +60,7 @@ pub fn back_off() -> impl Iterator<Item = Duration> {
 
 /// What a look at all tables found, beside their rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Inspected {
+pub struct ConsistentRead {
     /// The commit as of which all rows were read.
     pub position: Position,
 }
@@ -81,7 +81,7 @@ pub struct Identity {
 }
 
 /// Most rows of one [`Sink::marked`].
-pub const MARKED_ROWS: usize = 1000;
+pub const MAX_FLAGGED_ROWS: usize = 1000;
 
 /// A set of tables that is changed by whole transactions.
 ///
@@ -116,7 +116,7 @@ pub trait Sink: Send + 'static {
 
     /// At most [`MARKED_ROWS`] rows of table number `table` whose `column` is 1, in the order of
     /// their keys.
-    async fn marked(&mut self, table: u8, column: usize) -> Result<Vec<Row>, SinkError>;
+    async fn flagged(&mut self, table: u8, column: usize) -> Result<Vec<Row>, SinkError>;
 
     /// The stored position, once no transaction can change it any more, on a new connection.
     async fn position(&mut self) -> Result<Position, SinkError>;
@@ -127,5 +127,5 @@ pub trait Sink: Send + 'static {
         &self,
         identity: &Identity,
         visit: &mut dyn FnMut(Vec<Restored>),
-    ) -> Result<Inspected, SinkError>;
+    ) -> Result<ConsistentRead, SinkError>;
 }

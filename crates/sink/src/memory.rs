@@ -3,7 +3,7 @@
 //! A [`Store`] is the server; each [`MemorySink`] is one process connected to it. At every step
 //! the sink asks a function what goes wrong there. Nothing is written to disk.
 
-use super::{Identity, Inspected, MARKED_ROWS, Sink, SinkError, random_writer};
+use super::{ConsistentRead, Identity, MAX_FLAGGED_ROWS, Sink, SinkError, random_writer};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use types::answers::Answers;
@@ -11,11 +11,11 @@ use types::transaction::{Position, Transaction};
 use types::{Restored, Row, Value};
 
 /// The rows of one table by key.
-pub type Rows = BTreeMap<Box<[Value]>, Row>;
+pub type StoredRows = BTreeMap<Box<[Value]>, Row>;
 
 /// What the server holds.
 #[derive(Debug, Default)]
-pub struct Stored {
+pub struct StoredTables {
     /// The stored position.
     pub position: Position,
     /// The job that has claimed the tables, and the fingerprint.
@@ -23,25 +23,25 @@ pub struct Stored {
     /// `as_of` of the last commit.
     pub as_of: i64,
     /// The tables.
-    pub tables: Vec<Rows>,
+    pub tables: Vec<StoredRows>,
     /// How many rows all commits together have written or deleted.
     pub rows_written: usize,
 }
 
 /// A database server in memory, shared by the processes that are connected to it.
 #[derive(Clone, Debug, Default)]
-pub struct Store(Arc<Mutex<Stored>>);
+pub struct Store(Arc<Mutex<StoredTables>>);
 
 impl Store {
     /// What the server holds now.
-    pub fn lock(&self) -> MutexGuard<'_, Stored> {
+    pub fn lock(&self) -> MutexGuard<'_, StoredTables> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A step of the protocol at which something may go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum InjectedFault {
     /// Before the generation is raised.
     Claim,
     /// Before a table is read.
@@ -67,7 +67,7 @@ pub enum Fault {
 
 /// Decides what goes wrong at each step. It may change the store: that is what another process or
 /// a delayed packet does meanwhile.
-pub type Faults = Box<dyn FnMut(Step) -> Fault + Send>;
+pub type Faults = Box<dyn FnMut(InjectedFault) -> Fault + Send>;
 
 /// One process's connection to a [`Store`].
 pub struct MemorySink {
@@ -85,7 +85,7 @@ impl MemorySink {
         MemorySink { store, faults, widths: Vec::new(), writer, answers: Arc::default() }
     }
 
-    fn step(&mut self, step: Step) -> Result<(), SinkError> {
+    fn step(&mut self, step: InjectedFault) -> Result<(), SinkError> {
         match (self.faults)(step) {
             Fault::None => Ok(()),
             Fault::Lost => {
@@ -99,10 +99,10 @@ impl MemorySink {
 
 impl Sink for MemorySink {
     async fn claim(&mut self, identity: &Identity) -> Result<Position, SinkError> {
-        self.step(Step::Claim)?;
+        self.step(InjectedFault::Claim)?;
         self.widths = identity.tables.iter().map(|table| table.key).collect();
         let mut stored = self.store.lock();
-        stored.tables.resize_with(identity.tables.len(), Rows::new);
+        stored.tables.resize_with(identity.tables.len(), StoredRows::new);
         let own = || (identity.job.clone(), identity.fingerprint.clone());
         let (job, fingerprint) = stored.job.get_or_insert_with(own);
         if *job != identity.job {
@@ -123,7 +123,7 @@ impl Sink for MemorySink {
     }
 
     async fn begin_restore(&mut self, at: Position) -> Result<(), SinkError> {
-        self.step(Step::Snapshot)?;
+        self.step(InjectedFault::Snapshot)?;
         let found = self.store.lock().position;
         if found == at { Ok(()) } else { Err(SinkError::Fenced { ours: at, found }) }
     }
@@ -137,9 +137,9 @@ impl Sink for MemorySink {
         table: u8,
         visit: &mut dyn FnMut(Vec<Restored>),
     ) -> Result<(), SinkError> {
-        self.step(Step::Snapshot)?;
+        self.step(InjectedFault::Snapshot)?;
         let stored = self.store.lock();
-        let rows = stored.tables.get(usize::from(table)).into_iter().flat_map(Rows::values);
+        let rows = stored.tables.get(usize::from(table)).into_iter().flat_map(StoredRows::values);
         let rows = rows.map(|row| Restored { table, row: row.clone() }).collect();
         drop(stored);
         visit(rows);
@@ -147,7 +147,7 @@ impl Sink for MemorySink {
     }
 
     async fn commit(&mut self, at: Position, transaction: &Transaction) -> Result<(), SinkError> {
-        self.step(Step::Commit)?;
+        self.step(InjectedFault::Commit)?;
         let mut stored = self.store.lock();
         if stored.position != at {
             return Err(SinkError::Outdated(at));
@@ -165,18 +165,18 @@ impl Sink for MemorySink {
             }
         }
         drop(stored);
-        self.step(Step::Answer)
+        self.step(InjectedFault::Answer)
     }
 
-    async fn marked(&mut self, table: u8, column: usize) -> Result<Vec<Row>, SinkError> {
+    async fn flagged(&mut self, table: u8, column: usize) -> Result<Vec<Row>, SinkError> {
         let stored = self.store.lock();
-        let rows = stored.tables.get(usize::from(table)).into_iter().flat_map(Rows::values);
+        let rows = stored.tables.get(usize::from(table)).into_iter().flat_map(StoredRows::values);
         let marked = rows.filter(|row| row.get(column) == Some(&Value::UInt(1)));
-        Ok(marked.take(MARKED_ROWS).cloned().collect())
+        Ok(marked.take(MAX_FLAGGED_ROWS).cloned().collect())
     }
 
     async fn position(&mut self) -> Result<Position, SinkError> {
-        self.step(Step::Position)?;
+        self.step(InjectedFault::Position)?;
         Ok(self.store.lock().position)
     }
 
@@ -184,7 +184,7 @@ impl Sink for MemorySink {
         &self,
         identity: &Identity,
         visit: &mut dyn FnMut(Vec<Restored>),
-    ) -> Result<Inspected, SinkError> {
+    ) -> Result<ConsistentRead, SinkError> {
         let stored = self.store.lock();
         let Some((_, fingerprint)) = stored.job.as_ref().filter(|(job, _)| *job == identity.job)
         else {
@@ -197,6 +197,6 @@ impl Sink for MemorySink {
         for (table, rows) in (0_u8..).zip(&stored.tables) {
             visit(rows.values().map(|row| Restored { table, row: row.clone() }).collect());
         }
-        Ok(Inspected { position: stored.position })
+        Ok(ConsistentRead { position: stored.position })
     }
 }

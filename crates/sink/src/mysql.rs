@@ -9,22 +9,22 @@
 //! exactness does not depend on it.
 
 mod attached;
-mod chosen;
 mod claim;
 mod connection;
+mod filtered;
 mod inspect;
 mod legacy;
 mod load;
 mod rows;
 mod schema;
-mod twins;
+mod shadow_tables;
 
 pub use connection::session::{Server, ServerFamily};
-pub use twins::Counted;
+pub use shadow_tables::ReplacedTables;
 
 use super::ddl::{self, COMMIT_TABLE};
 use super::sql;
-use super::{Identity, Inspected, MARKED_ROWS, Sink, SinkError, random_writer};
+use super::{ConsistentRead, Identity, MAX_FLAGGED_ROWS, Sink, SinkError, random_writer};
 use connection::Connection;
 use mysql_async::{Opts, OptsBuilder};
 use rows::{read_all_rows, read_rows};
@@ -296,12 +296,12 @@ impl Sink for MySqlSink {
         Ok(())
     }
 
-    async fn marked(&mut self, table: u8, column: usize) -> Result<Vec<Row>, SinkError> {
+    async fn flagged(&mut self, table: u8, column: usize) -> Result<Vec<Row>, SinkError> {
         let mut connection = self.take().await?;
         let identity = self.identity()?;
         let declared = identity.tables[usize::from(table)];
         let mut marked = Vec::new();
-        let sql = sql::select_marked(&identity.prefix, &declared, column, MARKED_ROWS);
+        let sql = sql::select_flagged(&identity.prefix, &declared, column, MAX_FLAGGED_ROWS);
         read_rows(&mut connection, sql, (table, &declared), &mut |rows| {
             marked.extend(rows.into_iter().map(|restored| restored.row));
         })
@@ -324,7 +324,7 @@ impl Sink for MySqlSink {
         &self,
         identity: &Identity,
         visit: &mut dyn FnMut(Vec<Restored>),
-    ) -> Result<Inspected, SinkError> {
+    ) -> Result<ConsistentRead, SinkError> {
         self.inspect_all(identity, visit).await
     }
 }

@@ -10,8 +10,8 @@ use std::str::FromStr;
 /// Longest prefix: with the longest name of a table it stays below 64, the servers' bound.
 const LONGEST: usize = 32;
 
-/// What the names of twins and of replaced tables begin with. No prefix may: a job's tables would be
-/// the twins of another one's.
+/// What the names of shadow tables and of replaced tables begin with. No prefix may: a job's tables would be
+/// the shadow tables of another one's.
 const TWIN: &str = "rb_";
 const REPLACED: &str = "rbold_";
 
@@ -20,13 +20,13 @@ const REPLACED: &str = "rbold_";
 pub struct Prefix(String);
 
 impl Prefix {
-    /// Of the twins of the tables under this prefix, while they are filled.
+    /// Of the shadow tables of the tables under this prefix, while they are filled.
     #[must_use]
-    pub fn twin(&self) -> Self {
+    pub fn shadow(&self) -> Self {
         Prefix(format!("{TWIN}{}", self.0))
     }
 
-    /// Of the tables that were replaced by their twins, until they are dropped.
+    /// Of the tables that were replaced by their shadow tables, until they are dropped.
     #[must_use]
     pub fn replaced(&self) -> Self {
         Prefix(format!("{REPLACED}{}", self.0))
@@ -87,7 +87,7 @@ mod tests {
     fn the_names_of_a_rebuild_are_nobody_elses() {
         let parse = |text: &str| text.parse::<Prefix>().expect("it is a prefix");
         for (one, other) in [("", "old_"), ("old_", ""), ("a", "old_a")] {
-            assert_ne!(parse(one).replaced(), parse(other).twin());
+            assert_ne!(parse(one).replaced(), parse(other).shadow());
         }
     }
 }

@@ -29,7 +29,7 @@ pub(super) fn select(prefix: &Prefix, table: &Table) -> String {
 }
 
 /// `SELECT` of at most `most` rows whose column number `column` is 1, by key.
-pub(super) fn select_marked(prefix: &Prefix, table: &Table, column: usize, most: usize) -> String {
+pub(super) fn select_flagged(prefix: &Prefix, table: &Table, column: usize, most: usize) -> String {
     let (rows, key) = (select(prefix, table), names(&table.columns[..table.key]));
     format!("{rows} WHERE `{}` = 1 ORDER BY {key} LIMIT {most}", table.columns[column].name)
 }
@@ -138,7 +138,7 @@ pub(super) fn push_value(sql: &mut Vec<u8>, value: &Value) {
         Value::Text(text) => push_hexadecimal(sql, text.as_bytes()),
         Value::Bytes(bytes) => push_hexadecimal(sql, bytes),
         Value::Timestamp(ms) => {
-            let _ = write!(Text(sql), "'{}'", moment(ms.saturating_mul(1000), 3));
+            let _ = write!(SqlText(sql), "'{}'", moment(ms.saturating_mul(1000), 3));
         }
     }
 }
@@ -172,9 +172,9 @@ pub(super) fn moment_ms(text: &str) -> Option<i64> {
 }
 
 /// Formats into bytes.
-struct Text<'a>(&'a mut Vec<u8>);
+struct SqlText<'a>(&'a mut Vec<u8>);
 
-impl Write for Text<'_> {
+impl Write for SqlText<'_> {
     fn write_str(&mut self, text: &str) -> std::fmt::Result {
         self.0.extend_from_slice(text.as_bytes());
         Ok(())

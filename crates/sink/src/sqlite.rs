@@ -11,11 +11,11 @@
 //!
 //! SQLite knows no unsigned 64-bit numbers: those of 2⁶³ and more stand as their two's complement.
 
-mod chosen;
+mod filtered;
 mod schema;
 
 use super::ddl::{self, COMMIT_TABLE};
-use super::{Identity, Inspected, MARKED_ROWS, Sink, SinkError, random_writer, sql};
+use super::{ConsistentRead, Identity, MAX_FLAGGED_ROWS, Sink, SinkError, random_writer, sql};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{
     Connection, ErrorCode, OpenFlags, OptionalExtension, ToSql, params, params_from_iter,
@@ -214,11 +214,11 @@ impl Sink for SqliteSink {
         Ok(())
     }
 
-    async fn marked(&mut self, table: u8, column: usize) -> Result<Vec<Row>, SinkError> {
+    async fn flagged(&mut self, table: u8, column: usize) -> Result<Vec<Row>, SinkError> {
         let connection = self.take()?;
         let identity = self.identity()?;
         let declared = identity.tables[usize::from(table)];
-        let query = sql::select_marked(&identity.prefix, &declared, column, MARKED_ROWS);
+        let query = sql::select_flagged(&identity.prefix, &declared, column, MAX_FLAGGED_ROWS);
         let mut marked = Vec::new();
         read_rows(&connection, &query, (table, &declared), &mut |rows| {
             marked.extend(rows.into_iter().map(|restored| restored.row));
@@ -244,7 +244,7 @@ impl Sink for SqliteSink {
         &self,
         identity: &Identity,
         visit: &mut dyn FnMut(Vec<Restored>),
-    ) -> Result<Inspected, SinkError> {
+    ) -> Result<ConsistentRead, SinkError> {
         let connection = self.open_existing()?;
         execute(&connection, DOING_READ, "BEGIN")?;
         let no_job = || SinkError::NoJob { job: identity.job.clone() };
@@ -262,7 +262,7 @@ impl Sink for SqliteSink {
             read_rows(&connection, &query, (index, declared), visit)?;
         }
         execute(&connection, DOING_READ, "COMMIT")?;
-        Ok(Inspected { position })
+        Ok(ConsistentRead { position })
     }
 }
 

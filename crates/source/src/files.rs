@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 use types::offsets::Assignment;
 use types::offsets::{Anchor, LastRecord, PartitionOffsets};
 
-pub use folder::{Found, Packing};
+pub use folder::{Packing, PartitionFile};
 pub use reader::FilesSource;
 pub use unpack::open as open_unpacked;
 pub use watch::FilesWatch;
@@ -60,13 +60,13 @@ pub struct FilesConfig {
 #[derive(Clone, Debug)]
 pub struct FilesTopic {
     config: FilesConfig,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<FolderState>>,
     slots: Slots,
 }
 
 /// What all that read a folder share.
 #[derive(Debug, Default)]
-struct State {
+struct FolderState {
     /// The files as they were listed last, and when.
     listing: Option<(Instant, Files)>,
     /// The partitions that cannot be read on.
@@ -81,7 +81,7 @@ impl FilesTopic {
         FilesTopic { config, state: Arc::default(), slots: Slots::new() }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, FolderState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -104,8 +104,8 @@ impl FilesTopic {
     }
 
     /// The file of a partition, by a listing that is not old.
-    fn find(&self, partition: u32) -> Option<Found> {
-        let is_new = |state: &State| {
+    fn find(&self, partition: u32) -> Option<PartitionFile> {
+        let is_new = |state: &FolderState| {
             state.listing.as_ref().is_some_and(|(listed, _)| listed.elapsed() < LISTED)
         };
         if !is_new(&self.state()) {
@@ -136,7 +136,7 @@ impl FilesTopic {
     }
 
     /// Where a plain file ends; a packed one ends where it does.
-    fn end(found: &Found) -> Result<u64, SourceError> {
+    fn end(found: &PartitionFile) -> Result<u64, SourceError> {
         match found.packing {
             Packing::Plain => {
                 let metadata = std::fs::metadata(&found.path);
@@ -148,7 +148,7 @@ impl FilesTopic {
 
     /// Checks that a plain file still holds the record; a packed one is checked while it is
     /// unpacked up to there.
-    fn compare(&self, found: &Found, anchor: Anchor) -> Result<(), SourceError> {
+    fn compare(&self, found: &PartitionFile, anchor: Anchor) -> Result<(), SourceError> {
         if found.packing != Packing::Plain {
             return Ok(());
         }
@@ -156,7 +156,7 @@ impl FilesTopic {
     }
 
     /// The same for a packed file, which is unpacked up to there.
-    pub fn compare_packed(&self, found: &Found, anchor: Anchor) -> Result<(), SourceError> {
+    pub fn compare_packed(&self, found: &PartitionFile, anchor: Anchor) -> Result<(), SourceError> {
         let is_there = is_at(found, anchor).map_err(|source| file(&found.path, source))?;
         if is_there == Some(false) {
             let reason = format!("the line that ends at byte {} is another", anchor.offset);
@@ -183,7 +183,7 @@ impl FilesTopic {
     /// moved away.
     fn remembers(
         &self,
-        found: Option<&Found>,
+        found: Option<&PartitionFile>,
         stored: &PartitionOffsets,
     ) -> Result<(), SourceError> {
         let PartitionOffsets { partition, replay_from, next, .. } = *stored;
@@ -192,8 +192,10 @@ impl FilesTopic {
         }
         let low = match found {
             None => next,
-            Some(Found { packing: Packing::Gzip | Packing::Zstd, .. }) => 0,
-            Some(Found { path, .. }) => first_data(path).map_err(|source| file(path, source))?,
+            Some(PartitionFile { packing: Packing::Gzip | Packing::Zstd, .. }) => 0,
+            Some(PartitionFile { path, .. }) => {
+                first_data(path).map_err(|source| file(path, source))?
+            }
         };
         if replay_from < low {
             let topic = self.config.topic.clone();
@@ -204,7 +206,7 @@ impl FilesTopic {
     }
 
     /// Beyond what was read, a file has not become shorter.
-    fn holds(&self, found: &Found, next: u64) -> Result<(), SourceError> {
+    fn holds(&self, found: &PartitionFile, next: u64) -> Result<(), SourceError> {
         let end = Self::end(found)?;
         if end < next {
             let reason = format!("it has {end} bytes, but {next} were read before");
@@ -246,7 +248,7 @@ impl FilesTopic {
     fn assignment(
         &self,
         partition: u32,
-        found: &Found,
+        found: &PartitionFile,
         known: Option<&PartitionOffsets>,
     ) -> Result<Assignment, SourceError> {
         let until = self.config.until_end.then(|| Self::end(found)).transpose()?;
@@ -281,7 +283,7 @@ fn file(path: &Path, source: std::io::Error) -> SourceError {
 
 /// Whether the file holds the record that the anchor is of; `None` where nothing can be told,
 /// because its room was given back.
-fn is_at(found: &Found, anchor: Anchor) -> std::io::Result<Option<bool>> {
+fn is_at(found: &PartitionFile, anchor: Anchor) -> std::io::Result<Option<bool>> {
     let low = if found.packing == Packing::Plain { first_data(&found.path)? } else { 0 };
     Ok(match lines::at(found, anchor.offset, low)? {
         Some(line) => Some(fingerprint(None, Some(&line)) == anchor.hash),
@@ -343,7 +345,7 @@ impl Topic for FilesTopic {
             self.check_renamed(&new, &gone)?;
             Self::say_gone(&gone);
         }
-        let assign = |(partition, found): (&u32, &Found)| {
+        let assign = |(partition, found): (&u32, &PartitionFile)| {
             let known = stored.iter().find(|stored| stored.partition == *partition);
             self.assignment(*partition, found, known)
         };

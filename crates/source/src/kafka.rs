@@ -22,7 +22,7 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Message, Offset, TopicPartitionList};
-use settings::{Fault, Hidden};
+use settings::{Hidden, SettingFault};
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
@@ -117,8 +117,8 @@ impl KafkaTopic {
         }
         for (name, value) in &config.settings {
             settings::check(name, value).map_err(|fault| match fault {
-                Fault::Unknown => SourceError::UnknownSetting { name: name.clone() },
-                Fault::Value => SourceError::SettingValue { name: name.clone() },
+                SettingFault::Unknown => SourceError::UnknownSetting { name: name.clone() },
+                SettingFault::Value => SourceError::SettingValue { name: name.clone() },
             })?;
         }
         Ok(KafkaTopic { config })

@@ -272,7 +272,7 @@ impl SourceError {
     }
 
     /// Whether only the operator can help.
-    pub fn is_operators(&self) -> bool {
+    pub fn is_config_error(&self) -> bool {
         use SourceError::{
             Brokers, Compacted, File, Foreign, NoFiles, NoRight, NoTopic, Protected, SameNumber,
             SettingValue, Settings, UnknownSetting,
@@ -413,7 +413,7 @@ pub trait Source {
     ) -> Result<usize, SourceError>;
 
     /// From now on, of the partitions that it has, it reads all but these.
-    fn wait(&mut self, partitions: &BTreeSet<u32>) -> Result<(), SourceError>;
+    fn pause(&mut self, partitions: &BTreeSet<u32>) -> Result<(), SourceError>;
 
     /// Whether every assigned partition has reached its `until`.
     fn is_finished(&self) -> bool;

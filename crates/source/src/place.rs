@@ -153,10 +153,10 @@ impl Source for AnySource {
         }
     }
 
-    fn wait(&mut self, partitions: &BTreeSet<u32>) -> Result<(), SourceError> {
+    fn pause(&mut self, partitions: &BTreeSet<u32>) -> Result<(), SourceError> {
         match self {
-            AnySource::Kafka(source) => source.wait(partitions),
-            AnySource::Files(source) => source.wait(partitions),
+            AnySource::Kafka(source) => source.pause(partitions),
+            AnySource::Files(source) => source.pause(partitions),
         }
     }
 

@@ -9,7 +9,7 @@
 //! - *late*, below the floor of that moment: a post counts, whatever else is known; the rest is ignored.
 //! - *transient*, for no tweet can have that id: remembered in one run only, so each post may count.
 //!
-//! The recount reads partition by partition and cannot know where the floor was ([`super::marks`]), so
+//! The recount reads partition by partition and cannot know where the floor was ([`super::lateness`]), so
 //! an act is certainly in time or possibly late. What a tweet with possibly late acts adds is a range,
 //! and exactly one: each end is reached by some choice of those that were late.
 //!
@@ -17,11 +17,11 @@
 //! acts are read again, in time then, and what they add up to alone is subtracted; of those below
 //! nothing can be in time any more.
 
-use super::content::{Content, What};
-use super::marks::{Clock, Marks, Moment, id_at};
+use super::content::{ActKind, TweetContent};
+use super::lateness::{LatenessEvidence, NewestTimes, ReadMoment, id_at};
 use super::readings::Readings;
 use super::runs::{Part, Runs, Sum};
-use super::state::State;
+use super::state::Tally;
 use super::weigh::{Bounds, Counts, Times, Totals, Tweet};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -41,9 +41,9 @@ pub(super) enum When {
 
 /// An act on a tweet. Equal ones need not be told apart.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-struct Act {
+struct TweetAct {
     id: u64,
-    said: What,
+    what: ActKind,
     is_transient: bool,
     read: Read,
 }
@@ -52,7 +52,7 @@ struct Act {
 #[derive(Clone, Copy)]
 struct Seen {
     when: When,
-    moment: Moment,
+    moment: ReadMoment,
     /// The ledger that is now has met it, if it was read in time.
     is_known: bool,
     is_transient: bool,
@@ -70,9 +70,9 @@ enum Read {
     Later,
 }
 
-impl Part for Act {
+impl Part for TweetAct {
     fn text_bytes(&self) -> usize {
-        let What::Post(content) = &self.said else { return 0 };
+        let ActKind::Post(content) = &self.what else { return 0 };
         content.hashtags.iter().map(|tag| size_of::<Text>() + tag.len()).sum()
     }
 }
@@ -90,9 +90,9 @@ impl Sum for u64 {
 }
 
 /// All acts so far.
-pub(super) struct Acts {
-    runs: Runs<Act, u64>,
-    clock: Clock,
+pub(super) struct ActLog {
+    runs: Runs<TweetAct, u64>,
+    clock: NewestTimes,
     totals: Totals,
     /// Posts since the baseline.
     pub(super) posts: i64,
@@ -113,22 +113,28 @@ pub(super) struct Acts {
     needed: BTreeMap<u32, u64>,
 }
 
-impl Acts {
-    /// Of tables that say `marks`, and said `before` at the baseline. Holds about `bound` bytes.
-    pub(super) fn new(marks: &Marks, before: &Marks, bound: usize) -> Self {
-        Acts {
+impl ActLog {
+    /// Of tables that say `lateness`, and said `before` at the baseline. Holds about `bound` bytes.
+    pub(super) fn new(
+        lateness: &LatenessEvidence,
+        before: &LatenessEvidence,
+        bound: usize,
+    ) -> Self {
+        ActLog {
             runs: Runs::new(bound),
-            clock: Clock::default(),
+            clock: NewestTimes::default(),
             totals: Totals::default(),
             posts: 0,
             newest: None,
-            has_ledger: marks.has_ledger(),
-            is_in_time: marks.is_in_time(before),
-            is_retried: marks.is_retried(before),
-            span: marks.span(),
-            forgotten: marks.forgotten(),
+            has_ledger: lateness.has_ledger(),
+            is_in_time: lateness.is_in_time(before),
+            is_retried: lateness.is_retried(before),
+            span: lateness.span(),
+            forgotten: lateness.forgotten(),
             floor: before.floor(),
-            remembered: marks.floor().max(marks.forgotten().map_or(0, |id| id.saturating_add(1))),
+            remembered: lateness
+                .floor()
+                .max(lateness.forgotten().map_or(0, |id| id.saturating_add(1))),
             needed: BTreeMap::new(),
         }
     }
@@ -151,19 +157,19 @@ impl Acts {
         counts: &mut Counts<'_>,
     ) -> Result<()> {
         let Some((version, readings)) = Readings::of(&event) else { return Ok(()) };
-        let (said, replaces) = match event {
+        let (what, replaces) = match event {
             Event::Tweet(tweet) => {
-                let content = Content { hashtags: tweet.hashtags, time: tweet.time };
-                (What::Post(content), tweet.replaces)
+                let content = TweetContent { hashtags: tweet.hashtags, time: tweet.time };
+                (ActKind::Post(content), tweet.replaces)
             }
-            _ => (What::Delete, Box::default()),
+            _ => (ActKind::Delete, Box::default()),
         };
         let (id, is_before) = (readings.id, when == When::Before);
         let is_proven = readings.is_proven();
         self.newest = self.newest.max(Some(if is_proven { id } else { 0 }));
-        self.posts += i64::from(matches!(said, What::Post(_)) && !is_before);
+        self.posts += i64::from(matches!(what, ActKind::Post(_)) && !is_before);
         if !self.has_ledger {
-            return if is_before { Ok(()) } else { self.loose(&said, (0, 0), counts) };
+            return if is_before { Ok(()) } else { self.loose(&what, (0, 0), counts) };
         }
         let is_transient = readings.is_implausible;
         // Where the ledger was forgotten, an id that is not proven may be from before that.
@@ -173,60 +179,60 @@ impl Acts {
         }
         let moment = self.moment(version.partition, &readings, when);
         let seen = Seen { when, moment, is_known, is_transient };
-        self.act(id, said, seen, counts)?;
+        self.act(id, what, seen, counts)?;
         // What an edited tweet says of its earlier versions.
         for id in replaces.iter().filter(|_| !is_transient) {
-            self.act(*id, What::Replace, seen, counts)?;
+            self.act(*id, ActKind::Replace, seen, counts)?;
         }
         Ok(())
     }
 
     /// When an act was read.
-    fn moment(&mut self, partition: u32, readings: &Readings, when: When) -> Moment {
+    fn moment(&mut self, partition: u32, readings: &Readings, when: When) -> ReadMoment {
         let ms = readings.record_ms;
         let newest = readings.proven_ms.or(readings.latest_ms).map_or(0, id_at).min(readings.id);
         match when {
             When::Before | When::Now => self.clock.read(partition, ms, newest),
             When::Later => {
                 self.clock.note(ms, newest);
-                Moment { newest: u64::MAX, minute: u64::MAX }
+                ReadMoment { newest: u64::MAX, minute: u64::MAX }
             }
         }
     }
 
     /// Takes an act that went through the ledger.
-    fn act(&mut self, id: u64, said: What, seen: Seen, counts: &mut Counts<'_>) -> Result<()> {
+    fn act(&mut self, id: u64, what: ActKind, seen: Seen, counts: &mut Counts<'_>) -> Result<()> {
         let Seen { when, moment, is_known, is_transient } = seen;
         if id < self.floor {
             // Where there was no ledger at that moment it was not counted as late.
             let late = (i64::from(is_known && Some(id) > self.forgotten), 1);
             let is_before = when == When::Before;
-            return if is_before { Ok(()) } else { self.loose(&said, late, counts) };
+            return if is_before { Ok(()) } else { self.loose(&what, late, counts) };
         }
         let read = match when {
             When::Before => Read::Before,
             // Where nothing was late, nothing of that matters.
             When::Now if self.is_in_time => Read::Now { is_behind: false, minute: 0, is_known },
             When::Now => {
-                let Moment { newest, minute } = moment;
+                let ReadMoment { newest, minute } = moment;
                 let is_behind = id < newest.saturating_sub(self.span);
                 Read::Now { is_behind, minute, is_known }
             }
             When::Later => Read::Later,
         };
-        self.runs.add(Act { id, said, is_transient, read }, 1)
+        self.runs.add(TweetAct { id, what: what, is_transient, read }, 1)
     }
 
     /// An act that is in no set: a post counts, the rest is ignored.
-    fn loose(&mut self, said: &What, late: Bounds, counts: &mut Counts<'_>) -> Result<()> {
+    fn loose(&mut self, what: &ActKind, late: Bounds, counts: &mut Counts<'_>) -> Result<()> {
         let mut totals = Totals::default();
-        match said {
-            What::Post(content) => {
+        match what {
+            ActKind::Post(content) => {
                 (totals.tweets, totals.late_posts) = ((1, 1), late);
-                counts(content, State::Count(1))?;
+                counts(content, Tally::Count(1))?;
             }
-            What::Delete => totals.late_deletes = late,
-            What::Replace => totals.late_edits = late,
+            ActKind::Delete => totals.late_deletes = late,
+            ActKind::Replace => totals.late_edits = late,
         }
         self.totals.add(totals, 1);
         Ok(())
@@ -243,14 +249,14 @@ impl Acts {
                 id = act.id;
             }
             let times = self.times(&act, times.cast_signed());
-            tweet.add(act.said, times);
+            tweet.add(act.what, times);
         }
         tweet.settle(&mut totals, counts)?;
         Ok(totals)
     }
 
     /// So many of an act, by when they were read.
-    fn times(&self, act: &Act, times: i64) -> Times {
+    fn times(&self, act: &TweetAct, times: i64) -> Times {
         let may_be_late = match act.read {
             Read::Before => false,
             Read::Later => !self.is_in_time,

@@ -1,7 +1,7 @@
 //! What acts on a tweet add up to, by small examples.
 
-use super::{Acts, Bounds, Content, Marks, When};
-use crate::state::State;
+use super::{ActLog, Bounds, LatenessEvidence, TweetContent, When};
+use crate::state::Tally;
 use crate::weigh::bounds;
 use std::collections::BTreeMap;
 use types::Version;
@@ -9,8 +9,8 @@ use types::event::Time;
 use types::event::{EventKind, Tweet as Posted};
 use types::{Event, Value};
 
-fn content(tag: &str) -> Content {
-    Content { hashtags: vec![tag.into()], time: Time::Own(7) }
+fn content(tag: &str) -> TweetContent {
+    TweetContent { hashtags: vec![tag.into()], time: Time::Own(7) }
 }
 
 const MS: u64 = 1 << 22;
@@ -20,7 +20,7 @@ const NOW_MS: u64 = 200_000_000_000 + types::snowflake::EPOCH_MS;
 
 fn post(id: u64, (partition, record_ms): (u32, u64), tag: &str) -> Event {
     let version = Version { tweet_id: id, record_ms, partition, offset: 0 };
-    let Content { hashtags, time } = content(tag);
+    let TweetContent { hashtags, time } = content(tag);
     let (own_ms, replaces) = (record_ms, [].into());
     Event::Tweet(Posted { version, time, own_ms, hashtags, user: None, replaces })
 }
@@ -35,16 +35,16 @@ fn delete(id: u64, (partition, record_ms): (u32, u64)) -> Event {
     Event::Delete { version, kind: EventKind::Delete, own_ms: record_ms }
 }
 
-fn marks(floors: &[(&str, u64)], late_posts: u64) -> Marks {
-    let mut marks = Marks::default();
+fn lateness(floors: &[(&str, u64)], late_posts: u64) -> LatenessEvidence {
+    let mut lateness = LatenessEvidence::default();
     let mut see = |table: &str, name: &str, number| {
-        marks.see(table, &[Value::Text(name.into()), Value::UInt(number)].into());
+        lateness.see(table, &[Value::Text(name.into()), Value::UInt(number)].into());
     };
     for (name, number) in floors {
         see("floors", name, *number);
     }
     see("totals", "late_posts", late_posts);
-    marks
+    lateness
 }
 
 /// A span of 1,000 ms.
@@ -54,14 +54,14 @@ type Named<N> = Vec<(N, Bounds)>;
 
 /// What the tags come to, and the totals that are not none.
 fn found(
-    (now, before): (&Marks, &Marks),
+    (now, before): (&LatenessEvidence, &LatenessEvidence),
     events: Vec<(Event, When)>,
 ) -> (Named<String>, Named<&'static str>) {
     // So little memory that all go through files.
-    let mut acts = Acts::new(now, before, 0);
-    let mut tags = BTreeMap::<String, State>::new();
-    let mut counts = |content: &Content, state: State| {
-        let held = tags.entry(content.hashtags[0].to_string()).or_insert(State::Count(0));
+    let mut acts = ActLog::new(now, before, 0);
+    let mut tags = BTreeMap::<String, Tally>::new();
+    let mut counts = |content: &TweetContent, state: Tally| {
+        let held = tags.entry(content.hashtags[0].to_string()).or_insert(Tally::Count(0));
         held.add(state);
         Ok(())
     };
@@ -80,9 +80,9 @@ fn now(events: Vec<Event>) -> Vec<(Event, When)> {
 
 #[test]
 fn without_a_ledger_each_post_counts() {
-    let never = marks(&[("forgotten", NOW)], 0);
+    let never = lateness(&[("forgotten", NOW)], 0);
     let events = vec![post(1, (0, 0), "a"), post(1, (0, 0), "a"), delete(1, (0, 0))];
-    let found = found((&never, &Marks::default()), now(events));
+    let found = found((&never, &LatenessEvidence::default()), now(events));
     assert_eq!(found, (vec![("a".into(), (2, 2))], vec![("tweets", (2, 2))]));
 }
 
@@ -90,7 +90,7 @@ fn without_a_ledger_each_post_counts() {
 fn what_must_be_read_again() {
     let first = |floors: &[(&str, u64)]| {
         let floors = [&[SPAN], floors].concat();
-        let mut acts = Acts::new(&marks(&floors, 0), &Marks::default(), 1_000);
+        let mut acts = ActLog::new(&lateness(&floors, 0), &LatenessEvidence::default(), 1_000);
         let ids = [NOW - 2, NOW + 3_700_000 * MS, NOW, NOW - 1, NOW + 1];
         for (offset, id) in (5..).zip(ids) {
             let version = Version { tweet_id: id, record_ms: NOW_MS, partition: 1, offset };
@@ -123,7 +123,7 @@ fn where_nothing_was_late_all_is_known() {
         post(NOW + 3_700_000 * MS, (0, NOW_MS), "e"),
         delete(NOW + 3_700_000 * MS, (0, NOW_MS)),
     ];
-    let (tags, totals) = found((&marks(&[SPAN], 0), &Marks::default()), now(events));
+    let (tags, totals) = found((&lateness(&[SPAN], 0), &LatenessEvidence::default()), now(events));
     let one = |tag: &str, times| (tag.to_owned(), (times, times));
     assert_eq!(tags, [one("b", 1), one("d", 1), ("e".to_owned(), (0, 2))]);
     assert_eq!(totals, [("tweets", (2, 4)), ("deleted", (1, 3)), ("duplicates", (2, 4))]);
@@ -141,12 +141,12 @@ fn of_an_edited_tweet_the_newest_version_counts() {
     let wanted = vec![("tweets", (1, 1)), ("superseded", (2, 2))];
     for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
         let events = order.map(|at| versions()[at].clone()).to_vec();
-        let now = marks(&[SPAN], 0);
-        let found = found((&now, &Marks::default()), events);
+        let now = lateness(&[SPAN], 0);
+        let found = found((&now, &LatenessEvidence::default()), events);
         assert_eq!(found, (vec![("c".into(), (1, 1))], wanted.clone()), "{order:?}");
     }
     // A version that was counted before the baseline, one that was below its floor.
-    let before = marks(&[SPAN, ("ledger", NOW)], 5);
+    let before = lateness(&[SPAN, ("ledger", NOW)], 5);
     let third = edit(NOW + 2, at, "c", &[NOW - 1, NOW]);
     let events = vec![(post(NOW, at, "a"), When::Before), (third, When::Now)];
     let (tags, totals) = found((&before, &before), events);
@@ -160,7 +160,8 @@ fn what_may_be_late() {
     let late = |floors: &[(&str, u64)], first: Event, id: u64, at: (u32, u64)| {
         let twice = vec![first, post(id, at, "a"), post(id, at, "a")];
         let floors = [&[SPAN], floors].concat();
-        let (tags, totals) = found((&marks(&floors, 1), &Marks::default()), now(twice));
+        let (tags, totals) =
+            found((&lateness(&floors, 1), &LatenessEvidence::default()), now(twice));
         let is_late = tags.contains(&("a".into(), (1, 2)));
         assert!(is_late != tags.contains(&("a".into(), (1, 1))), "{tags:?}");
         assert_eq!(is_late, totals.contains(&("late_posts", (0, 2))), "{totals:?}");
@@ -190,7 +191,7 @@ fn what_may_be_late() {
 
 #[test]
 fn what_the_baseline_holds_is_taken_away() {
-    let (before, at) = (marks(&[SPAN, ("ledger", NOW)], 5), (0, NOW_MS));
+    let (before, at) = (lateness(&[SPAN, ("ledger", NOW)], 5), (0, NOW_MS));
     let events = vec![
         // Counted before and deleted now; posted before and again.
         (post(NOW, at, "a"), When::Before),
@@ -217,7 +218,7 @@ fn what_the_baseline_holds_is_taken_away() {
     let (tags, totals) = found((&before, &before), again());
     assert_eq!(tags, [("e".into(), (1, 1))]);
     assert_eq!(totals, [("tweets", (1, 1)), ("duplicates", (1, 1))]);
-    let late = marks(&[SPAN, ("ledger", NOW)], 6);
+    let late = lateness(&[SPAN, ("ledger", NOW)], 6);
     let (tags, totals) = found((&late, &before), again());
     assert_eq!(tags, [("e".into(), (1, 2))]);
     let wanted = [("tweets", (1, 2)), ("duplicates", (0, 1)), ("late_posts", (0, 1))];
@@ -229,10 +230,10 @@ fn what_the_baseline_holds_is_taken_away() {
 fn where_dead_letters_were_counted_each_act_may_be_late() {
     let twice = || now(vec![post(NOW, (0, NOW_MS), "a"), post(NOW, (1, NOW_MS), "a")]);
     for (late_posts, retried, most) in [(0, 1, 1), (1, 0, 1), (1, 1, 2)] {
-        let mut marks = marks(&[SPAN], late_posts);
+        let mut lateness = lateness(&[SPAN], late_posts);
         let row = [Value::Text("retried".into()), Value::UInt(retried)].into();
-        marks.see("totals", &row);
-        let (tags, _) = found((&marks, &Marks::default()), twice());
+        lateness.see("totals", &row);
+        let (tags, _) = found((&lateness, &LatenessEvidence::default()), twice());
         assert_eq!(tags, [("a".into(), (1, most))], "{late_posts}, {retried}");
     }
 }

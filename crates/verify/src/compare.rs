@@ -1,7 +1,7 @@
 //! Two sorted lists of keys beside each other: what only one of them has, and what differs.
 
 use super::runs::Entry;
-use super::state::State;
+use super::state::Tally;
 use itertools::{EitherOrBoth, Itertools};
 use std::cmp::Ordering;
 use std::fmt::Write;
@@ -13,7 +13,7 @@ use types::{Row, Table, Value};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Wrong {
     /// The table has no such row.
-    Missing(State),
+    Missing(Tally),
     /// The table has a row that should not be.
     Surplus(Row),
     /// The table has other values.
@@ -67,19 +67,19 @@ pub(super) fn compare(
 }
 
 /// What is wrong where the table has no row.
-fn missing(state: State) -> Option<Wrong> {
+fn missing(state: Tally) -> Option<Wrong> {
     match state {
-        State::Count(..=0) | State::Taken(0) => None,
-        State::Range { least, most } => Some(Wrong::Outside { stored: None, least, most }),
+        Tally::Count(..=0) | Tally::Taken(0) => None,
+        Tally::Range { least, most } => Some(Wrong::Outside { stored: None, least, most }),
         state => Some(Wrong::Missing(state)),
     }
 }
 
 /// What is wrong where it has one.
-fn changed(key: &Row, stored: Row, state: &State) -> Option<Wrong> {
+fn changed(key: &Row, stored: Row, state: &Tally) -> Option<Wrong> {
     match *state {
-        State::Count(..=0) => return Some(Wrong::Surplus(stored)),
-        State::Range { least, most } => {
+        Tally::Count(..=0) => return Some(Wrong::Surplus(stored)),
+        Tally::Range { least, most } => {
             return Some(Wrong::Outside { stored: Some(stored), least, most });
         }
         _ => {}
@@ -90,18 +90,18 @@ fn changed(key: &Row, stored: Row, state: &State) -> Option<Wrong> {
 
 /// The row that should stand; `None` where there should be none, where any would do, and where it is
 /// not known.
-pub(super) fn row(key: &Row, state: &State) -> Option<Row> {
+pub(super) fn row(key: &Row, state: &Tally) -> Option<Row> {
     match state {
-        State::Count(count) | State::Taken(count) => {
+        Tally::Count(count) | Tally::Taken(count) => {
             let count = u64::try_from(*count).ok().filter(|count| *count > 0)?;
             Some(key.iter().cloned().chain([Value::UInt(count)]).collect())
         }
-        State::Spelt { uses, shown, .. } => {
+        Tally::Spelt { uses, shown, .. } => {
             let values = [Value::UInt(*uses), Value::Text(shown.clone())];
             Some(key.iter().cloned().chain(values).collect())
         }
-        State::Newest(_, row) | State::Row(row) => Some(row.clone()),
-        State::Range { .. } | State::Present => None,
+        Tally::Newest(_, row) | Tally::Row(row) => Some(row.clone()),
+        Tally::Range { .. } | Tally::Present => None,
     }
 }
 
@@ -151,7 +151,7 @@ fn push(
 
 #[cfg(test)]
 mod tests {
-    use super::{State, Value, compare, line};
+    use super::{Tally, Value, compare, line};
     use types::Row;
 
     #[test]
@@ -160,11 +160,11 @@ mod tests {
         let key = |tag: &str| -> Row { [Value::Text(tag.into())].into() };
         let stored = |tag: &str, uses| {
             let row = [Value::Text(tag.into()), Value::UInt(uses)].into();
-            Ok(((0, key(tag)), State::Row(row)))
+            Ok(((0, key(tag)), Tally::Row(row)))
         };
-        let counted = |tag: &str, uses| Ok(((0, key(tag)), State::Count(uses)));
-        let ranged = |tag: &str, least, most| Ok(((0, key(tag)), State::Range { least, most }));
-        let taken = |tag: &str, uses| Ok(((0, key(tag)), State::Taken(uses)));
+        let counted = |tag: &str, uses| Ok(((0, key(tag)), Tally::Count(uses)));
+        let ranged = |tag: &str, least, most| Ok(((0, key(tag)), Tally::Range { least, most }));
+        let taken = |tag: &str, uses| Ok(((0, key(tag)), Tally::Taken(uses)));
         let stored = [
             stored("a", 1),
             stored("b", 2),

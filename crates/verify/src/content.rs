@@ -6,18 +6,18 @@ use types::event::Time;
 
 /// What of a post is counted.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(super) struct Content {
+pub(super) struct TweetContent {
     pub(super) hashtags: Vec<Text>,
     pub(super) time: Time,
 }
 
 /// What records say of a tweet.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(super) enum What {
+pub(super) enum ActKind {
     /// It was deleted.
     Delete,
     /// A newer version was posted.
     Replace,
     /// It was posted.
-    Post(Content),
+    Post(TweetContent),
 }

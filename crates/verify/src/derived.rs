@@ -1,10 +1,10 @@
 //! What the tables that are made of another one's rows should hold: those rows pass by once, the best
 //! are kept, or each adds to some sums.
 
-use super::Plan;
+use super::VerifyPlan;
 use super::compare::row;
 use super::runs::{Entry, Runs};
-use super::state::State;
+use super::state::Tally;
 use decode::fold;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -38,7 +38,7 @@ pub(super) struct Summed {
     /// The table whose rows are added up.
     pub(super) of: &'static str,
     /// What a row adds to which key.
-    adds: fn(&Row) -> Option<(Row, State)>,
+    adds: fn(&Row) -> Option<(Row, Tally)>,
 }
 
 /// These tables. Each stands behind the one that it is made of.
@@ -54,15 +54,15 @@ pub(super) fn derived() -> impl Iterator<Item = (&'static str, &'static str)> {
 }
 
 /// 0 to 249, 250 to 499 and so on to 9,999; then all others in one.
-fn friends(user: &Row) -> Option<(Row, State)> {
+fn friends(user: &Row) -> Option<(Row, Tally)> {
     let friends = user[2].as_i64().filter(|friends| *friends >= 0)?.cast_unsigned();
     let bucket = if friends < 10_000 { friends / 250 * 250 } else { 10_000 };
-    Some(([Value::UInt(bucket)].into(), State::Count(1)))
+    Some(([Value::UInt(bucket)].into(), Tally::Count(1)))
 }
 
-fn spelling(hashtag: &Row) -> Option<(Row, State)> {
+fn spelling(hashtag: &Row) -> Option<(Row, Tally)> {
     let (tag, uses) = (hashtag[0].as_text()?, hashtag[1].as_u64()?);
-    let state = State::Spelt { uses, most: uses, shown: tag.into() };
+    let state = Tally::Spelt { uses, most: uses, shown: tag.into() };
     Some(([Value::Text(fold(tag))].into(), state))
 }
 
@@ -89,7 +89,7 @@ enum Made {
 }
 
 impl Making {
-    fn all(plan: &Plan) -> Vec<Self> {
+    fn all(plan: &VerifyPlan) -> Vec<Self> {
         let making = |table: &str, of: &str, made: Made| {
             let (table, of) = (plan.index(table)?, plan.index(of)?);
             plan.is_whole(table).then_some(Making { table, of, made })
@@ -134,14 +134,14 @@ impl Making {
         Box::new((1..).zip(best.into_values()).map(move |(rank, row)| {
             let columns = ranked.shown.iter().map(|column| row[*column].clone());
             let row: Row = [Value::UInt(rank)].into_iter().chain(columns).collect();
-            Ok(((table, row[..1].into()), State::Row(row)))
+            Ok(((table, row[..1].into()), Tally::Row(row)))
         }))
     }
 }
 
 /// All entries, and in their place those of the tables that are made of them.
 pub(super) fn with_derived(
-    plan: &Plan,
+    plan: &VerifyPlan,
     entries: impl Iterator<Item = Result<Entry>>,
 ) -> impl Iterator<Item = Result<Entry>> {
     let mut open = Making::all(plan);

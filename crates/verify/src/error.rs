@@ -111,8 +111,8 @@ impl VerifyError {
             | Overflow { .. }
             | Compacted { .. }
             | Sink(SinkError::NoJob { .. } | SinkError::NoFile { .. }) => 3,
-            Sink(error) if error.is_operators() => 2,
-            Source(error) if error.is_operators() => 2,
+            Sink(error) if error.is_config_error() => 2,
+            Source(error) if error.is_config_error() => 2,
             Baseline { .. } => 2,
             _ => 1,
         }

@@ -5,7 +5,7 @@
 
 use super::VerifyError;
 use super::range::{Range, Visit};
-use source::files::{FilesTopic, Found, Packing, first_data, open_unpacked};
+use source::files::{FilesTopic, Packing, PartitionFile, first_data, open_unpacked};
 use source::{SourceError, fingerprint};
 use std::io::{BufRead, BufReader, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,7 +29,7 @@ pub(super) fn read(
 
 fn read_file(
     topic: &FilesTopic,
-    found: &Found,
+    found: &PartitionFile,
     range: Range,
     stop: &AtomicBool,
     visit: &mut Visit<'_>,

@@ -17,13 +17,13 @@ mod content;
 mod derived;
 mod error;
 mod folder;
-mod marks;
+mod lateness;
 mod model;
 mod range;
 mod ranges;
 mod readings;
-mod recent;
 mod recount;
+mod retention_window;
 mod runs;
 mod state;
 #[cfg(test)]
@@ -35,15 +35,15 @@ use acts::When;
 use derived::derived;
 pub use error::VerifyError;
 use indicatif::HumanCount;
-use marks::Marks;
+use lateness::LatenessEvidence;
 use model::MODELS;
 use monitor::bar::{Bar, per_second};
 use range::Range;
-use recount::{Places, Recount, Said};
+use recount::{Places, Recount, TableMetadata};
 use runs::{Key, Runs};
 use sink::{Database, Identity, Sink, unless_stopped};
 use source::{AnyTopic, Topic};
-use state::State;
+use state::Tally;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
@@ -95,7 +95,7 @@ pub struct VerifySummary {
 }
 
 /// Which keys are looked at.
-struct Plan {
+struct VerifyPlan {
     topic: String,
     tables: Vec<Table>,
     /// By table: whether it is compared, and whether only a sample of it is.
@@ -104,7 +104,7 @@ struct Plan {
     memory: usize,
 }
 
-impl Plan {
+impl VerifyPlan {
     fn new(topic: &str, tables: Vec<Table>, settings: &VerifySettings) -> Self {
         let is_large =
             |table: &Table| MODELS.iter().any(|model| model.table == table.name && model.is_large);
@@ -112,19 +112,17 @@ impl Plan {
             settings.tables.is_empty() || settings.tables.iter().any(|name| name == table)
         };
         let is_meant = |table: &Table| {
-            if table.name == NOT_COMPARED {
-                return false;
-            }
             let is_needed = |(by, of): (&str, &str)| of == table.name && is_named(by);
             // A sample of the rows has no ranking and no sums.
-            let is_derived =
-                derived().any(|(name, _)| name == table.name) || recent::TRENDING == table.name;
-            is_named(table.name) && (!is_derived || settings.sample >= 100.0)
-                || derived().chain(recent::NEEDS.iter().copied()).any(is_needed)
+            let is_derived = derived().any(|(name, _)| name == table.name)
+                || retention_window::TRENDING == table.name;
+            let is_wanted = is_named(table.name) && (!is_derived || settings.sample >= 100.0)
+                || derived().chain(retention_window::NEEDS.iter().copied()).any(is_needed);
+            is_wanted && table.name != NOT_COMPARED
         };
         let looks = tables.iter().map(|table| (is_meant(table), is_large(table))).collect();
         let (sample, memory) = (settings.sample, settings.memory);
-        Plan { topic: topic.to_owned(), tables, looks, sample, memory }
+        VerifyPlan { topic: topic.to_owned(), tables, looks, sample, memory }
     }
 
     /// The number of a table, if the job has it.
@@ -189,14 +187,14 @@ impl Check<'_> {
     /// Checks the tables of the job against its topic; prints each difference to `out`.
     pub fn run(&self, out: &mut dyn Write) -> Result<VerifySummary, VerifyError> {
         let Check { identity, topic, settings, stop, flows, .. } = *self;
-        let plan = Plan::new(self.topic_name, identity.tables.clone(), settings);
+        let plan = VerifyPlan::new(self.topic_name, identity.tables.clone(), settings);
         let snapshot = Snapshot::read(&plan, self.sink, identity, stop)?;
         topic::recognize(topic, &snapshot.offsets)?;
         let unread = topic::unread(topic, &snapshot.offsets)?;
         let base = Base::read(&plan, settings, identity)?;
-        let mut recount = Recount::new(&plan, self.decode, snapshot.said(), base.said());
-        recount.overflow(&snapshot.dropped);
-        base.begin(&mut recount, topic, &snapshot.letters, stop)?;
+        let mut recount = Recount::new(&plan, self.decode, snapshot.metadata(), base.metadata());
+        recount.overflow(&snapshot.overflow);
+        base.begin(&mut recount, topic, &snapshot.dead_letters, stop)?;
         let files = files(&snapshot.offsets);
         let ranges = base.ranges(&snapshot.offsets);
         read(topic, &ranges, stop, &mut recount).map_err(|error| match error {
@@ -208,7 +206,7 @@ impl Check<'_> {
         let summary = VerifySummary {
             commit_no: snapshot.commit_no,
             records: recount.records,
-            dead_letters: snapshot.letters.len() as u64,
+            dead_letters: snapshot.dead_letters.len() as u64,
             countable: recount.countable,
             outcome: snapshot.outcome,
             ..VerifySummary::default()
@@ -246,7 +244,7 @@ impl Check<'_> {
 /// Prints at most `show` differences, and shows each stored row to `keep`.
 #[allow(clippy::too_many_arguments, reason = "one caller")]
 fn compare(
-    (plan, flows, show): (&Plan, types::TableSettings, u64),
+    (plan, flows, show): (&VerifyPlan, types::TableSettings, u64),
     files: &BTreeMap<u32, Text>,
     mut summary: VerifySummary,
     (stored, recount): (Runs, Runs),
@@ -267,9 +265,9 @@ fn compare(
         let file = file(files, table, key);
         writeln!(out, "{}{file}", compare::line(table, key, &wrong))
     };
-    let recount = recent::with_recent(plan, flows, recount.into_sorted());
+    let recount = retention_window::with_windowed(plan, flows, recount.into_sorted());
     let recount = derived::with_derived(plan, recount).inspect(|entry| {
-        let is_uncertain = |state: &State| matches!(state, State::Range { .. } | State::Taken(_));
+        let is_uncertain = |state: &Tally| matches!(state, Tally::Range { .. } | Tally::Taken(_));
         *uncertain += u64::from(entry.as_ref().is_ok_and(|(_, state)| is_uncertain(state)));
     });
     compare::compare(stored.into_sorted(), recount, &mut each, &mut differ)
@@ -352,22 +350,22 @@ struct Snapshot {
     commit_no: u64,
     rows: Runs,
     offsets: Vec<PartitionOffsets>,
-    letters: Places,
-    dropped: Vec<(OverflowKey, OverflowRange)>,
-    marks: Marks,
+    dead_letters: Places,
+    overflow: Vec<(OverflowKey, OverflowRange)>,
+    lateness: LatenessEvidence,
     outcome: Outcome,
 }
 
 impl Snapshot {
     fn read(
-        plan: &Plan,
+        plan: &VerifyPlan,
         sink: &Database,
         identity: &Identity,
         stop: &AtomicBool,
     ) -> Result<Self, VerifyError> {
         let (mut rows, mut offsets) = (Runs::new(plan.memory), Vec::new());
         let (mut letters, mut dropped) = (Places::new(), Vec::new());
-        let (mut marks, mut result) = (Marks::default(), Ok(()));
+        let (mut lateness, mut result) = (LatenessEvidence::default(), Ok(()));
         let mut outcome = Outcome::default();
         let mut take = |Restored { table, row }: Restored| {
             let declared = &plan.tables[usize::from(table)];
@@ -378,11 +376,11 @@ impl Snapshot {
             } else if declared.name == dead_letter::OVERFLOW_TABLE_NAME {
                 dropped.extend(OverflowRange::of(&row));
             }
-            marks.see(declared.name, &row);
+            lateness.see(declared.name, &row);
             outcome.see(declared.name, &row);
             let key = (table, row[..declared.key].into());
             if result.is_ok() && plan.takes(&key) {
-                result = rows.add(key, State::Row(row));
+                result = rows.add(key, Tally::Row(row));
             }
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -393,11 +391,20 @@ impl Snapshot {
         let inspected = runtime.block_on(inspecting).ok_or(VerifyError::Stopped)??;
         result.map_err(VerifyError::Temporary)?;
         let commit_no = inspected.position.commit_no;
-        Ok(Snapshot { commit_no, rows, offsets, letters, dropped, marks, outcome })
+        Ok(Snapshot {
+            commit_no,
+            rows,
+            offsets,
+            dead_letters: letters,
+            overflow: dropped,
+            lateness,
+            outcome,
+        })
     }
 
-    fn said(&self) -> Said<'_> {
-        Said { letters: &self.letters, offsets: &self.offsets, marks: &self.marks }
+    fn metadata(&self) -> TableMetadata<'_> {
+        let (dead_letters, offsets, lateness) = (&self.dead_letters, &self.offsets, &self.lateness);
+        TableMetadata { dead_letters, offsets, lateness }
     }
 }
 
@@ -406,14 +413,14 @@ impl Snapshot {
 struct Base {
     rows: Vec<(u8, Row)>,
     offsets: Vec<PartitionOffsets>,
-    letters: Places,
-    dropped: Vec<(OverflowKey, OverflowRange)>,
-    marks: Marks,
+    dead_letters: Places,
+    overflow: Vec<(OverflowKey, OverflowRange)>,
+    lateness: LatenessEvidence,
 }
 
 impl Base {
     fn read(
-        plan: &Plan,
+        plan: &VerifyPlan,
         settings: &VerifySettings,
         identity: &Identity,
     ) -> Result<Self, VerifyError> {
@@ -424,16 +431,16 @@ impl Base {
             let ((table, _), state) = entry.map_err(|error| unwritable(&error))?;
             let Some(row) = state.row() else { continue };
             let name = plan.tables[usize::from(table)].name;
-            base.marks.see(name, row);
+            base.lateness.see(name, row);
             match name {
                 name if name == offsets::TABLE_NAME => {
                     base.offsets.extend(PartitionOffsets::of(row))
                 }
                 name if name == dead_letter::TABLE_NAME => {
-                    base.letters.extend(dead_letter::location(row));
+                    base.dead_letters.extend(dead_letter::location(row));
                 }
                 name if name == dead_letter::OVERFLOW_TABLE_NAME => {
-                    base.dropped.extend(OverflowRange::of(row));
+                    base.overflow.extend(OverflowRange::of(row));
                 }
                 _ => base.rows.push((table, row.clone())),
             }
@@ -441,8 +448,9 @@ impl Base {
         Ok(base)
     }
 
-    fn said(&self) -> Said<'_> {
-        Said { letters: &self.letters, offsets: &self.offsets, marks: &self.marks }
+    fn metadata(&self) -> TableMetadata<'_> {
+        let (dead_letters, offsets, lateness) = (&self.dead_letters, &self.offsets, &self.lateness);
+        TableMetadata { dead_letters, offsets, lateness }
     }
 
     /// What is to be read: from the baseline, else from the start, to where the tables are. With a
@@ -450,7 +458,7 @@ impl Base {
     fn ranges(&self, offsets: &[PartitionOffsets]) -> Vec<Range> {
         let range = |stored: &PartitionOffsets| {
             let base = self.offsets.iter().find(|base| base.partition == stored.partition);
-            let has_ledger = self.marks.has_ledger();
+            let has_ledger = self.lateness.has_ledger();
             let again =
                 |base: &PartitionOffsets| if has_ledger { base.replay_from } else { base.next };
             let start = base.map_or(stored.start, again);
@@ -472,10 +480,10 @@ impl Base {
         for (table, row) in &self.rows {
             recount.resume(*table, row)?;
         }
-        for (refuser, dropped) in &self.dropped {
+        for (refuser, dropped) in &self.overflow {
             recount.resume_dropped(*refuser, dropped.records);
         }
-        for (partition, offset) in &self.letters {
+        for (partition, offset) in &self.dead_letters {
             let (partition, offset) = (*partition, *offset);
             if standing.contains(&(partition, offset)) {
                 recount.letter(partition, offset)?;

@@ -4,9 +4,9 @@
 //! Nothing of the dataflows' own code is used here but the declarations and the events; a test holds
 //! on to that. Whoever adds a table adds its model to [`MODELS`], or a test fails.
 
-use super::content::Content;
+use super::content::TweetContent;
 use super::readings::Readings;
-use super::state::State;
+use super::state::Tally;
 use types::Version;
 use types::event::{Time, User};
 use types::{Event, Row, Value};
@@ -15,9 +15,9 @@ use types::{Event, Row, Value};
 #[derive(Clone, Copy)]
 pub(super) enum Of {
     /// Of all that was read: what an event adds to which keys.
-    Events(fn(&Event, &mut dyn FnMut(Row, State))),
+    Events(fn(&Event, &mut dyn FnMut(Row, Tally))),
     /// Of the posts that count: the keys that one adds one to.
-    Posts(fn(&Content, &mut dyn FnMut(Row))),
+    Posts(fn(&TweetContent, &mut dyn FnMut(Row))),
 }
 
 /// The meaning of one table.
@@ -28,7 +28,7 @@ pub(super) struct Model {
     /// What adds to which keys.
     pub(super) of: Of,
     /// The state that a row stands for; `None` for a row that the table cannot hold.
-    pub(super) state: fn(&Row) -> Option<State>,
+    pub(super) state: fn(&Row) -> Option<Tally>,
 }
 
 /// The tables that are functions of the events.
@@ -41,18 +41,18 @@ pub(super) const MODELS: &[Model] = &[
     Model { table: "hashtag_pairs", is_large: true, of: Of::Posts(pairs), state: counted },
 ];
 
-fn counted(row: &Row) -> Option<State> {
-    Some(State::Count(i64::try_from(row.last()?.as_u64()?).ok()?))
+fn counted(row: &Row) -> Option<Tally> {
+    Some(Tally::Count(i64::try_from(row.last()?.as_u64()?).ok()?))
 }
 
-fn hashtags(post: &Content, add: &mut dyn FnMut(Row)) {
+fn hashtags(post: &TweetContent, add: &mut dyn FnMut(Row)) {
     for tag in &post.hashtags {
         add([Value::Text(tag.clone())].into());
     }
 }
 
 /// Each two of a tweet's first ten distinct hashtags.
-fn pairs(post: &Content, add: &mut dyn FnMut(Row)) {
+fn pairs(post: &TweetContent, add: &mut dyn FnMut(Row)) {
     let mut met = Vec::<&str>::new();
     for tag in post.hashtags.iter().map(|tag| &**tag) {
         if met.len() == 10 || met.contains(&tag) {
@@ -67,7 +67,7 @@ fn pairs(post: &Content, add: &mut dyn FnMut(Row)) {
 }
 
 /// What the posts come to is told apart in [`super::acts`].
-fn totals(event: &Event, add: &mut dyn FnMut(Row, State)) {
+fn totals(event: &Event, add: &mut dyn FnMut(Row, Tally)) {
     let name = match event {
         Event::Tweet(tweet) => match tweet.time {
             Time::Own(_) => None,
@@ -78,25 +78,25 @@ fn totals(event: &Event, add: &mut dyn FnMut(Row, State)) {
     };
     let is_ahead = Readings::of(event).is_some_and(|(_, readings)| readings.is_ahead);
     for name in name.into_iter().chain(is_ahead.then_some("clock_ahead")) {
-        add([Value::Text(name.into())].into(), State::Count(1));
+        add([Value::Text(name.into())].into(), Tally::Count(1));
     }
 }
 
-fn floors(event: &Event, add: &mut dyn FnMut(Row, State)) {
+fn floors(event: &Event, add: &mut dyn FnMut(Row, Tally)) {
     let (Event::Tweet(tweet), Some((_, readings))) = (event, Readings::of(event)) else { return };
     if let Some(newest) = tweet.time.minute().and_then(|minute| readings.raises(minute)) {
         let name = Value::Text("minutes".into());
         let row = [name.clone(), Value::UInt(newest)].into();
-        add([name].into(), State::Newest((newest, 0, 0, 0), row));
+        add([name].into(), Tally::Newest((newest, 0, 0, 0), row));
     }
 }
 
-fn floor(row: &Row) -> Option<State> {
-    Some(State::Newest((row.get(1)?.as_u64()?, 0, 0, 0), row.clone()))
+fn floor(row: &Row) -> Option<Tally> {
+    Some(Tally::Newest((row.get(1)?.as_u64()?, 0, 0, 0), row.clone()))
 }
 
 /// All of them, however old: see `recent`.
-fn by_minute(post: &Content, add: &mut dyn FnMut(Row)) {
+fn by_minute(post: &TweetContent, add: &mut dyn FnMut(Row)) {
     let Some(minute) = post.time.minute() else { return };
     let minute = Value::Timestamp(i64::from(minute) * 60_000);
     for tag in &post.hashtags {
@@ -104,7 +104,7 @@ fn by_minute(post: &Content, add: &mut dyn FnMut(Row)) {
     }
 }
 
-fn users(event: &Event, add: &mut dyn FnMut(Row, State)) {
+fn users(event: &Event, add: &mut dyn FnMut(Row, Tally)) {
     let (version, user): (&Version, &User) = match event {
         Event::Tweet(tweet) => match &tweet.user {
             Some(user) => (&tweet.version, user),
@@ -125,20 +125,20 @@ fn users(event: &Event, add: &mut dyn FnMut(Row, State)) {
         Value::UInt(stamp.2),
         Value::UInt(stamp.3),
     ];
-    add([Value::UInt(user.id)].into(), State::Newest(stamp, row.into()));
+    add([Value::UInt(user.id)].into(), Tally::Newest(stamp, row.into()));
 }
 
-fn user(row: &Row) -> Option<State> {
+fn user(row: &Row) -> Option<Tally> {
     let number = |column: usize| row.get(column)?.as_u64();
     let stamp = (number(4)?, number(5)?, number(6)?, number(7)?);
-    Some(State::Newest(stamp, row.clone()))
+    Some(Tally::Newest(stamp, row.clone()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::MODELS;
     use crate::derived::derived;
-    use crate::recent::TRENDING;
+    use crate::retention_window::TRENDING;
     use std::collections::BTreeSet;
 
     #[test]
@@ -160,12 +160,12 @@ mod tests {
             include_str!("range.rs"),
             include_str!("acts.rs"),
             include_str!("weigh.rs"),
-            include_str!("marks.rs"),
+            include_str!("lateness.rs"),
             include_str!("readings.rs"),
             include_str!("ranges.rs"),
             include_str!("folder.rs"),
             include_str!("derived.rs"),
-            include_str!("recent.rs"),
+            include_str!("retention_window.rs"),
             include_str!("recount.rs"),
             include_str!("topic.rs"),
             include_str!("compare.rs"),
@@ -181,7 +181,7 @@ mod tests {
                 "pipeline::run",
                 "KafkaSource",
                 "ledger::",
-                "posts::",
+                "live_tweets::",
                 "clock::",
                 "clocks(",
             ] {

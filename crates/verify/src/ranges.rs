@@ -5,7 +5,7 @@
 
 use super::compare::by_key;
 use super::runs::{Entry, Runs};
-use super::state::State;
+use super::state::Tally;
 use itertools::{EitherOrBoth, Itertools};
 use std::io::Result;
 
@@ -24,8 +24,8 @@ pub(super) fn resolve(stored: &Runs, recount: Runs) -> Result<Runs> {
 
 /// Takes the table's number, if it may be; a table without that row has none of it.
 fn take((key, state): Entry, stored: Option<i64>) -> Entry {
-    let State::Range { least, most } = state else { return (key, state) };
+    let Tally::Range { least, most } = state else { return (key, state) };
     let number = stored.unwrap_or(0);
     let may_be = (least..=most).contains(&number) && stored != Some(0);
-    (key, if may_be { State::Taken(number) } else { state })
+    (key, if may_be { Tally::Taken(number) } else { state })
 }

@@ -4,13 +4,13 @@
 //! word, which is what the program means by a record and is held by golden rows and by real tweets
 //! with known answers, not here.
 
-use super::acts::{Acts, When};
-use super::content::Content;
-use super::marks::Marks;
+use super::acts::{ActLog, When};
+use super::content::TweetContent;
+use super::lateness::LatenessEvidence;
 use super::model::{MODELS, Model, Of};
 use super::runs::{Key, Runs};
-use super::state::State;
-use super::{Plan, VerifyError};
+use super::state::Tally;
+use super::{VerifyError, VerifyPlan};
 use decode::DecodeSettings;
 use std::collections::{BTreeMap, BTreeSet};
 use types::Version;
@@ -24,24 +24,24 @@ pub(super) type Places = BTreeSet<(u32, u64)>;
 
 /// What the tables say of themselves at some commit.
 #[derive(Clone, Copy)]
-pub(super) struct Said<'a> {
+pub(super) struct TableMetadata<'a> {
     /// Records whose dead letter stands.
-    pub(super) letters: &'a Places,
+    pub(super) dead_letters: &'a Places,
     /// How far each partition is counted.
     pub(super) offsets: &'a [PartitionOffsets],
-    pub(super) marks: &'a Marks,
+    pub(super) lateness: &'a LatenessEvidence,
 }
 
 /// The sums so far.
 struct Sums<'a> {
-    plan: &'a Plan,
+    plan: &'a VerifyPlan,
     /// Each model with the number of its table.
     models: Vec<(u8, &'static Model)>,
     runs: Runs,
 }
 
 impl Sums<'_> {
-    fn add(&mut self, key: Key, state: State) -> std::io::Result<()> {
+    fn add(&mut self, key: Key, state: Tally) -> std::io::Result<()> {
         if self.plan.takes(&key) { self.runs.add(key, state) } else { Ok(()) }
     }
 
@@ -60,7 +60,7 @@ impl Sums<'_> {
     }
 
     /// A post that counts so often.
-    fn post(&mut self, post: &Content, times: &State) -> std::io::Result<()> {
+    fn post(&mut self, post: &TweetContent, times: &Tally) -> std::io::Result<()> {
         let (plan, runs, mut result) = (self.plan, &mut self.runs, Ok(()));
         for (table, model) in &self.models {
             let Of::Posts(adds) = model.of else { continue };
@@ -75,7 +75,7 @@ impl Sums<'_> {
     }
 
     /// Adds to a row of a table that the job may have.
-    fn named(&mut self, table: &str, name: &str, state: State) -> std::io::Result<()> {
+    fn named(&mut self, table: &str, name: &str, state: Tally) -> std::io::Result<()> {
         let Some(table) = self.plan.index(table) else { return Ok(()) };
         self.add((table, [Value::Text(name.into())].into()), state)
     }
@@ -84,11 +84,11 @@ impl Sums<'_> {
 /// The recount so far.
 pub(super) struct Recount<'a> {
     settings: DecodeSettings,
-    said: Said<'a>,
+    metadata: TableMetadata<'a>,
     /// At the baseline.
-    before: Said<'a>,
+    before: TableMetadata<'a>,
     sums: Sums<'a>,
-    acts: Acts,
+    acts: ActLog,
     last: BTreeMap<u32, LastRecord>,
     /// What the tables say are the records by which the topic is known; not those that were seen
     /// to be others.
@@ -104,24 +104,24 @@ pub(super) struct Recount<'a> {
 
 impl<'a> Recount<'a> {
     pub(super) fn new(
-        plan: &'a Plan,
+        plan: &'a VerifyPlan,
         settings: DecodeSettings,
-        said: Said<'a>,
-        before: Said<'a>,
+        metadata: TableMetadata<'a>,
+        before: TableMetadata<'a>,
     ) -> Self {
         let number = |model: &'static Model| Some((plan.index(model.table)?, model));
         let models = MODELS.iter().filter_map(number).collect();
         let anchor = |stored: &PartitionOffsets| Some((stored.partition, stored.anchor?));
         // With a ledger acts and sums share the room.
-        let acts = if said.marks.has_ledger() { plan.memory / 2 } else { 0 };
+        let acts = if metadata.lateness.has_ledger() { plan.memory / 2 } else { 0 };
         Recount {
             settings,
-            said,
+            metadata,
             before,
             sums: Sums { plan, models, runs: Runs::new(plan.memory - acts) },
-            acts: Acts::new(said.marks, before.marks, acts),
+            acts: ActLog::new(metadata.lateness, before.lateness, acts),
             last: BTreeMap::new(),
-            anchors: said.offsets.iter().filter_map(anchor).collect(),
+            anchors: metadata.offsets.iter().filter_map(anchor).collect(),
             dropped: BTreeMap::new(),
             decoded: Vec::new(),
             records: 0,
@@ -172,7 +172,7 @@ impl<'a> Recount<'a> {
         let Record { partition, offset, .. } = record;
         let mut decoded = std::mem::take(&mut self.decoded);
         let result = self.decode(record, &mut decoded);
-        if self.said.letters.contains(&(partition, offset)) {
+        if self.metadata.dead_letters.contains(&(partition, offset)) {
             self.countable += u64::from(result.is_ok());
             decoded.clear();
             self.letter(partition, offset)?;
@@ -196,7 +196,7 @@ impl<'a> Recount<'a> {
     /// Takes a record that was counted before the baseline.
     fn remember(&mut self, record: Record<'_>) -> Result<(), VerifyError> {
         let mut decoded = Vec::new();
-        let is_letter = self.before.letters.contains(&(record.partition, record.offset));
+        let is_letter = self.before.dead_letters.contains(&(record.partition, record.offset));
         if !is_letter && self.decode(record, &mut decoded).is_ok() {
             for event in decoded {
                 self.event(event, When::Before).map_err(VerifyError::Temporary)?;
@@ -229,10 +229,10 @@ impl<'a> Recount<'a> {
         let plan = self.sums.plan;
         let topic = Value::Text(plan.topic.as_str().into());
         let key = [topic, Value::UInt(u64::from(partition)), Value::UInt(offset)];
-        self.add((plan.number(dead_letter::TABLE_NAME), key.into()), State::Present)
+        self.add((plan.number(dead_letter::TABLE_NAME), key.into()), Tally::Present)
     }
 
-    fn add(&mut self, key: Key, state: State) -> Result<(), VerifyError> {
+    fn add(&mut self, key: Key, state: Tally) -> Result<(), VerifyError> {
         self.sums.add(key, state).map_err(VerifyError::Temporary)
     }
 
@@ -245,15 +245,15 @@ impl<'a> Recount<'a> {
             }
             let row = OverflowRange { records, ..range }.row(&plan.topic, refuser);
             let key = plan.key(dead_letter::OVERFLOW_TABLE_NAME, &row);
-            self.add(key, State::Row(row))?;
+            self.add(key, Tally::Row(row))?;
         }
-        for stored in self.said.offsets {
+        for stored in self.metadata.offsets {
             let row = self.progress(stored);
             let key = plan.key(offsets::TABLE_NAME, &row);
-            self.add(key, State::Row(row))?;
+            self.add(key, Tally::Row(row))?;
         }
-        let Recount { sums, acts, said, before, .. } = self;
-        weigh(sums, acts, (said.marks, before.marks)).map_err(VerifyError::Temporary)
+        let Recount { sums, acts, metadata, before, .. } = self;
+        weigh(sums, acts, (metadata.lateness, before.lateness)).map_err(VerifyError::Temporary)
     }
 
     /// The row that a partition should have. Where it begins, also to be read again, is taken from the
@@ -296,30 +296,30 @@ impl<'a> Recount<'a> {
 /// Adds what the acts come to, and what `floors` and `totals` say of it.
 fn weigh(
     mut sums: Sums<'_>,
-    acts: Acts,
-    (now, before): (&Marks, &Marks),
+    acts: ActLog,
+    (now, before): (&LatenessEvidence, &LatenessEvidence),
 ) -> std::io::Result<(Runs, bool)> {
     let mut has_ranges = false;
     for (name, newest) in now.floors(acts.newest()) {
         let row = |id| [Value::Text(name.into()), Value::UInt(id)].into();
-        let state = newest.map_or(State::Present, |id| State::Newest((id, 0, 0, 0), row(id)));
+        let state = newest.map_or(Tally::Present, |id| Tally::Newest((id, 0, 0, 0), row(id)));
         sums.named("floors", name, state)?;
     }
     if let Some(name) = now.unknown_total() {
-        sums.named("totals", name, State::Present)?;
+        sums.named("totals", name, Tally::Present)?;
     }
     // Whatever was late, each post is one thing or another.
     let surplus = now.posts() - before.posts() - acts.posts;
     let tweets = now.total("tweets") - before.total("tweets") - surplus;
     let totals = acts.finish(&mut |post, times| {
-        has_ranges |= matches!(times, State::Range { .. });
+        has_ranges |= matches!(times, Tally::Range { .. });
         sums.post(post, &times)
     })?;
     for (name, state) in totals.named() {
-        let is_known = matches!(state, State::Count(_)) || name != "tweets" || surplus == 0;
-        let state = if is_known { state } else { State::Count(tweets) };
-        has_ranges |= matches!(state, State::Range { .. });
-        if state != State::Count(0) {
+        let is_known = matches!(state, Tally::Count(_)) || name != "tweets" || surplus == 0;
+        let state = if is_known { state } else { Tally::Count(tweets) };
+        has_ranges |= matches!(state, Tally::Range { .. });
+        if state != Tally::Count(0) {
             sums.named("totals", name, state)?;
         }
     }

@@ -5,7 +5,7 @@
 //! (external merge sort). Of many runs one is made before that: a process may have open only so many
 //! files. Memory: the bound, then one buffer a run.
 
-use super::state::State;
+use super::state::Tally;
 use itertools::Itertools;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,7 +19,7 @@ use types::{Row, Value};
 pub(super) type Key = (u8, Row);
 
 /// A key and what is known of it.
-pub(super) type Entry = (Key, State);
+pub(super) type Entry = (Key, Tally);
 
 /// What an entry costs in memory beside its text: map, boxes, allocator. An estimate.
 const ENTRY_BYTES: usize = 200;
@@ -40,7 +40,7 @@ pub(super) trait Sum: Part {
 }
 
 /// Keys and their states, in memory and in files.
-pub(super) struct Runs<K = Key, S = State> {
+pub(super) struct Runs<K = Key, S = Tally> {
     held: BTreeMap<K, S>,
     held_bytes: usize,
     bound: usize,
@@ -156,15 +156,15 @@ impl Part for Key {
     }
 }
 
-impl Part for State {
+impl Part for Tally {
     fn text_bytes(&self) -> usize {
         self.row().map_or(0, text_bytes)
     }
 }
 
-impl Sum for State {
-    fn add(&mut self, other: State) {
-        State::add(self, other);
+impl Sum for Tally {
+    fn add(&mut self, other: Tally) {
+        Tally::add(self, other);
     }
 }
 
@@ -208,22 +208,22 @@ pub(super) fn entries<T: DeserializeOwned>(file: impl Read) -> impl Iterator<Ite
 
 #[cfg(test)]
 mod tests {
-    use super::{Entry, Runs, State, Value, WIDTH};
+    use super::{Entry, Runs, Tally, Value, WIDTH};
 
     #[test]
     fn what_is_spilled_comes_back_added_up_and_in_order() {
         let mut runs = Runs::new(400);
         for number in (0..100_u64).chain(50..150) {
             let key = (0, [Value::UInt(number * 7 % 150)].into());
-            runs.add(key, State::Count(1)).expect("a temporary file");
+            runs.add(key, Tally::Count(1)).expect("a temporary file");
         }
         assert!(runs.levels.len() > 1 && runs.levels.iter().all(|runs| runs.len() < WIDTH));
         let wanted = |number: u64| {
             let times = (0..100).chain(50..150).filter(|n| n * 7 % 150 == number).count();
             let times = i64::try_from(times).expect("few");
-            ((0, [Value::UInt(number)].into()), State::Count(times))
+            ((0, [Value::UInt(number)].into()), Tally::Count(times))
         };
-        let wanted = (0..150).map(wanted).filter(|e| e.1 != State::Count(0)).collect::<Vec<_>>();
+        let wanted = (0..150).map(wanted).filter(|e| e.1 != Tally::Count(0)).collect::<Vec<_>>();
         let all = |sorted: &mut dyn Iterator<Item = std::io::Result<Entry>>| {
             sorted.map(|entry| entry.expect("readable")).collect::<Vec<_>>()
         };

@@ -5,7 +5,7 @@ use types::{Row, Text};
 
 /// What is known of one key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum State {
+pub(super) enum Tally {
     /// So many; adds up. None is no row.
     Count(i64),
     /// At least and at most so many; adds up.
@@ -25,17 +25,17 @@ pub(super) enum State {
 /// Tweet id, record time, partition, offset.
 type Stamp = (u64, u64, u64, u64);
 
-impl State {
+impl Tally {
     /// As many as these, or in between.
     pub(super) fn between((least, most): (i64, i64)) -> Self {
-        if least == most { State::Count(least) } else { State::Range { least, most } }
+        if least == most { Tally::Count(least) } else { Tally::Range { least, most } }
     }
 
     /// At least and at most so many, where that adds up.
     fn bounds(&self) -> Option<(i64, i64)> {
         match *self {
-            State::Count(count) => Some((count, count)),
-            State::Range { least, most } => Some((least, most)),
+            Tally::Count(count) => Some((count, count)),
+            Tally::Range { least, most } => Some((least, most)),
             _ => None,
         }
     }
@@ -43,26 +43,26 @@ impl State {
     /// How many, where that is known.
     pub(super) fn count(&self) -> Option<i64> {
         match *self {
-            State::Count(count) | State::Taken(count) => Some(count),
+            Tally::Count(count) | Tally::Taken(count) => Some(count),
             _ => None,
         }
     }
 
     /// Adds what another part of the topic says.
-    pub(super) fn add(&mut self, other: State) {
+    pub(super) fn add(&mut self, other: Tally) {
         if let (Some((least, most)), Some((less, more))) = (self.bounds(), other.bounds()) {
-            *self = State::between((least + less, most + more));
+            *self = Tally::between((least + less, most + more));
             return;
         }
         match (self, other) {
-            (State::Newest(stamp, row), State::Newest(other, newer)) => {
+            (Tally::Newest(stamp, row), Tally::Newest(other, newer)) => {
                 if (other, &newer) > (*stamp, &*row) {
                     (*stamp, *row) = (other, newer);
                 }
             }
             (
-                State::Spelt { uses, most, shown },
-                State::Spelt { uses: more, most: other, shown: spelling },
+                Tally::Spelt { uses, most, shown },
+                Tally::Spelt { uses: more, most: other, shown: spelling },
             ) => {
                 *uses += more;
                 if other > *most || (other == *most && spelling < *shown) {
@@ -70,7 +70,7 @@ impl State {
                 }
             }
             // What need not be compared need not be known.
-            (State::Present, _) => {}
+            (Tally::Present, _) => {}
             (state, other) => *state = other,
         }
     }
@@ -78,7 +78,7 @@ impl State {
     /// The whole row, where the state is one.
     pub(super) fn row(&self) -> Option<&Row> {
         match self {
-            State::Newest(_, row) | State::Row(row) => Some(row),
+            Tally::Newest(_, row) | Tally::Row(row) => Some(row),
             _ => None,
         }
     }

@@ -5,12 +5,12 @@
 //! found right, and a number that was changed must not.
 
 use super::acts::When;
-use super::content::Content;
-use super::marks::Marks;
-use super::recount::{Places, Recount, Said};
+use super::content::TweetContent;
+use super::lateness::LatenessEvidence;
+use super::recount::{Places, Recount, TableMetadata};
 use super::runs::{Key, Runs};
-use super::state::State;
-use super::{Plan, VerifySettings, VerifySummary, compare, ranges};
+use super::state::Tally;
+use super::{VerifyPlan, VerifySettings, VerifySummary, compare, ranges};
 use dataflows::catalogue::Tables;
 use rand::Rng;
 use rand_pcg::Pcg64Mcg;
@@ -73,7 +73,7 @@ struct Job {
 /// What was said of a tweet.
 #[derive(Clone, Default)]
 struct Known {
-    posts: Vec<Content>,
+    posts: Vec<TweetContent>,
     is_deleted: bool,
     is_replaced: bool,
 }
@@ -81,7 +81,7 @@ struct Known {
 /// How often each content counts, and posts that were deleted, superseded and duplicates.
 #[derive(Clone, Default)]
 struct Sums {
-    counts: BTreeMap<Content, i64>,
+    counts: BTreeMap<TweetContent, i64>,
     deleted: i64,
     superseded: i64,
     duplicates: i64,
@@ -97,7 +97,7 @@ impl Sums {
         self.duplicates += sign * other.duplicates;
     }
 
-    fn count(&mut self, content: &Content) {
+    fn count(&mut self, content: &TweetContent) {
         *self.counts.entry(content.clone()).or_default() += 1;
     }
 }
@@ -147,7 +147,7 @@ impl Job {
                 let minute = u64::from(tweet.time.minute().expect("all have one"));
                 let minute = clocks.proven_ms().map(|ms| minute.min(ms / MINUTE_MS));
                 self.minute = self.minute.max(minute);
-                let content = Content { hashtags: tweet.hashtags.clone(), time: tweet.time };
+                let content = TweetContent { hashtags: tweet.hashtags.clone(), time: tweet.time };
                 (Some(content), &tweet.replaces[..])
             }
             _ => (None, &[][..]),
@@ -273,32 +273,32 @@ struct Partition {
 /// What was at some commit.
 struct Commit {
     rows: Vec<(&'static str, Row)>,
-    marks: Marks,
+    lateness: LatenessEvidence,
     floor: u64,
     next: Vec<usize>,
 }
 
 impl Commit {
     fn of(job: &Job, partitions: &[Partition]) -> Self {
-        let (rows, mut marks) = (job.rows(), Marks::default());
+        let (rows, mut lateness) = (job.rows(), LatenessEvidence::default());
         for (table, row) in &rows {
-            marks.see(table, row);
+            lateness.see(table, row);
         }
         let next = partitions.iter().map(|partition| partition.next).collect();
-        Commit { rows, marks, floor: job.floor, next }
+        Commit { rows, lateness, floor: job.floor, next }
     }
 
-    fn runs(&self, plan: &Plan) -> Runs {
+    fn runs(&self, plan: &VerifyPlan) -> Runs {
         let mut runs = Runs::new(plan.memory);
         for (table, row) in &self.rows {
             let (key, row) = key(plan, table, row);
-            runs.add(key, State::Row(row)).expect("a temporary file");
+            runs.add(key, Tally::Row(row)).expect("a temporary file");
         }
         runs
     }
 }
 
-fn key(plan: &Plan, table: &str, row: &Row) -> (Key, Row) {
+fn key(plan: &VerifyPlan, table: &str, row: &Row) -> (Key, Row) {
     let table = plan.index(table).expect("the job has it");
     ((table, row[..plan.tables[usize::from(table)].key].into()), row.clone())
 }
@@ -421,15 +421,16 @@ impl Schedule {
     /// uncertain.
     fn verify(
         &self,
-        plan: &Plan,
+        plan: &VerifyPlan,
         before: Option<&Commit>,
         now: &Commit,
     ) -> (String, VerifySummary) {
-        let (places, none) = (Places::new(), Marks::default());
-        let said = |marks| Said { letters: &places, offsets: &[], marks };
-        let before_marks = before.map_or(&none, |before| &before.marks);
+        let (places, none) = (Places::new(), LatenessEvidence::default());
+        let said =
+            |lateness| TableMetadata { dead_letters: &places, offsets: &[], lateness: lateness };
+        let before_marks = before.map_or(&none, |before| &before.lateness);
         let settings = decode::DecodeSettings::default();
-        let mut recount = Recount::new(plan, settings, said(&now.marks), said(before_marks));
+        let mut recount = Recount::new(plan, settings, said(&now.lateness), said(before_marks));
         for (table, row) in before.iter().flat_map(|before| &before.rows) {
             recount.resume(plan.index(table).expect("it is there"), row).expect("it has a meaning");
         }
@@ -469,13 +470,13 @@ fn schedules(number: u128) -> u128 {
 /// Of the tables that can be switched, those that [`Job::rows`] has rows of.
 const WITH_ROWS: [&str; 2] = ["top_hashtags", "hashtags_by_minute"];
 
-fn plan(memory: usize) -> Plan {
+fn plan(memory: usize) -> VerifyPlan {
     let without = Tables::optional().filter(|name| !WITH_ROWS.contains(name));
     let without = without.map(String::from).collect::<Vec<_>>();
     let tables = Tables::choose(&[], &without).expect("they fit");
     let (sample, show) = (100.0, 10);
     let settings = VerifySettings { tables: Vec::new(), sample, show, memory, baseline: None };
-    Plan::new("tweets", tables.all(), &settings)
+    VerifyPlan::new("tweets", tables.all(), &settings)
 }
 
 #[test]
@@ -525,11 +526,11 @@ fn what_is_wrong_is_found() {
         // One post more than there is, though that may lie in the range.
         more(&mut now.rows[at].1, 1);
         let wrong = |now: &Commit| {
-            let mut marks = Marks::default();
+            let mut lateness = LatenessEvidence::default();
             for (table, row) in &now.rows {
-                marks.see(table, row);
+                lateness.see(table, row);
             }
-            let now = Commit { rows: now.rows.clone(), marks, next: now.next.clone(), ..*now };
+            let now = Commit { rows: now.rows.clone(), lateness, next: now.next.clone(), ..*now };
             schedule.verify(&plan, None, &now).0
         };
         let lines = wrong(&now);

@@ -48,8 +48,8 @@ fn recognize_partitions(
     let consumer = topic.consumer(true)?;
     let partitions = topic.partitions(&consumer)?;
     for stored in counted.iter().filter(|stored| partitions.contains(&stored.partition)) {
-        let marks = topic.watermarks(&consumer, stored.partition)?;
-        topic.recognize(&consumer, stored, marks)?;
+        let lateness = topic.watermarks(&consumer, stored.partition)?;
+        topic.recognize(&consumer, stored, lateness)?;
     }
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! What the acts on one tweet come to: the rule of [`super::acts`] as a function of how many there are
 //! of each kind, and of how many may have been late.
 
-use super::content::{Content, What};
-use super::state::State;
+use super::content::{ActKind, TweetContent};
+use super::state::Tally;
 use std::io::Result;
 
 /// At least and at most so many.
@@ -22,7 +22,7 @@ pub(super) struct Totals {
 
 impl Totals {
     /// As `totals` names them.
-    pub(super) fn named(self) -> [(&'static str, State); 7] {
+    pub(super) fn named(self) -> [(&'static str, Tally); 7] {
         let all = [
             ("tweets", self.tweets),
             ("deleted", self.deleted),
@@ -32,7 +32,7 @@ impl Totals {
             ("late_deletes", self.late_deletes),
             ("late_edits", self.late_edits),
         ];
-        all.map(|(name, bounds)| (name, State::between(bounds)))
+        all.map(|(name, bounds)| (name, Tally::between(bounds)))
     }
 
     /// Adds what another tweet adds, or takes away what is certain.
@@ -52,7 +52,7 @@ impl Totals {
 }
 
 /// What is done with what counts.
-pub(super) type Counts<'a> = dyn FnMut(&Content, State) -> Result<()> + 'a;
+pub(super) type Counts<'a> = dyn FnMut(&TweetContent, Tally) -> Result<()> + 'a;
 
 /// So many equal acts.
 #[derive(Clone, Copy, Debug, Default)]
@@ -85,7 +85,7 @@ impl Times {
 #[derive(Debug, Default)]
 pub(super) struct Tweet {
     /// In order, each once.
-    posts: Vec<(Content, Times)>,
+    posts: Vec<(TweetContent, Times)>,
     deletes: Times,
     /// Newer versions that say that they replace it.
     edits: Times,
@@ -93,11 +93,11 @@ pub(super) struct Tweet {
 
 impl Tweet {
     /// Adds equal acts. Contents come in order.
-    pub(super) fn add(&mut self, said: What, times: Times) {
-        let content = match said {
-            What::Delete => return self.deletes.add(times),
-            What::Replace => return self.edits.add(times),
-            What::Post(content) => content,
+    pub(super) fn add(&mut self, what: ActKind, times: Times) {
+        let content = match what {
+            ActKind::Delete => return self.deletes.add(times),
+            ActKind::Replace => return self.edits.add(times),
+            ActKind::Post(content) => content,
         };
         match self.posts.last_mut().filter(|(last, _)| *last == content) {
             Some((_, held)) => held.add(times),
@@ -119,7 +119,7 @@ impl Tweet {
             let least = now.0 - then.0 - times.transient_before;
             let bounds = (least, now.1 - then.1 + times.transient);
             if bounds != (0, 0) {
-                counts(content, State::between(bounds))?;
+                counts(content, Tally::between(bounds))?;
             }
         }
         Ok(())
@@ -188,45 +188,45 @@ fn weigh(posts: &[Times], deletes: Times, edits: Times) -> (Vec<Bounds>, Totals)
 }
 
 #[cfg(test)]
-pub(super) fn bounds(state: &State) -> Bounds {
+pub(super) fn bounds(state: &Tally) -> Bounds {
     match *state {
-        State::Count(count) => (count, count),
-        State::Range { least, most } => (least, most),
+        Tally::Count(count) => (count, count),
+        Tally::Range { least, most } => (least, most),
         _ => panic!("{state:?} is no count"),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Bounds, Content, State, Times, Totals, Tweet, What, bounds};
+    use super::{ActKind, Bounds, Tally, Times, Totals, Tweet, TweetContent, bounds};
     use crate::tests::Random;
     use std::collections::BTreeMap;
     use types::event::Time;
 
-    fn content(tag: &str) -> Content {
-        Content { hashtags: vec![tag.into()], time: Time::Own(7) }
+    fn content(tag: &str) -> TweetContent {
+        TweetContent { hashtags: vec![tag.into()], time: Time::Own(7) }
     }
 
     /// The same rule in other words: the acts of a tweet one after the other. Returns how often each
     /// content counts, then the totals.
-    fn one_by_one(acts: &[(What, bool)]) -> (BTreeMap<Content, i64>, [i64; 7]) {
+    fn one_by_one(acts: &[(ActKind, bool)]) -> (BTreeMap<TweetContent, i64>, [i64; 7]) {
         let (mut counts, mut totals) = (BTreeMap::new(), [0; 7]);
         let (mut held, mut is_deleted, mut is_replaced, mut posts) = (None, false, false, 0);
-        for (said, is_late) in acts {
-            match (said, is_late) {
-                (What::Post(content), true) => {
+        for (what, is_late) in acts {
+            match (what, is_late) {
+                (ActKind::Post(content), true) => {
                     *counts.entry(content.clone()).or_default() += 1;
                     totals[0] += 1;
                     totals[4] += 1;
                 }
-                (What::Delete, true) => totals[5] += 1,
-                (What::Replace, true) => totals[6] += 1,
-                (What::Post(content), false) => {
+                (ActKind::Delete, true) => totals[5] += 1,
+                (ActKind::Replace, true) => totals[6] += 1,
+                (ActKind::Post(content), false) => {
                     posts += 1;
                     held = held.max(Some(content.clone()));
                 }
-                (What::Delete, false) => is_deleted = true,
-                (What::Replace, false) => is_replaced = true,
+                (ActKind::Delete, false) => is_deleted = true,
+                (ActKind::Replace, false) => is_replaced = true,
             }
         }
         match held {
@@ -243,26 +243,26 @@ mod tests {
     }
 
     /// What, whether it is from before the baseline, whether it may be late.
-    type Act = (What, bool, bool);
+    type Act = (ActKind, bool, bool);
 
     /// The least and the most of all choices of those that were late, without what was before.
-    fn ends(acts: &[Act]) -> (BTreeMap<Content, Bounds>, [Bounds; 7]) {
+    fn ends(acts: &[Act]) -> (BTreeMap<TweetContent, Bounds>, [Bounds; 7]) {
         let before = acts.iter().filter(|(_, is_before, _)| *is_before);
-        let before: Vec<_> = before.map(|(said, ..)| (said.clone(), false)).collect();
+        let before: Vec<_> = before.map(|(what, ..)| (what.clone(), false)).collect();
         let (counts_before, totals_before) = one_by_one(&before);
-        let (mut counts, mut totals) = (BTreeMap::<Content, Bounds>::new(), None);
+        let (mut counts, mut totals) = (BTreeMap::<TweetContent, Bounds>::new(), None);
         let choices = (0..1_u32 << acts.len()).filter_map(|choice| {
-            let chosen = acts.iter().enumerate().map(|(at, (said, _, may_be_late))| {
+            let chosen = acts.iter().enumerate().map(|(at, (what, _, may_be_late))| {
                 let is_late = choice & 1 << at != 0;
-                (*may_be_late || !is_late).then(|| (said.clone(), is_late))
+                (*may_be_late || !is_late).then(|| (what.clone(), is_late))
             });
             chosen.collect::<Option<Vec<_>>>()
         });
         for chosen in choices {
             let (found, sums) = one_by_one(&chosen);
-            let contents = acts.iter().filter_map(|(said, ..)| match said {
-                What::Post(content) => Some(content),
-                What::Delete | What::Replace => None,
+            let contents = acts.iter().filter_map(|(what, ..)| match what {
+                ActKind::Post(content) => Some(content),
+                ActKind::Delete | ActKind::Replace => None,
             });
             for content in contents {
                 let number = |counts: &BTreeMap<_, i64>| counts.get(content).map_or(0, |n| *n);
@@ -285,25 +285,25 @@ mod tests {
         let mut random = Random::new(7);
         for round in 0..20_000 {
             let acts = (0..=random.below(6)).map(|_| {
-                let said = match random.index(5) {
-                    0 => What::Delete,
-                    1 => What::Replace,
-                    at => What::Post(content(["a", "b", "c"][at - 2])),
+                let what = match random.index(5) {
+                    0 => ActKind::Delete,
+                    1 => ActKind::Replace,
+                    at => ActKind::Post(content(["a", "b", "c"][at - 2])),
                 };
                 let is_before = random.one_in(4);
-                (said, is_before, !is_before && random.one_in(2))
+                (what, is_before, !is_before && random.one_in(2))
             });
             let mut acts: Vec<Act> = acts.collect();
             let wanted = ends(&acts);
             acts.sort();
             let mut tweet = Tweet::default();
-            for (said, is_before, may_be_late) in acts.iter().cloned() {
+            for (what, is_before, may_be_late) in acts.iter().cloned() {
                 let [in_time, late, before] = [!may_be_late, may_be_late, is_before].map(i64::from);
                 let times = Times { in_time, late, before, ..Times::default() };
-                tweet.add(said, times);
+                tweet.add(what, times);
             }
             let (mut found, mut totals) = (BTreeMap::new(), Totals::default());
-            let mut note = |content: &Content, state: State| {
+            let mut note = |content: &TweetContent, state: Tally| {
                 assert!(found.insert(content.clone(), bounds(&state)).is_none());
                 Ok(())
             };

@@ -32,7 +32,7 @@ mod floor;
 mod replay;
 mod transient;
 
-pub use floor::{Policy, Reached};
+pub use floor::{Policy, ReachedTimes};
 pub use replay::Replay;
 
 use crate::{Epoch, RESTORED};
@@ -170,7 +170,7 @@ fn pop_before<V>(map: &mut BTreeMap<Epoch, V>, until: Option<Epoch>) -> Option<(
 
 /// What is remembered of a tweet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum State<C> {
+enum TweetState<C> {
     /// This content counts.
     Posted(C),
     /// It is deleted, or else replaced, before or behind its post.
@@ -186,7 +186,7 @@ fn gone<C>(is_deleted: bool) -> Effect<C> {
 /// about, lie side by side.
 struct Memory<C> {
     floor: u64,
-    entries: BTreeMap<u64, State<C>>,
+    entries: BTreeMap<u64, TweetState<C>>,
     transient: Transient<C>,
     weigh: fn(&C) -> usize,
     /// Of all contents.
@@ -229,8 +229,8 @@ impl<C: Clone + Ord> Memory<C> {
             }
             Act::TransientPost(post) => match self.entries.get_mut(&id) {
                 None => self.transient.post(id, *post, emit),
-                Some(State::Posted(_)) => emit(Effect::Duplicate, 1),
-                Some(State::Gone { was_posted, is_deleted }) => {
+                Some(TweetState::Posted(_)) => emit(Effect::Duplicate, 1),
+                Some(TweetState::Gone { was_posted, is_deleted }) => {
                     let is_first = !std::mem::replace(was_posted, true);
                     emit(if is_first { gone(*is_deleted) } else { Effect::Duplicate }, 1);
                 }
@@ -265,10 +265,10 @@ impl<C: Clone + Ord> Memory<C> {
             Entry::Vacant(entry) => {
                 emit(Effect::Counts(content.clone()), 1);
                 self.weight += (self.weigh)(&content);
-                entry.insert(State::Posted(content));
+                entry.insert(TweetState::Posted(content));
             }
             Entry::Occupied(mut entry) => match entry.get_mut() {
-                State::Posted(held) => {
+                TweetState::Posted(held) => {
                     emit(Effect::Duplicate, 1);
                     if content > *held {
                         emit(Effect::Counts(content.clone()), 1);
@@ -277,8 +277,8 @@ impl<C: Clone + Ord> Memory<C> {
                         emit(Effect::Counts(std::mem::replace(held, content)), -1);
                     }
                 }
-                State::Gone { was_posted: true, .. } => emit(Effect::Duplicate, 1),
-                State::Gone { was_posted, is_deleted } => {
+                TweetState::Gone { was_posted: true, .. } => emit(Effect::Duplicate, 1),
+                TweetState::Gone { was_posted, is_deleted } => {
                     *was_posted = true;
                     emit(gone(*is_deleted), 1);
                 }
@@ -293,17 +293,17 @@ impl<C: Clone + Ord> Memory<C> {
         (is_deleted, was_posted): (bool, bool),
         mut emit: impl FnMut(Effect<C>, isize),
     ) {
-        let fresh = State::Gone { was_posted, is_deleted };
+        let fresh = TweetState::Gone { was_posted, is_deleted };
         match self.entries.entry(id).or_insert(fresh) {
-            State::Gone { was_posted, is_deleted: was_deleted } => {
+            TweetState::Gone { was_posted, is_deleted: was_deleted } => {
                 if is_deleted && !std::mem::replace(was_deleted, true) && *was_posted {
                     emit(Effect::Superseded, -1);
                     emit(Effect::Deleted, 1);
                 }
             }
-            posted @ State::Posted(_) => {
-                let gone_now = State::Gone { was_posted: true, is_deleted };
-                if let State::Posted(content) = std::mem::replace(posted, gone_now) {
+            posted @ TweetState::Posted(_) => {
+                let gone_now = TweetState::Gone { was_posted: true, is_deleted };
+                if let TweetState::Posted(content) = std::mem::replace(posted, gone_now) {
                     self.weight -= (self.weigh)(&content);
                     emit(Effect::Counts(content), -1);
                 }
@@ -330,8 +330,8 @@ impl<C: Clone + Ord> Memory<C> {
             let kept = self.entries.split_off(&floor);
             let forgotten = std::mem::replace(&mut self.entries, kept).into_values();
             let weights = forgotten.filter_map(|state| match state {
-                State::Posted(content) => Some((self.weigh)(&content)),
-                State::Gone { .. } => None,
+                TweetState::Posted(content) => Some((self.weigh)(&content)),
+                TweetState::Gone { .. } => None,
             });
             self.weight -= weights.sum::<usize>();
             self.transient.forget_below(floor);
@@ -340,7 +340,7 @@ impl<C: Clone + Ord> Memory<C> {
 
     fn figures(&self) -> Figures {
         // A map that is filled at its end is a little more than half full.
-        let entry = size_of::<(u64, State<C>)>() * 2;
+        let entry = size_of::<(u64, TweetState<C>)>() * 2;
         let entries = self.entries.len();
         let bytes = entries * entry + self.weight;
         let Memory { floor, retractions, late_posts, late_deletes, .. } = *self;
@@ -350,11 +350,11 @@ impl<C: Clone + Ord> Memory<C> {
 
 #[cfg(test)]
 mod tests {
-    use super::State;
+    use super::TweetState;
 
     /// A hundred bytes an entry, with what a map adds and a content of one allocation.
     #[test]
     fn an_entry_is_small() {
-        assert!(size_of::<(u64, State<Box<str>>)>() <= 24);
+        assert!(size_of::<(u64, TweetState<Box<str>>)>() <= 24);
     }
 }

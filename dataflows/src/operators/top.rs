@@ -20,8 +20,8 @@
 
 use crate::operators::changes::Changes;
 use crate::operators::counted::{Counted, Sums};
+use crate::operators::epoch_buffer::EpochBuffer;
 use crate::operators::shared::Batch;
-use crate::operators::stash::Stash;
 use crate::{Epoch, RESTORED, Rows};
 use differential_dataflow::ExchangeData;
 use differential_dataflow::difference::Semigroup;
@@ -120,7 +120,7 @@ where
     let name = format!("{}: best of worker", ranking.table.name);
     counted.sums.stream().unary_frontier(Pipeline, &name, move |_, _| {
         let mut best = Best::new(ranking.score, ranking.bounds);
-        let mut stash = Stash::<Batch<(K, R)>>::default();
+        let mut buffer = EpochBuffer::<Batch<(K, R)>>::default();
         let mut shown = Vec::new();
         move |(input, frontier), output| {
             let port = output.output_index();
@@ -135,7 +135,7 @@ where
                     if kept_for.replace(*epoch) == Some(*epoch) {
                         continue;
                     }
-                    let kept = stash.open(*epoch, |epoch| capability.delayed(epoch, port));
+                    let kept = buffer.open(*epoch, |epoch| capability.delayed(epoch, port));
                     let is_kept = kept.last().is_some_and(|last| Rc::ptr_eq(last, batch));
                     if *epoch != RESTORED && !is_kept {
                         kept.push(Rc::clone(batch));
@@ -143,7 +143,7 @@ where
                 }
             });
             let until = frontier.frontier().first().copied();
-            while let Some((epoch, capability, batches)) = stash.next(until) {
+            while let Some((epoch, capability, batches)) = buffer.pop_complete(until) {
                 // What goes before what comes: a place may have another sum than before.
                 for is_coming in [false, true] {
                     let updates = batches.iter().flat_map(|batch| batch.iter());
@@ -182,18 +182,18 @@ where
     // All that the workers show: forgetting one could not be undone here.
     let bounds = Bounds { kept: usize::MAX, ..ranking.bounds };
     items.unary_frontier(to_worker_0, ranking.table.name, move |_, _| {
-        let (mut best, mut stash) = (Best::new(ranking.score, bounds), Stash::default());
+        let (mut best, mut buffer) = (Best::new(ranking.score, bounds), EpochBuffer::default());
         let mut rows = BTreeMap::<u64, Row>::new();
         move |(input, frontier), output| {
             let port = output.output_index();
             input.for_each(|capability, items| {
                 let held = |epoch: &Epoch| capability.delayed(epoch, port);
                 for item in items.drain(..) {
-                    stash.open(item.1, held).push(item);
+                    buffer.open(item.1, held).push(item);
                 }
             });
             let until = frontier.frontier().first().copied();
-            while let Some((epoch, capability, items)) = stash.next(until) {
+            while let Some((epoch, capability, items)) = buffer.pop_complete(until) {
                 for (item, _, difference) in in_order(items) {
                     match item {
                         Item::Entry(key, sum) => best.update((&key, &sum), difference),
@@ -229,17 +229,17 @@ fn differences(rows: &mut BTreeMap<u64, Row>, wanted: impl Iterator<Item = Row>)
 }
 
 /// Where a key stands among others.
-type Place<K, S> = (Reverse<S>, K);
+type RankPlace<K, S> = (Reverse<S>, K);
 
 /// The best keys that were met.
 struct Best<K, R, S> {
     score: fn(&K, &R) -> Option<S>,
-    entries: BTreeMap<Place<K, S>, Rc<R>>,
+    entries: BTreeMap<RankPlace<K, S>, Rc<R>>,
     /// Every key up to here is among the entries, no other is; `None`: all are.
-    floor: Option<Place<K, S>>,
+    floor: Option<RankPlace<K, S>>,
     bounds: Bounds,
     /// The last place that was shown at the last look; `None`: there were fewer.
-    last_shown: Option<Place<K, S>>,
+    last_shown: Option<RankPlace<K, S>>,
     /// Whether a shown place may have changed since the last look.
     is_touched: bool,
 }
@@ -258,7 +258,7 @@ where
     /// A key's sum comes or goes.
     fn update(&mut self, (key, sum): (&K, &R), difference: isize) {
         let Some(score) = (self.score)(key, sum).map(Reverse) else { return };
-        let is_behind = |(of, other): &Place<K, S>| (&score, key) > (of, other);
+        let is_behind = |(of, other): &RankPlace<K, S>| (&score, key) > (of, other);
         if self.floor.as_ref().is_some_and(is_behind) {
             return;
         }

@@ -42,7 +42,7 @@ pub const TABLE: Table = Table {
 
 /// What is known by its greatest number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Name {
+pub enum FloorName {
     /// Minutes in which tweets were written, since 1970.
     Minutes,
     /// Ids that the ledger was told of and that another clock bears out; 0 for the others.
@@ -56,27 +56,33 @@ pub enum Name {
 }
 
 /// What the program says beside the events: of one of these names, a number.
-pub type Said<'scope> = VecCollection<'scope, Epoch, Name, Latest<u64>>;
+pub type SystemUpdates<'scope> = VecCollection<'scope, Epoch, FloorName, Latest<u64>>;
 
-impl Name {
-    const ALL: [Name; 5] = [Name::Minutes, Name::Tweets, Name::Ledger, Name::Span, Name::Forgotten];
+impl FloorName {
+    const ALL: [FloorName; 5] = [
+        FloorName::Minutes,
+        FloorName::Tweets,
+        FloorName::Ledger,
+        FloorName::Span,
+        FloorName::Forgotten,
+    ];
 
     /// As the table names it.
     pub const fn text(self) -> &'static str {
         match self {
-            Name::Minutes => "minutes",
-            Name::Tweets => "tweets",
-            Name::Ledger => "ledger",
-            Name::Span => "span",
-            Name::Forgotten => "forgotten",
+            FloorName::Minutes => "minutes",
+            FloorName::Tweets => "tweets",
+            FloorName::Ledger => "ledger",
+            FloorName::Span => "span",
+            FloorName::Forgotten => "forgotten",
         }
     }
 
     /// The meaning of a row; `None` for one that the table cannot have written.
-    pub fn of(row: &Row) -> Option<(Name, u64)> {
+    pub fn of(row: &Row) -> Option<(FloorName, u64)> {
         match &row[..] {
             [Value::Text(text), Value::UInt(newest)] => {
-                let name = Name::ALL.into_iter().find(|name| name.text() == &**text)?;
+                let name = FloorName::ALL.into_iter().find(|name| name.text() == &**text)?;
                 Some((name, *newest))
             }
             _ => None,
@@ -87,11 +93,11 @@ impl Name {
     fn key(self, event: &Event) -> Option<u64> {
         let clocks = event.clocks()?;
         match (self, event) {
-            (Name::Minutes, Event::Tweet(tweet)) => {
+            (FloorName::Minutes, Event::Tweet(tweet)) => {
                 let proven = clocks.proven_ms()? / MINUTE_MS;
                 tweet.time.minute().map(|minute| proven.min(minute.into()))
             }
-            (Name::Tweets | Name::Forgotten, _) => Some(clocks.proven_id()),
+            (FloorName::Tweets | FloorName::Forgotten, _) => Some(clocks.proven_id()),
             _ => None,
         }
     }
@@ -102,11 +108,11 @@ pub type Minutes<'scope> = StreamVec<'scope, Epoch, (u32, Epoch)>;
 
 /// The newest keys, at most one a name.
 #[derive(Clone)]
-pub struct Newest<'scope>(Shared<'scope, (Name, Latest<u64>)>);
+pub struct NewestKeys<'scope>(Shared<'scope, (FloorName, Latest<u64>)>);
 
-impl<'scope> Newest<'scope> {
+impl<'scope> NewestKeys<'scope> {
     /// The newest key of `name` where it changes, on some worker.
-    pub fn rises(&self, name: Name) -> Floors<'scope> {
+    pub fn rises(&self, name: FloorName) -> Floors<'scope> {
         self.0.extract("rises", move |updates, rises| {
             let risen = updates.iter().filter(|((of, _), _, by)| *of == name && *by > 0);
             rises.extend(risen.map(|((_, newest), epoch, _)| (newest.0, *epoch, 1)));
@@ -115,7 +121,7 @@ impl<'scope> Newest<'scope> {
 
     /// The newest minute where it changes, on every worker.
     pub(crate) fn minutes(&self) -> Minutes<'scope> {
-        let rises = self.rises(Name::Minutes).inner;
+        let rises = self.rises(FloorName::Minutes).inner;
         let minutes =
             rises.map(|(newest, epoch, _)| (u32::try_from(newest).unwrap_or(u32::MAX), epoch));
         minutes.broadcast()
@@ -127,12 +133,12 @@ impl<'scope> Newest<'scope> {
 pub(crate) fn newest<'scope>(
     events: &Events<'scope>,
     rows: &Rows<'scope>,
-    said: Said<'scope>,
+    system_updates: SystemUpdates<'scope>,
     has_ledger: bool,
-) -> Newest<'scope> {
-    let tweets = if has_ledger { Name::Tweets } else { Name::Forgotten };
+) -> NewestKeys<'scope> {
+    let tweets = if has_ledger { FloorName::Tweets } else { FloorName::Forgotten };
     let seen = events.extract("newest keys", move |batch, newest| {
-        for name in [Name::Minutes, tweets] {
+        for name in [FloorName::Minutes, tweets] {
             // One for each epoch of the batch, of which there is nearly always one.
             let mut greatest: Option<(u64, Epoch)> = None;
             for (event, epoch, _) in batch.iter().filter(|(.., difference)| *difference > 0) {
@@ -148,8 +154,9 @@ pub(crate) fn newest<'scope>(
             newest.extend(greatest.map(|(key, epoch)| (name, epoch, Latest(key))));
         }
     });
-    let restored = rows.restore(|row| Name::of(row).map(|(name, newest)| (name, Latest(newest))));
-    Newest(Shared::new(seen.concat(said).concat(restored).count_total()))
+    let restored =
+        rows.restore(|row| FloorName::of(row).map(|(name, newest)| (name, Latest(newest))));
+    NewestKeys(Shared::new(seen.concat(system_updates).concat(restored).count_total()))
 }
 
 /// The rows as a function of the newest keys.

@@ -40,14 +40,15 @@ const TAGS: usize = 10;
 pub type Pair = (Text, Text);
 
 /// Uses by pair.
-pub type Uses<'scope> = Counted<'scope, Pair, i64>;
+pub type PairUses<'scope> = Counted<'scope, Pair, i64>;
 
 /// The uses as a function of the posts; [`Inputs::pairs`] keeps them for all who read them.
-pub(crate) fn count<'scope>(inputs: &Inputs<'scope>) -> Uses<'scope> {
-    let seen = inputs.posts.extract("pairs of hashtags", |post, (epoch, difference), uses| {
-        let pairs = pairs(post.hashtags()).into_iter();
-        uses.extend(pairs.map(|pair| (pair, epoch, difference as i64)));
-    });
+pub(crate) fn count<'scope>(inputs: &Inputs<'scope>) -> PairUses<'scope> {
+    let seen =
+        inputs.live_tweets.extract("pairs of hashtags", |post, (epoch, difference), uses| {
+            let pairs = pairs(post.hashtags()).into_iter();
+            uses.extend(pairs.map(|pair| (pair, epoch, difference as i64)));
+        });
     let restored = inputs.rows(&TABLE).restore(|row| match &row[..] {
         [Value::Text(a), Value::Text(b), Value::UInt(uses)] => {
             Some(((a.clone(), b.clone()), i64::try_from(*uses).ok()?))

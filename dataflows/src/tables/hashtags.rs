@@ -27,13 +27,14 @@ pub const TABLE: Table = Table {
 };
 
 /// Uses by hashtag.
-pub type Uses<'scope> = Counted<'scope, Text, i64>;
+pub type HashtagUses<'scope> = Counted<'scope, Text, i64>;
 
 /// The uses as a function of the events; [`Inputs::hashtags`] keeps them for all who read them.
-pub(crate) fn count<'scope>(inputs: &Inputs<'scope>) -> Uses<'scope> {
-    let seen = inputs.posts.extract("hashtags of tweets", |post, (epoch, difference), uses| {
-        uses.extend(post.hashtags().map(|tag| (tag, epoch, difference as i64)));
-    });
+pub(crate) fn count<'scope>(inputs: &Inputs<'scope>) -> HashtagUses<'scope> {
+    let seen =
+        inputs.live_tweets.extract("hashtags of tweets", |post, (epoch, difference), uses| {
+            uses.extend(post.hashtags().map(|tag| (tag, epoch, difference as i64)));
+        });
     let restored = inputs.rows(&TABLE).restore(|row| match &row[..] {
         [Value::Text(tag), Value::UInt(count)] => Some((tag.clone(), i64::try_from(*count).ok()?)),
         _ => None,

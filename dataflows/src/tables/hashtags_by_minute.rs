@@ -11,7 +11,7 @@
 //! of the table `floors`.
 
 use crate::operators::changes::{Changes, changes};
-use crate::operators::within::within;
+use crate::operators::windowed_sums::windowed_sums;
 use crate::{Epoch, Inputs, Rows, Shared};
 use differential_dataflow::hashable::Hashable;
 use timely::dataflow::channels::pact::Exchange;
@@ -40,16 +40,17 @@ pub const TABLE: Table = Table {
 const MINUTE_MS: i64 = 60_000;
 
 /// Uses by minute and hashtag.
-pub type Uses<'scope> = Shared<'scope, ((u32, Text), i64)>;
+pub type MinuteUses<'scope> = Shared<'scope, ((u32, Text), i64)>;
 
 /// The uses as a function of the events; [`Inputs::minutes`] keeps them for all who read them.
-pub(crate) fn count<'scope>(inputs: &Inputs<'scope>) -> Uses<'scope> {
-    let seen = inputs.posts.extract("hashtags of minutes", |post, (epoch, difference), uses| {
-        if let Some(minute) = post.time.minute() {
-            let tags = post.hashtags().map(|tag| (minute, tag));
-            uses.extend(tags.map(|pair| (pair, epoch, difference as i64)));
-        }
-    });
+pub(crate) fn count<'scope>(inputs: &Inputs<'scope>) -> MinuteUses<'scope> {
+    let seen =
+        inputs.live_tweets.extract("hashtags of minutes", |post, (epoch, difference), uses| {
+            if let Some(minute) = post.time.minute() {
+                let tags = post.hashtags().map(|tag| (minute, tag));
+                uses.extend(tags.map(|pair| (pair, epoch, difference as i64)));
+            }
+        });
     let restored = inputs.rows(&TABLE).restore(|row| match &row[..] {
         [Value::Timestamp(ms), Value::Text(tag), Value::UInt(uses)] => {
             let minute = u32::try_from(ms / MINUTE_MS).ok()?;
@@ -59,7 +60,7 @@ pub(crate) fn count<'scope>(inputs: &Inputs<'scope>) -> Uses<'scope> {
     });
     let by_pair = Exchange::new(|(pair, ..): &((u32, Text), Epoch, i64)| pair.hashed());
     let floor = (inputs.newest_minute(), inputs.settings.minutes_span);
-    Shared::new(within(seen.concat(restored), floor, by_pair, TABLE.name))
+    Shared::new(windowed_sums(seen.concat(restored), floor, by_pair, TABLE.name))
 }
 
 /// The rows as a function of the uses.

@@ -12,7 +12,7 @@
 //! Restore: a function of `hashtags`, which is restored from its rows; its own rows are not read.
 
 use crate::operators::changes::Changes;
-use crate::operators::stash::Stash;
+use crate::operators::epoch_buffer::EpochBuffer;
 use crate::{Epoch, Fold, Inputs, RESTORED, Rows};
 use differential_dataflow::VecCollection;
 use differential_dataflow::hashable::Hashable;
@@ -48,7 +48,7 @@ pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'s
     let number = rows.number();
     let by_hashtag = Exchange::new(|((hashtag, _), ..): &(Spelled, Epoch, i64)| hashtag.hashed());
     folded(inputs).inner.unary_frontier(by_hashtag, TABLE.name, move |_, _| {
-        let (mut spellings, mut stash) = (Spellings::default(), Stash::default());
+        let (mut spellings, mut buffer) = (Spellings::default(), EpochBuffer::default());
         move |(input, frontier), output| {
             let port = output.output_index();
             input.for_each(|capability, differences| {
@@ -59,11 +59,11 @@ pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'s
                         continue;
                     }
                     let held = |epoch: &Epoch| capability.delayed(epoch, port);
-                    stash.open(epoch, held).push((spelled, uses));
+                    buffer.open(epoch, held).push((spelled, uses));
                 }
             });
             let until = frontier.frontier().first().copied();
-            while let Some((epoch, capability, differences)) = stash.next(until) {
+            while let Some((epoch, capability, differences)) = buffer.pop_complete(until) {
                 let mut session = output.session(&capability);
                 for hashtag in spellings.add_all(differences) {
                     session.give((number, spellings.change(hashtag), epoch));

@@ -13,9 +13,9 @@
 //!
 //! Restore: a row's number is the difference that its records add up to.
 
+use crate::live_tweets::LiveTweets;
 use crate::operators::changes::{Changes, changes};
 use crate::operators::ledger::Effect;
-use crate::posts::Posts;
 use crate::{Epoch, Inputs, Rows, Shared};
 use differential_dataflow::operators::CountTotal;
 use types::table::{Column, ColumnKind, Panel, Restore, Table};
@@ -37,7 +37,7 @@ pub const TABLE: Table = Table {
 
 /// The rows as a function of the events.
 pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'scope> {
-    let is_kept = matches!(inputs.posts, Posts::Kept(_));
+    let is_kept = matches!(inputs.live_tweets, LiveTweets::Kept(_));
     let mut read = inputs.events.extract("kinds of records", move |batch, read| {
         for (event, epoch, difference) in batch {
             // With a ledger, that of a tweet is what the ledger makes of it.
@@ -55,7 +55,7 @@ pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'s
             }
         }
     }));
-    if let Posts::Kept(effects) = &inputs.posts {
+    if let LiveTweets::Kept(effects) = &inputs.live_tweets {
         read = read.concat(effects.extract("kinds of posts", |batch, read| {
             for ((_, effect), epoch, difference) in batch {
                 let name = match effect {

@@ -19,8 +19,8 @@
 
 use crate::operators::counted::Counted;
 use crate::operators::top::{BOUNDS, Ranking, top};
-use crate::operators::within::within;
-use crate::tables::hashtags_by_minute::Uses;
+use crate::operators::windowed_sums::windowed_sums;
+use crate::tables::hashtags_by_minute::MinuteUses;
 use crate::{Changes, Epoch, Inputs, Rows, Shared};
 use differential_dataflow::VecCollection;
 use timely::dataflow::channels::pact::Pipeline;
@@ -55,9 +55,9 @@ type Trend = (i64, i64);
 pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'scope> {
     let minutes = inputs.settings.trend_minutes;
     // What a span of 0 keeps is the newest minute alone.
-    let last = |uses: &Uses<'scope>, minutes: u32, name| {
+    let last = |uses: &MinuteUses<'scope>, minutes: u32, name| {
         let floor = (inputs.newest_minute(), minutes.saturating_sub(1));
-        Shared::new(within(updates(uses), floor, Pipeline, name))
+        Shared::new(windowed_sums(updates(uses), floor, Pipeline, name))
     };
     let both = last(inputs.minutes(), minutes.saturating_mul(2), "trending: both windows");
     let now = last(&both, minutes, "trending: now");
@@ -68,7 +68,7 @@ pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'s
 }
 
 /// Sums as what has to be added to them.
-fn updates<'scope>(uses: &Uses<'scope>) -> VecCollection<'scope, Epoch, (u32, Text), i64> {
+fn updates<'scope>(uses: &MinuteUses<'scope>) -> VecCollection<'scope, Epoch, (u32, Text), i64> {
     uses.extract("sums as updates", |sums, updates| {
         let sums = sums.iter();
         updates.extend(sums.map(|((pair, uses), epoch, difference)| {
@@ -79,7 +79,7 @@ fn updates<'scope>(uses: &Uses<'scope>) -> VecCollection<'scope, Epoch, (u32, Te
 
 /// What sums by minute add to the trends of their hashtags.
 fn trends<'scope>(
-    uses: &Uses<'scope>,
+    uses: &MinuteUses<'scope>,
     trend: impl Fn(i64) -> Trend + 'static,
 ) -> VecCollection<'scope, Epoch, Text, Trend> {
     uses.extract("trends", move |sums, trends| {

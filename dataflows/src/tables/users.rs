@@ -88,11 +88,11 @@ impl Profile {
 }
 
 /// The newest statement about each user.
-pub type Newest<'scope> = Counted<'scope, u64, Latest<Profile>>;
+pub type NewestUsers<'scope> = Counted<'scope, u64, Latest<Profile>>;
 
 /// The newest statements as a function of the events; [`Inputs::users`] keeps them for all who read
 /// them.
-pub(crate) fn count<'scope>(inputs: &Inputs<'scope>) -> Newest<'scope> {
+pub(crate) fn count<'scope>(inputs: &Inputs<'scope>) -> NewestUsers<'scope> {
     let seen = inputs.events.extract("users", |batch, seen| {
         for (event, epoch, difference) in batch {
             if let Some((version, user)) = statement(event)

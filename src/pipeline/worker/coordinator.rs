@@ -7,7 +7,7 @@ use crate::pipeline::ledger::{FloorController, WorkerReport};
 use crate::pipeline::{CoordinatorChannels, ReadPlan, TopicNews};
 use dataflows::Epoch;
 use dataflows::operators::latest::Latest;
-use dataflows::tables::floors::Name;
+use dataflows::tables::floors::FloorName;
 use sink::SinkError;
 use source::{SourceError, Topic};
 use std::sync::atomic::Ordering;
@@ -167,7 +167,7 @@ impl<T: Topic> WorkerLoop<'_, T> {
             return self.begin();
         }
         if let (Some(floor), Some(inputs)) = (floor, &mut self.flow.inputs) {
-            inputs.system_updates.update(Name::Ledger, Latest(floor));
+            inputs.system_updates.update(FloorName::Ledger, Latest(floor));
             inputs.flush();
             self.flow.opened.set(self.flow.opened.get().max(self.epoch));
             self.broadcast(Control::Floor(floor));

@@ -169,7 +169,7 @@ impl Source for MemorySource {
         Ok(handed_out)
     }
 
-    fn wait(&mut self, partitions: &BTreeSet<u32>) -> Result<(), SourceError> {
+    fn pause(&mut self, partitions: &BTreeSet<u32>) -> Result<(), SourceError> {
         self.waiting.clone_from(partitions);
         Ok(())
     }

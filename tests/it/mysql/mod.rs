@@ -178,7 +178,7 @@ fn a_copy_that_waits_leaves_the_tables_to_one_that_comes_back(server: Server) {
         }
         Verdict::Pass
     });
-    let letters = Tables::every().letters();
+    let letters = Tables::every().dead_letters();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut first = MySqlSink::new(&url).unwrap();
     let mut at = runtime.block_on(first.claim(&identity())).unwrap();
@@ -194,8 +194,8 @@ fn a_copy_that_waits_leaves_the_tables_to_one_that_comes_back(server: Server) {
             std::thread::sleep(Duration::from_millis(1500));
             proxy.break_once();
             // As the committer does: it looks for marks each second, and a commit fails or not.
-            let _ = runtime.block_on(first.marked(letters, types::dead_letter::RETRY));
-            let found = runtime.block_on(first.marked(letters, types::dead_letter::RETRY));
+            let _ = runtime.block_on(first.flagged(letters, types::dead_letter::RETRY));
+            let found = runtime.block_on(first.flagged(letters, types::dead_letter::RETRY));
             found.unwrap();
             std::thread::sleep(Duration::from_millis(1500));
             runtime.block_on(first.commit(at, &transaction(vec![hashtag("x", n)], n))).unwrap();

@@ -197,7 +197,7 @@ fn naughty_rows_come_back(url: &str, strings: &[String], rows: usize) {
     let letters: Vec<_> = (0..).zip(strings.iter().cycle().take(rows)).map(letter).collect();
     let mut tables = vec![TableChanges::default(); identity().tables.len()];
     for (table, rows) in
-        [(0, &tags), (1, &users), (usize::from(Tables::every().letters()), &letters)]
+        [(0, &tags), (1, &users), (usize::from(Tables::every().dead_letters()), &letters)]
     {
         tables[table].upserts.clone_from(rows);
     }

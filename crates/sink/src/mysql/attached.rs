@@ -23,7 +23,7 @@ pub(super) struct Attached {
 }
 
 /// Looks at the tables under `prefix`; `shapes` are theirs without the prefix.
-pub(super) async fn look(
+pub(super) async fn find(
     connection: &mut Connection,
     prefix: &Prefix,
     shapes: &[Shape],

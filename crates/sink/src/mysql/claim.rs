@@ -28,7 +28,7 @@ impl MySqlSink {
         if let Some(warning) = server.warning() {
             tracing::warn!("{warning}");
         }
-        self.warn_of_twins(&mut connection, identity).await?;
+        self.warn_of_shadow_tables(&mut connection, identity).await?;
         let server_loads = load::is_taken(&mut connection).await?;
         let shapes = ddl::shapes(&identity.prefix, &identity.tables);
         let reason = match schema::prepare(connection, &shapes).await? {

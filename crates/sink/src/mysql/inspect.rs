@@ -7,7 +7,7 @@
 use super::rows::read_all_rows;
 use super::schema::without_writer;
 use super::{COMMIT_TABLE, DOING_READ, MySqlSink, hexadecimal};
-use crate::{Identity, Inspected, SinkError};
+use crate::{ConsistentRead, Identity, SinkError};
 use types::Restored;
 use types::transaction::Position;
 
@@ -16,7 +16,7 @@ impl MySqlSink {
         &self,
         identity: &Identity,
         visit: &mut dyn FnMut(Vec<Restored>),
-    ) -> Result<Inspected, SinkError> {
+    ) -> Result<ConsistentRead, SinkError> {
         let mut connection = self.connect().await?;
         let begin = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
         connection.run(DOING_READ, begin).await?;
@@ -42,6 +42,6 @@ impl MySqlSink {
         }
         connection.run(DOING_READ, "COMMIT").await?;
         connection.close().await;
-        Ok(Inspected { position: Position { generation, commit_no, writer } })
+        Ok(ConsistentRead { position: Position { generation, commit_no, writer } })
     }
 }

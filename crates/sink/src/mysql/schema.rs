@@ -71,11 +71,11 @@ pub(super) fn foreign(table: &str, difference: &str, fix: &str) -> SinkError {
 
 /// A table as the server describes it.
 #[derive(Clone, Debug, Default)]
-struct Found {
+struct TableInfo {
     /// `BASE TABLE`, or `VIEW` and the like.
     kind: String,
     engine: String,
-    columns: BTreeMap<String, FoundColumn>,
+    columns: BTreeMap<String, ColumnInfo>,
     /// Per unique key its columns in order, each with the length of its prefix if that is shorter
     /// than the column.
     unique: BTreeMap<String, Vec<(String, Option<u64>)>>,
@@ -83,7 +83,7 @@ struct Found {
     guards: Vec<String>,
 }
 
-impl Found {
+impl TableInfo {
     /// What it has beside its shape.
     fn addition(&self, shape: &Shape) -> Option<String> {
         let is_ours = |name: &str| shape.columns.iter().any(|column| column.name == name);
@@ -95,7 +95,7 @@ impl Found {
 }
 
 #[derive(Clone, Debug)]
-struct FoundColumn {
+struct ColumnInfo {
     /// Its type in capitals.
     kind: String,
     is_optional: bool,
@@ -115,7 +115,7 @@ pub(super) fn place(table: &str) -> String {
 }
 
 /// What the server says of a table; `None` where there is none of that name.
-async fn find(connection: &mut Connection, table: &str) -> Result<Option<Found>, SinkError> {
+async fn find(connection: &mut Connection, table: &str) -> Result<Option<TableInfo>, SinkError> {
     let place = place(table);
     let sql =
         format!("SELECT table_type, engine FROM information_schema.tables WHERE {place} LIMIT 1");
@@ -132,7 +132,7 @@ async fn find(connection: &mut Connection, table: &str) -> Result<Option<Found>,
     let column = |(name, kind, is_optional, charset, collation, is_omissible)| {
         let kind: String = kind;
         let kind = kind.to_uppercase();
-        (name, FoundColumn { kind, is_optional, charset, collation, is_omissible })
+        (name, ColumnInfo { kind, is_optional, charset, collation, is_omissible })
     };
     let columns = columns.map(column).collect();
     let sql = format!(
@@ -152,11 +152,11 @@ async fn find(connection: &mut Connection, table: &str) -> Result<Option<Found>,
         hexadecimal(table)
     );
     let guards = connection.all(DOING, sql).await?;
-    Ok(Some(Found { kind, engine: engine.unwrap_or_default(), columns, unique, guards }))
+    Ok(Some(TableInfo { kind, engine: engine.unwrap_or_default(), columns, unique, guards }))
 }
 
 /// The first difference between a table and its shape, as an error with the statement against it.
-fn check(shape: &Shape, found: &Found) -> Result<(), SinkError> {
+fn check(shape: &Shape, found: &TableInfo) -> Result<(), SinkError> {
     let name = &shape.name;
     let alter = |change: String| format!("run: ALTER TABLE `{name}` {change}");
     let refuse = |difference: String, fix: String| Err(foreign(name, &difference, &fix));
@@ -218,7 +218,7 @@ fn key_text(columns: &[(String, Option<u64>)]) -> String {
     columns.iter().map(text).collect::<Vec<_>>().join(", ")
 }
 
-fn column_difference(shape: &ColumnShape, found: &FoundColumn, is_key: bool) -> Option<String> {
+fn column_difference(shape: &ColumnShape, found: &ColumnInfo, is_key: bool) -> Option<String> {
     if !holds(&found.kind, &shape.kind) {
         return Some(format!("is {}, not {}", found.kind, shape.kind));
     }

@@ -30,7 +30,7 @@ pub enum Packing {
 
 /// A partition's file.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct PartitionFile {
     /// Where it is.
     pub path: PathBuf,
     /// How it is packed.
@@ -40,7 +40,7 @@ pub struct Found {
 }
 
 /// The partitions, by number.
-pub(super) type Files = BTreeMap<u32, Found>;
+pub(super) type Files = BTreeMap<u32, PartitionFile>;
 
 /// What a folder and its subfolders hold.
 #[derive(Debug, Default)]
@@ -65,7 +65,7 @@ pub(super) fn list(folder: &Path) -> Result<Listing, SourceError> {
     walk.enter(folder.to_owned())?;
     // What has a name without symbolic links is known by it, whatever else leads there.
     while let Some(path) = walk.links.pop_first() {
-        walk.look(path, std::fs::metadata)?;
+        walk.scan(path, std::fs::metadata)?;
     }
     Ok(walk.listing)
 }
@@ -97,14 +97,14 @@ impl Walk<'_> {
                 }
             };
             for path in entries {
-                folders.extend(self.look(path, std::fs::symlink_metadata)?);
+                folders.extend(self.scan(path, std::fs::symlink_metadata)?);
             }
         }
         Ok(())
     }
 
     /// Looks at one name; returns it if it is a folder to be entered.
-    fn look(
+    fn scan(
         &mut self,
         path: PathBuf,
         stat: fn(PathBuf) -> std::io::Result<Metadata>,
@@ -158,7 +158,7 @@ impl Walk<'_> {
             let (first, second) = (other.path.clone(), path);
             return Err(SourceError::SameNumber { first, second });
         }
-        self.listing.files.insert(number, Found { path, packing, name });
+        self.listing.files.insert(number, PartitionFile { path, packing, name });
         Ok(())
     }
 }

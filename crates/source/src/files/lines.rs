@@ -9,7 +9,7 @@
 //! Invariant: only [`Lines::fill`] reads and moves bytes; what [`Lines::bytes`] shows is valid
 //! until then.
 
-use super::folder::{Found, Packing};
+use super::folder::{Packing, PartitionFile};
 use super::unpack;
 use crate::foreign::{self, Foreign, HEAD_BYTES};
 use std::io::{Read, Seek, SeekFrom};
@@ -49,7 +49,7 @@ pub(super) struct Line {
 
 impl Lines {
     /// Opens a file. A packed one begins at its first byte; a plain one at `position`.
-    pub(super) fn open(found: &Found, position: u64) -> std::io::Result<Self> {
+    pub(super) fn open(found: &PartitionFile, position: u64) -> std::io::Result<Self> {
         let input = unpack::open(&found.path, found.packing, position)?;
         Ok(Self::of(input, if found.packing == Packing::Plain { position } else { 0 }))
     }
@@ -60,7 +60,7 @@ impl Lines {
     }
 
     /// Opens a file at its first byte and looks what it is.
-    pub(super) fn begin(found: &Found) -> std::io::Result<(Self, Option<Foreign>)> {
+    pub(super) fn begin(found: &PartitionFile) -> std::io::Result<(Self, Option<Foreign>)> {
         let mut lines = Self::open(found, 0)?;
         let mut is_whole = false;
         while !is_whole && lines.rest.len() < HEAD_BYTES && lines.feeds() < 2 {
@@ -223,7 +223,7 @@ fn record(line: &[u8]) -> Range<usize> {
 
 /// The line that ends at `offset`, if there is one; its bytes before `low` are gone. What was
 /// written behind `offset` since is not looked at: the line may have had no end then.
-pub(super) fn at(found: &Found, offset: u64, low: u64) -> std::io::Result<Option<Vec<u8>>> {
+pub(super) fn at(found: &PartitionFile, offset: u64, low: u64) -> std::io::Result<Option<Vec<u8>>> {
     let begin = match found.packing {
         Packing::Plain => begin_of_line(&found.path, offset, low)?,
         Packing::Gzip | Packing::Zstd => Some(0),

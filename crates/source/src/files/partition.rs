@@ -6,7 +6,7 @@
 //! on is *set aside*: what stands before the fault counts, other files go on, and if the file
 //! changes it is read on from there, after the line that was read last was compared.
 
-use super::folder::{Found, Packing};
+use super::folder::{Packing, PartitionFile};
 use super::lines::{Line, Lines};
 use super::slots::{Slot, Slots};
 use super::{FilesTopic, unpack};
@@ -58,7 +58,7 @@ struct Aside {
 }
 
 /// What goes wrong with one file.
-enum Fault {
+enum ReadFault {
     /// It is another file: the run ends.
     Changed(String),
     /// It cannot be read on.
@@ -67,11 +67,11 @@ enum Fault {
     NoFile(std::io::Error),
 }
 
-impl From<std::io::Error> for Fault {
+impl From<std::io::Error> for ReadFault {
     fn from(error: std::io::Error) -> Self {
         match error.raw_os_error() {
-            Some(23 | 24) => Fault::NoFile(error),
-            _ => Fault::Unreadable(error.to_string()),
+            Some(23 | 24) => ReadFault::NoFile(error),
+            _ => ReadFault::Unreadable(error.to_string()),
         }
     }
 }
@@ -81,7 +81,7 @@ impl From<std::io::Error> for Fault {
 pub(super) struct Partition {
     pub(super) number: u32,
     /// `None` = it does not exist.
-    found: Option<Found>,
+    found: Option<PartitionFile>,
     name: Text,
     /// Behind the last record.
     next: u64,
@@ -112,7 +112,7 @@ pub(super) struct Partition {
 }
 
 impl Partition {
-    pub(super) fn new(assignment: &Assignment, found: Option<Found>) -> Self {
+    pub(super) fn new(assignment: &Assignment, found: Option<PartitionFile>) -> Self {
         let Assignment { partition: number, next, until, last, .. } = *assignment;
         // What counts is read from behind the last record on, what is read again up to it.
         let is_replay = last.is_some_and(|last| next <= last.offset);
@@ -179,7 +179,7 @@ impl Partition {
     }
 
     /// From now on it is read, or not. What waits holds no great memory.
-    pub(super) fn wait(&mut self, is_waiting: bool) {
+    pub(super) fn pause(&mut self, is_waiting: bool) {
         self.is_waiting = is_waiting;
         if is_waiting && self.lines.as_ref().is_some_and(|(_, slot)| slot.is_large()) {
             self.lines = None;
@@ -291,16 +291,16 @@ impl Partition {
     }
 
     /// Opens the file at `next`, with a slot. A packed one is unpacked up to there.
-    fn open(&mut self) -> Result<Lines, Fault> {
+    fn open(&mut self) -> Result<Lines, ReadFault> {
         let Some(found) = &self.found else {
-            return Err(Fault::Unreadable("it does not exist".to_owned()));
+            return Err(ReadFault::Unreadable("it does not exist".to_owned()));
         };
         let id = std::fs::metadata(&found.path).map(|metadata| Stamp::of(&metadata).id)?;
         let (next, last) = (self.next, self.last);
         let was_another = self.id.replace(id).is_some_and(|before| before != id);
         if next == 0 {
             let (lines, foreign) = Lines::begin(found)?;
-            return foreign.map_or(Ok(lines), |it| Err(Fault::Unreadable(format!("it {it}"))));
+            return foreign.map_or(Ok(lines), |it| Err(ReadFault::Unreadable(format!("it {it}"))));
         }
         let mut lines = Lines::open(found, next)?;
         let another = |offset| format!("the line that ends at byte {offset} is another");
@@ -310,7 +310,7 @@ impl Partition {
                 && let Some(last) = last
                 && super::is_at(found, last)? == Some(false)
             {
-                return Err(Fault::Changed(another(last.offset)));
+                return Err(ReadFault::Changed(another(last.offset)));
             }
             return Ok(lines);
         }
@@ -323,13 +323,13 @@ impl Partition {
             if anchor == (Anchor { offset, hash }) {
                 return Ok(());
             }
-            Err(Fault::Changed(another(anchor.offset)))
+            Err(ReadFault::Changed(another(anchor.offset)))
         })?;
         if !goes_so_far {
-            return Err(Fault::Changed("it has become shorter".to_owned()));
+            return Err(ReadFault::Changed("it has become shorter".to_owned()));
         }
         if let Some(anchor) = last {
-            return Err(Fault::Changed(another(anchor.offset)));
+            return Err(ReadFault::Changed(another(anchor.offset)));
         }
         Ok(lines)
     }
@@ -345,9 +345,9 @@ impl Partition {
                 self.lines = Some((lines, slot));
                 return Ok(Opened::Yes);
             }
-            Err(Fault::Changed(reason)) => return Err(self.changed(topic, &reason)),
-            Err(Fault::NoFile(source)) => return Ok(Opened::Later(source)),
-            Err(Fault::Unreadable(why)) => self.set_aside(&why, topic)?,
+            Err(ReadFault::Changed(reason)) => return Err(self.changed(topic, &reason)),
+            Err(ReadFault::NoFile(source)) => return Ok(Opened::Later(source)),
+            Err(ReadFault::Unreadable(why)) => self.set_aside(&why, topic)?,
         }
         Ok(Opened::No)
     }

@@ -131,9 +131,9 @@ impl Source for FilesSource {
         Ok(0)
     }
 
-    fn wait(&mut self, partitions: &BTreeSet<u32>) -> Result<(), SourceError> {
+    fn pause(&mut self, partitions: &BTreeSet<u32>) -> Result<(), SourceError> {
         for partition in &mut self.partitions {
-            partition.wait(partitions.contains(&partition.number));
+            partition.pause(partitions.contains(&partition.number));
         }
         Ok(())
     }

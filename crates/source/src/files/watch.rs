@@ -65,7 +65,7 @@ impl Watch for FilesWatch {
         let gone =
             self.stored.values().filter(|stored| !self.files.contains_key(&stored.partition));
         self.topic.check_renamed(&new, &gone.collect::<Vec<_>>())?;
-        let assign = |(partition, found): (u32, super::folder::Found)| Assignment {
+        let assign = |(partition, found): (u32, super::folder::PartitionFile)| Assignment {
             file: found.name,
             ..Assignment::fresh(partition, 0)
         };

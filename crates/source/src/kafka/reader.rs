@@ -261,7 +261,7 @@ impl Source for KafkaSource {
         Ok(handed_out)
     }
 
-    fn wait(&mut self, partitions: &BTreeSet<u32>) -> Result<(), SourceError> {
+    fn pause(&mut self, partitions: &BTreeSet<u32>) -> Result<(), SourceError> {
         for partition in self.partitions.iter_mut().filter(|partition| !partition.is_left) {
             let waits = partitions.contains(&partition.number);
             if std::mem::replace(&mut partition.is_waiting, waits) == waits {

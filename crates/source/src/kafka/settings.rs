@@ -9,7 +9,7 @@ use rdkafka::types::RDKafkaConfRes;
 use std::sync::Arc;
 
 /// What is wrong with one setting.
-pub enum Fault {
+pub enum SettingFault {
     /// The library has no setting of this name.
     Unknown,
     /// It has, but not with this value.
@@ -17,13 +17,13 @@ pub enum Fault {
 }
 
 /// Looks at one setting on its own.
-pub fn check(name: &str, value: &str) -> Result<(), Fault> {
+pub fn check(name: &str, value: &str) -> Result<(), SettingFault> {
     match ClientConfig::new().set(name, value).create_native_config() {
         Ok(_) => Ok(()),
         Err(KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..)) => {
-            Err(Fault::Unknown)
+            Err(SettingFault::Unknown)
         }
-        Err(_) => Err(Fault::Value),
+        Err(_) => Err(SettingFault::Value),
     }
 }
 
@@ -59,12 +59,12 @@ impl Hidden {
 
 #[cfg(test)]
 mod tests {
-    use super::{Fault, Hidden, check};
+    use super::{Hidden, SettingFault, check};
 
     #[test]
     fn a_setting_is_checked_alone() {
-        assert!(matches!(check("sasl.passwrod", "hunter2"), Err(Fault::Unknown)));
-        assert!(matches!(check("linger.ms", "hunter2"), Err(Fault::Value)));
+        assert!(matches!(check("sasl.passwrod", "hunter2"), Err(SettingFault::Unknown)));
+        assert!(matches!(check("linger.ms", "hunter2"), Err(SettingFault::Value)));
         assert!(check("linger.ms", "20").is_ok());
     }
 

@@ -23,7 +23,7 @@ const RECORD_TIMES: usize = 4_096;
 
 /// How far a partition was read; times are milliseconds since 1970, 0 is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reached {
+pub struct ReachedTimes {
     /// The newest proven time of a tweet.
     pub proven_ms: u64,
     /// The timestamps of its last two records, the smaller one first. One that is wrong by itself
@@ -41,7 +41,7 @@ pub struct Reached {
 pub struct Policy {
     span_ms: u64,
     floor: u64,
-    partitions: BTreeMap<u32, Reached>,
+    partitions: BTreeMap<u32, ReachedTimes>,
     /// From a timestamp on, the newest proven time of the records up to it; both rise.
     by_record: BTreeMap<u64, u64>,
 }
@@ -58,10 +58,10 @@ impl Policy {
     }
 
     /// How far a partition was read. A partition is told before the first one is read.
-    pub fn read(&mut self, partition: u32, reached: Reached) {
+    pub fn read(&mut self, partition: u32, reached: ReachedTimes) {
         let held = self.partitions.entry(partition).or_default();
         let proven_ms = reached.proven_ms.max(held.proven_ms);
-        *held = Reached { proven_ms, ..reached };
+        *held = ReachedTimes { proven_ms, ..reached };
         let (_, record_ms) = reached.record_ms;
         if record_ms > 0 {
             self.note(record_ms, proven_ms);
@@ -90,7 +90,7 @@ impl Policy {
     /// `waits` already does so for longer, so that it does not start and stop all the time.
     pub fn waiting(&self, waits: &BTreeSet<u32>) -> BTreeSet<u32> {
         let Some(behind) = self.furthest_behind() else { return BTreeSet::new() };
-        let must_wait = |(number, reached): &(&u32, &Reached)| {
+        let must_wait = |(number, reached): &(&u32, &ReachedTimes)| {
             let bound = if waits.contains(number) { self.span_ms / 2 } else { self.span_ms };
             self.progress(reached).saturating_sub(behind) > bound
         };
@@ -110,11 +110,11 @@ impl Policy {
     fn behind(&self) -> Option<(u64, u32)> {
         let open = || self.partitions.iter().filter(|(_, reached)| !reached.is_at_end);
         let moving = open().filter(|(_, reached)| !reached.is_stalled);
-        let progress = |(number, reached): (&u32, &Reached)| (self.progress(reached), *number);
+        let progress = |(number, reached): (&u32, &ReachedTimes)| (self.progress(reached), *number);
         moving.map(progress).min().or_else(|| open().map(progress).min())
     }
 
-    fn progress(&self, reached: &Reached) -> u64 {
+    fn progress(&self, reached: &ReachedTimes) -> u64 {
         let up_to = self.by_record.range(..=reached.record_ms.0).next_back();
         reached.proven_ms.max(up_to.map_or(0, |(_, proven_ms)| *proven_ms))
     }
@@ -138,18 +138,18 @@ impl Policy {
 
 #[cfg(test)]
 mod tests {
-    use super::{BTreeSet, Policy, Reached, id_at};
+    use super::{BTreeSet, Policy, ReachedTimes, id_at};
 
     /// 2026-11-23 09:00:00.
     const NINE: u64 = 1_795_424_400_000;
 
-    fn proven(ms: u64, is_at_end: bool) -> Reached {
-        Reached { proven_ms: NINE + ms, is_at_end, ..Reached::default() }
+    fn proven(ms: u64, is_at_end: bool) -> ReachedTimes {
+        ReachedTimes { proven_ms: NINE + ms, is_at_end, ..ReachedTimes::default() }
     }
 
-    fn stamped(ms: u64, record_ms: u64) -> Reached {
+    fn stamped(ms: u64, record_ms: u64) -> ReachedTimes {
         let record_ms = (NINE + record_ms, NINE + record_ms);
-        Reached { proven_ms: NINE + ms, record_ms, ..Reached::default() }
+        ReachedTimes { proven_ms: NINE + ms, record_ms, ..ReachedTimes::default() }
     }
 
     fn floor(ms: u64) -> u64 {
@@ -161,7 +161,7 @@ mod tests {
         let mut policy = Policy::new(6_400, 0);
         assert_eq!(policy.rise(), None, "no partition is known");
         policy.read(0, proven(20_000, false));
-        policy.read(1, Reached::default());
+        policy.read(1, ReachedTimes::default());
         assert_eq!(policy.rise(), None, "nothing is read of one of them");
         let (nobody, first) = (BTreeSet::new(), BTreeSet::from([0]));
         assert_eq!(policy.waiting(&nobody), first);
@@ -195,12 +195,12 @@ mod tests {
         let mut policy = Policy::new(6_400, 0);
         // Live tweets, a backfill of old ones, notices alone.
         policy.read(0, stamped(100_000, 100_100));
-        policy.read(1, Reached { proven_ms: NINE - 999_999, ..stamped(0, 100_150) });
-        policy.read(2, Reached { proven_ms: 0, ..stamped(0, 100_200) });
+        policy.read(1, ReachedTimes { proven_ms: NINE - 999_999, ..stamped(0, 100_150) });
+        policy.read(2, ReachedTimes { proven_ms: 0, ..stamped(0, 100_200) });
         assert_eq!(policy.waiting(&nobody), nobody);
         assert_eq!(policy.rise(), Some(floor(93_600)));
         // It is no further than the others were at that time.
-        policy.read(2, Reached { proven_ms: 0, ..stamped(0, 100_050) });
+        policy.read(2, ReachedTimes { proven_ms: 0, ..stamped(0, 100_050) });
         assert_eq!(policy.waiting(&nobody), BTreeSet::from([0, 1]));
     }
 
@@ -225,11 +225,11 @@ mod tests {
     fn one_odd_timestamp_moves_nothing() {
         let mut policy = Policy::new(6_400, 0);
         policy.read(0, stamped(100_000, 100_100));
-        policy.read(1, Reached { record_ms: (NINE, NINE + 900_000), ..stamped(0, 0) });
+        policy.read(1, ReachedTimes { record_ms: (NINE, NINE + 900_000), ..stamped(0, 0) });
         assert_eq!(policy.waiting(&BTreeSet::new()), BTreeSet::from([0]));
         policy.read(
             0,
-            Reached { record_ms: (NINE - 900_000, NINE + 100_200), ..stamped(101_000, 0) },
+            ReachedTimes { record_ms: (NINE - 900_000, NINE + 100_200), ..stamped(101_000, 0) },
         );
         assert_eq!(policy.waiting(&BTreeSet::new()), BTreeSet::from([0]));
     }
@@ -238,7 +238,7 @@ mod tests {
     fn a_partition_that_stands_still_is_not_waited_for() {
         let (nobody, first) = (BTreeSet::new(), BTreeSet::from([0]));
         let mut policy = Policy::new(6_400, 0);
-        let still = Reached { is_stalled: true, ..proven(0, false) };
+        let still = ReachedTimes { is_stalled: true, ..proven(0, false) };
         policy.read(0, proven(20_000, false));
         policy.read(1, proven(0, false));
         assert_eq!(policy.waiting(&nobody), first);
@@ -248,7 +248,7 @@ mod tests {
         assert_eq!(policy.rise(), Some(floor(13_600)));
         // Unless all do: then the topic is away.
         let mut policy = Policy::new(6_400, 0);
-        policy.read(0, Reached { is_stalled: true, ..proven(20_000, false) });
+        policy.read(0, ReachedTimes { is_stalled: true, ..proven(20_000, false) });
         policy.read(1, still);
         assert_eq!(policy.rise(), Some(id_at(NINE - 6_400)));
     }

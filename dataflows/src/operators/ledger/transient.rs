@@ -5,7 +5,7 @@
 //! and no id has an entry here and one in the ledger. To forget entries emits nothing, so they may go
 //! at any time.
 
-use super::{Effect, State, gone};
+use super::{Effect, TweetState, gone};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
@@ -13,7 +13,7 @@ use std::collections::hash_map::Entry;
 const LIMIT: usize = 100_000;
 
 /// One worker's entries, each with the id that the floor must pass to forget it.
-pub(super) struct Transient<C>(HashMap<u64, (State<C>, u64)>);
+pub(super) struct Transient<C>(HashMap<u64, (TweetState<C>, u64)>);
 
 impl<C> Default for Transient<C> {
     fn default() -> Self {
@@ -32,7 +32,7 @@ impl<C: Clone + Ord> Transient<C> {
         let mut entry = match self.0.entry(id) {
             Entry::Vacant(entry) => {
                 emit(Effect::Counts(content.clone()), 1);
-                entry.insert((State::Posted(content), until));
+                entry.insert((TweetState::Posted(content), until));
                 return;
             }
             Entry::Occupied(entry) => entry,
@@ -40,14 +40,14 @@ impl<C: Clone + Ord> Transient<C> {
         let (state, held_until) = entry.get_mut();
         *held_until = until.min(*held_until);
         match state {
-            State::Posted(held) => {
+            TweetState::Posted(held) => {
                 emit(Effect::Duplicate, 1);
                 if content > *held {
                     emit(Effect::Counts(content.clone()), 1);
                     emit(Effect::Counts(std::mem::replace(held, content)), -1);
                 }
             }
-            State::Gone { was_posted, .. } => {
+            TweetState::Gone { was_posted, .. } => {
                 let is_first = !std::mem::replace(was_posted, true);
                 emit(if is_first { Effect::Deleted } else { Effect::Duplicate }, 1);
             }
@@ -56,12 +56,12 @@ impl<C: Clone + Ord> Transient<C> {
 
     pub(super) fn delete(&mut self, id: u64, until: u64, mut emit: impl FnMut(Effect<C>, isize)) {
         self.make_room();
-        let deleted = State::Gone { was_posted: false, is_deleted: true };
+        let deleted = TweetState::Gone { was_posted: false, is_deleted: true };
         let (state, held_until) = self.0.entry(id).or_insert((deleted, until));
         *held_until = until.min(*held_until);
-        if matches!(state, State::Posted(_)) {
-            let deleted = State::Gone { was_posted: true, is_deleted: true };
-            if let State::Posted(content) = std::mem::replace(state, deleted) {
+        if matches!(state, TweetState::Posted(_)) {
+            let deleted = TweetState::Gone { was_posted: true, is_deleted: true };
+            if let TweetState::Posted(content) = std::mem::replace(state, deleted) {
                 emit(Effect::Counts(content), -1);
             }
             emit(Effect::Deleted, 1);
@@ -71,9 +71,9 @@ impl<C: Clone + Ord> Transient<C> {
     /// The ledger gets an entry by a post: what was posted here is a duplicate of it.
     pub(super) fn give_way_to_post(&mut self, id: u64, mut emit: impl FnMut(Effect<C>, isize)) {
         let held = match self.take(id) {
-            Some(State::Posted(content)) => Effect::Counts(content),
-            Some(State::Gone { was_posted: true, .. }) => Effect::Deleted,
-            Some(State::Gone { was_posted: false, .. }) | None => return,
+            Some(TweetState::Posted(content)) => Effect::Counts(content),
+            Some(TweetState::Gone { was_posted: true, .. }) => Effect::Deleted,
+            Some(TweetState::Gone { was_posted: false, .. }) | None => return,
         };
         emit(held, -1);
         emit(Effect::Duplicate, 1);
@@ -88,10 +88,10 @@ impl<C: Clone + Ord> Transient<C> {
         mut emit: impl FnMut(Effect<C>, isize),
     ) -> bool {
         let held = match self.take(id) {
-            Some(State::Posted(content)) => Effect::Counts(content),
-            Some(State::Gone { was_posted: true, .. }) if is_deleted => return true,
-            Some(State::Gone { was_posted: true, .. }) => Effect::Deleted,
-            Some(State::Gone { was_posted: false, .. }) | None => return false,
+            Some(TweetState::Posted(content)) => Effect::Counts(content),
+            Some(TweetState::Gone { was_posted: true, .. }) if is_deleted => return true,
+            Some(TweetState::Gone { was_posted: true, .. }) => Effect::Deleted,
+            Some(TweetState::Gone { was_posted: false, .. }) | None => return false,
         };
         emit(held, -1);
         emit(gone(is_deleted), 1);
@@ -102,7 +102,7 @@ impl<C: Clone + Ord> Transient<C> {
         self.0.retain(|id, (_, until)| *id >= floor && *until >= floor);
     }
 
-    fn take(&mut self, id: u64) -> Option<State<C>> {
+    fn take(&mut self, id: u64) -> Option<TweetState<C>> {
         // Nearly always there is none at all.
         if self.0.is_empty() {
             return None;

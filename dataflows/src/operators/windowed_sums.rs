@@ -35,7 +35,7 @@ pub type Updates<D, R> = Vec<((u32, D), Epoch, R)>;
 
 /// The sums of `updates` that are not more than `span` minutes older than the newest minute. `pact` brings
 /// all updates of a pair to one worker.
-pub fn within<'scope, D, R, P>(
+pub fn windowed_sums<'scope, D, R, P>(
     updates: VecCollection<'scope, Epoch, (u32, D), R>,
     (newest, span): (Minutes<'scope>, u32),
     pact: P,
@@ -47,38 +47,38 @@ where
     P: ParallelizationContract<Epoch, Updates<D, R>>,
 {
     let sums = updates.inner.binary_frontier(newest, pact, Pipeline, name, |_, _| {
-        let mut stash = BTreeMap::<Epoch, Waiting<D, R>>::new();
-        let mut held = Held { sums: BTreeMap::new(), floor: None };
+        let mut pending = BTreeMap::<Epoch, PendingEpoch<D, R>>::new();
+        let mut window = Window { sums: BTreeMap::new(), floor: None };
         move |(updates, updates_frontier), (newest, newest_frontier), output| {
             let port = output.output_index();
             updates.for_each(|capability, updates| {
                 for (pair, epoch, difference) in updates.drain(..) {
-                    let waiting = stash
+                    let entry = pending
                         .entry(epoch)
-                        .or_insert_with(|| Waiting::new(capability.delayed(&epoch, port)));
-                    waiting.updates.push((pair, difference));
+                        .or_insert_with(|| PendingEpoch::new(capability.delayed(&epoch, port)));
+                    entry.updates.push((pair, difference));
                 }
             });
             newest.for_each(|capability, newest| {
                 for (minute, epoch) in newest.drain(..) {
-                    let waiting = stash
+                    let entry = pending
                         .entry(epoch)
-                        .or_insert_with(|| Waiting::new(capability.delayed(&epoch, port)));
-                    waiting.floor = waiting.floor.max(Some(minute.saturating_sub(span)));
+                        .or_insert_with(|| PendingEpoch::new(capability.delayed(&epoch, port)));
+                    entry.floor = entry.floor.max(Some(minute.saturating_sub(span)));
                 }
             });
             let is_open = |epoch: &Epoch| {
                 updates_frontier.less_equal(epoch) || newest_frontier.less_equal(epoch)
             };
-            while let Some(first) = stash.first_entry()
+            while let Some(first) = pending.first_entry()
                 && !is_open(first.key())
             {
-                let (epoch, waiting) = first.remove_entry();
-                let mut session = output.session(&waiting.capability);
+                let (epoch, entry) = first.remove_entry();
+                let mut session = output.session(&entry.capability);
                 let mut give =
                     |pair, sum, difference| session.give(((pair, sum), epoch, difference));
-                held.rise(waiting.floor, &mut give);
-                held.apply(waiting.updates, &mut give);
+                window.raise_floor(entry.floor, &mut give);
+                window.apply(entry.updates, &mut give);
             }
         }
     });
@@ -86,27 +86,27 @@ where
 }
 
 /// What came at an epoch that may still get more.
-struct Waiting<D, R> {
+struct PendingEpoch<D, R> {
     capability: Capability<Epoch>,
     updates: Vec<((u32, D), R)>,
     floor: Option<u32>,
 }
 
-impl<D, R> Waiting<D, R> {
+impl<D, R> PendingEpoch<D, R> {
     fn new(capability: Capability<Epoch>) -> Self {
-        Waiting { capability, updates: Vec::new(), floor: None }
+        PendingEpoch { capability, updates: Vec::new(), floor: None }
     }
 }
 
 /// The sums at or above the floor.
-struct Held<D, R> {
+struct Window<D, R> {
     sums: BTreeMap<u32, HashMap<D, R>>,
     floor: Option<u32>,
 }
 
-impl<D: Data + Hash, R: Data + Semigroup> Held<D, R> {
+impl<D: Data + Hash, R: Data + Semigroup> Window<D, R> {
     /// Forgets what is below a floor, if that is a higher one.
-    fn rise(&mut self, floor: Option<u32>, give: &mut impl FnMut((u32, D), R, isize)) {
+    fn raise_floor(&mut self, floor: Option<u32>, give: &mut impl FnMut((u32, D), R, isize)) {
         if floor <= self.floor {
             return;
         }

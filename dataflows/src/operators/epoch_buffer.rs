@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use timely::dataflow::operators::Capability;
 
 /// Data of epochs that may still get more, each with its capability.
-pub(crate) struct Stash<D>(BTreeMap<Epoch, (Capability<Epoch>, Vec<D>)>);
+pub(crate) struct EpochBuffer<D>(BTreeMap<Epoch, (Capability<Epoch>, Vec<D>)>);
 
-impl<D> Default for Stash<D> {
+impl<D> Default for EpochBuffer<D> {
     fn default() -> Self {
-        Stash(BTreeMap::new())
+        EpochBuffer(BTreeMap::new())
     }
 }
 
-impl<D> Stash<D> {
+impl<D> EpochBuffer<D> {
     /// The data of an epoch.
     pub(crate) fn open(
         &mut self,
@@ -24,7 +24,7 @@ impl<D> Stash<D> {
     }
 
     /// The first epoch that is complete, with its data.
-    pub(crate) fn next(
+    pub(crate) fn pop_complete(
         &mut self,
         frontier: Option<Epoch>,
     ) -> Option<(Epoch, Capability<Epoch>, Vec<D>)> {

@@ -9,9 +9,9 @@ use crate::{Prefix, SinkError};
 use types::{Row, Table, Value};
 
 /// The condition of a query: each of these columns holds this value.
-fn condition(table: &Table, chosen: &[(usize, Value)]) -> String {
+fn condition(table: &Table, filter: &[(usize, Value)]) -> String {
     let mut condition = b"TRUE".to_vec();
-    for (column, value) in chosen {
+    for (column, value) in filter {
         condition.extend(format!(" AND `{}` = ", table.columns[*column].name).into_bytes());
         sql::push_value(&mut condition, value);
     }
@@ -20,14 +20,14 @@ fn condition(table: &Table, chosen: &[(usize, Value)]) -> String {
 
 impl MySqlSink {
     /// How many rows there are with these values, and the first `limit` of them by key.
-    pub async fn chosen_rows(
+    pub async fn filtered_rows(
         &self,
         (prefix, table): (&Prefix, &Table),
-        chosen: &[(usize, Value)],
+        filter: &[(usize, Value)],
         limit: u64,
     ) -> Result<(u64, Vec<Row>), SinkError> {
         let mut connection = self.connect().await?;
-        let (name, condition) = (prefix.table(table.name), condition(table, chosen));
+        let (name, condition) = (prefix.table(table.name), condition(table, filter));
         let count = format!("SELECT COUNT(*) FROM `{name}` WHERE {condition}");
         let count = connection.first::<u64>(DOING_READ, count).await?.unwrap_or_default();
         let (rows, key) = (sql::select(prefix, table), sql::names(&table.columns[..table.key]));
@@ -46,10 +46,10 @@ impl MySqlSink {
         &self,
         (prefix, table): (&Prefix, &Table),
         flag: usize,
-        chosen: &[(usize, Value)],
+        filter: &[(usize, Value)],
     ) -> Result<u64, SinkError> {
         let mut connection = self.connect().await?;
-        let (name, condition) = (prefix.table(table.name), condition(table, chosen));
+        let (name, condition) = (prefix.table(table.name), condition(table, filter));
         let flag = table.columns[flag].name;
         let sql = format!("UPDATE `{name}` SET `{flag}` = 1 WHERE {condition} AND `{flag}` = 0");
         connection.run("flagging rows", sql).await?;

@@ -5,9 +5,9 @@
 //! floors only rise. What should stand is therefore all tweets from the last floor on, and the order
 //! in which they came needs not be known.
 
-use super::Plan;
+use super::VerifyPlan;
 use super::runs::Entry;
-use super::state::State;
+use super::state::Tally;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io::Result;
@@ -27,14 +27,14 @@ const SHOWN: usize = 100;
 const MINUTE_MS: i64 = 60_000;
 
 /// What is known while the entries pass by: of `floors` first, then of the minutes.
-struct Recent {
+struct RetentionWindow {
     settings: TableSettings,
     newest: i64,
     /// Uses now and before, by hashtag.
     trends: BTreeMap<Value, (u64, u64)>,
 }
 
-impl Recent {
+impl RetentionWindow {
     /// Notes the newest minute.
     fn see_newest(&mut self, row: Option<&Row>) {
         if let Some([Value::Text(name), Value::UInt(newest)]) = row.map(|row| &row[..])
@@ -45,7 +45,7 @@ impl Recent {
     }
 
     /// Whether a minute is still kept; its uses are noted.
-    fn keeps(&mut self, key: &Row, state: &State) -> bool {
+    fn keeps(&mut self, key: &Row, state: &Tally) -> bool {
         let [Value::Timestamp(ms), tag] = &key[..] else { return true };
         // A range is a difference already.
         let uses = state.count().and_then(|count| u64::try_from(count).ok()).unwrap_or(0);
@@ -72,21 +72,21 @@ impl Recent {
             let values =
                 [Value::UInt(rank), tag, Value::UInt(now), Value::UInt(before), Value::UInt(score)];
             let row = Row::from(values);
-            Ok(((table, row[..1].into()), State::Row(row)))
+            Ok(((table, row[..1].into()), Tally::Row(row)))
         });
         ranked.collect()
     }
 }
 
 /// The entries without what is too old, and the trends in their place.
-pub(super) fn with_recent(
-    plan: &Plan,
+pub(super) fn with_windowed(
+    plan: &VerifyPlan,
     settings: TableSettings,
     entries: impl Iterator<Item = Result<Entry>>,
 ) -> impl Iterator<Item = Result<Entry>> {
     let (floors, minutes) = (plan.index(FLOORS), plan.index(MINUTES));
     let mut trending = plan.index(TRENDING).filter(|table| plan.is_whole(*table));
-    let mut recent = Recent { settings, newest: 0, trends: BTreeMap::new() };
+    let mut recent = RetentionWindow { settings, newest: 0, trends: BTreeMap::new() };
     // An end, behind which no table stands.
     let entries = entries.map(Some).chain([None]);
     entries.flat_map(move |entry| {

@@ -20,12 +20,12 @@ const RETRIED: &str = "retried";
 
 /// Rows of `floors` and `totals`, by name.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Marks {
+pub(super) struct LatenessEvidence {
     floors: BTreeMap<Text, u64>,
     totals: BTreeMap<Text, u64>,
 }
 
-impl Marks {
+impl LatenessEvidence {
     /// Notes a row, if it is of these tables.
     pub(super) fn see(&mut self, table: &str, row: &Row) {
         let rows = match table {
@@ -60,14 +60,14 @@ impl Marks {
     }
 
     /// Whether nothing was late since the tables said `before`.
-    pub(super) fn is_in_time(&self, before: &Marks) -> bool {
+    pub(super) fn is_in_time(&self, before: &LatenessEvidence) -> bool {
         let names = ["late_posts", "late_deletes", "late_edits"];
         names.into_iter().all(|name| self.total(name) == before.total(name))
     }
 
     /// Whether dead letters were counted since the tables said `before`. The job read them long after
     /// their place, and which they were is stored nowhere.
-    pub(super) fn is_retried(&self, before: &Marks) -> bool {
+    pub(super) fn is_retried(&self, before: &LatenessEvidence) -> bool {
         self.total(RETRIED) > before.total(RETRIED)
     }
 
@@ -115,8 +115,8 @@ pub(super) fn id_at(ms: u64) -> u64 {
 
 /// The newest times that were read, as ids: of each partition, and by the timestamps of records.
 #[derive(Debug, Default)]
-pub(super) struct Clock {
-    partitions: BTreeMap<u32, Partition>,
+pub(super) struct NewestTimes {
+    partitions: BTreeMap<u32, PartitionTimes>,
     /// From a minute on, the greatest id up to it: minutes and ids rise together.
     minutes: BTreeMap<u64, u64>,
     /// By how much the timestamps of a partition are behind what its tweets prove.
@@ -124,7 +124,7 @@ pub(super) struct Clock {
 }
 
 #[derive(Debug, Default)]
-struct Partition {
+struct PartitionTimes {
     /// The greatest id so far.
     newest: u64,
     /// The timestamp of the last record.
@@ -136,17 +136,17 @@ struct Partition {
 
 /// When an act was read, as far as the floor of that moment is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Moment {
+pub(super) struct ReadMoment {
     /// The newest id that was read of its partition before.
     pub(super) newest: u64,
     /// What is stamped with a later minute was not read before.
     pub(super) minute: u64,
 }
 
-impl Clock {
+impl NewestTimes {
     /// An act of a record with this timestamp (0: none), the next one of its partition; `id` stands for
     /// the newest time that it may have proved.
-    pub(super) fn read(&mut self, partition: u32, record_ms: u64, id: u64) -> Moment {
+    pub(super) fn read(&mut self, partition: u32, record_ms: u64, id: u64) -> ReadMoment {
         let held = self.partitions.entry(partition).or_default();
         let newest = held.newest;
         held.newest = id.max(newest);
@@ -162,7 +162,7 @@ impl Clock {
             ((stamped_ms, held.newest), stamped_ms.saturating_add(SLACK_MS) / MINUTE_MS)
         };
         self.note(noted.0, noted.1);
-        Moment { newest, minute }
+        ReadMoment { newest, minute }
     }
 
     /// An id that was read, wherever.
@@ -190,39 +190,39 @@ impl Clock {
 
 #[cfg(test)]
 mod tests {
-    use super::{Clock, IDS, MINUTE_MS, Marks, Moment, id_at};
+    use super::{IDS, LatenessEvidence, MINUTE_MS, NewestTimes, ReadMoment, id_at};
     use types::Value;
 
-    fn marks(rows: &[(&str, &str, u64)]) -> Marks {
-        let mut marks = Marks::default();
+    fn evidence(rows: &[(&str, &str, u64)]) -> LatenessEvidence {
+        let mut evidence = LatenessEvidence::default();
         for (table, name, number) in rows {
-            marks.see(table, &[Value::Text((*name).into()), Value::UInt(*number)].into());
+            evidence.see(table, &[Value::Text((*name).into()), Value::UInt(*number)].into());
         }
-        marks
+        evidence
     }
 
     #[test]
     fn the_rows_of_floors() {
-        let never = marks(&[("floors", "minutes", 5), ("hashtags", "span", 3)]);
+        let never = evidence(&[("floors", "minutes", 5), ("hashtags", "span", 3)]);
         assert!(!never.has_ledger() && never.floors(Some(7)).is_empty());
-        let off = marks(&[("floors", "forgotten", 7)]);
+        let off = evidence(&[("floors", "forgotten", 7)]);
         assert_eq!(off.floors(Some(7)), [("forgotten", Some(7))]);
         let span = ("floors", "span", u64::MAX - 900_000);
-        let on = marks(&[span, ("floors", "ledger", 3), ("floors", "tweets", 1)]);
+        let on = evidence(&[span, ("floors", "ledger", 3), ("floors", "tweets", 1)]);
         assert_eq!(on.span(), 900_000 << IDS.1);
         assert_eq!(on.floors(Some(7)), [("ledger", None), ("span", None), ("tweets", Some(7))]);
         assert_eq!(on.floors(None), [("ledger", None), ("span", None)]);
-        let late = marks(&[span, ("floors", "forgotten", 3), ("floors", "tweets", 5)]);
+        let late = evidence(&[span, ("floors", "forgotten", 3), ("floors", "tweets", 5)]);
         assert_eq!(late.floors(Some(7)), [("forgotten", None), ("span", None), ("tweets", None)]);
-        let late = marks(&[span, ("floors", "forgotten", 3)]);
+        let late = evidence(&[span, ("floors", "forgotten", 3)]);
         assert_eq!(late.floors(Some(7)), [("forgotten", None), ("span", None)]);
     }
 
     #[test]
     fn nothing_was_late_where_nothing_says_so() {
-        let nothing = Marks::default();
-        let posts = marks(&[("totals", "late_posts", 2), ("totals", "tweets", 5)]);
-        let deletes = marks(&[("totals", "late_deletes", 1), ("totals", "duplicates", 5)]);
+        let nothing = LatenessEvidence::default();
+        let posts = evidence(&[("totals", "late_posts", 2), ("totals", "tweets", 5)]);
+        let deletes = evidence(&[("totals", "late_deletes", 1), ("totals", "duplicates", 5)]);
         assert!(nothing.is_in_time(&nothing) && posts.is_in_time(&posts));
         assert!(!posts.is_in_time(&nothing) && !deletes.is_in_time(&nothing));
         assert_eq!(posts.posts(), 5);
@@ -230,8 +230,8 @@ mod tests {
 
     #[test]
     fn the_newest_id_up_to_a_minute() {
-        let mut clock = Clock::default();
-        let moment = |newest, minute| Moment { newest, minute };
+        let mut clock = NewestTimes::default();
+        let moment = |newest, minute| ReadMoment { newest, minute };
         assert_eq!(clock.read(0, 100 * MINUTE_MS, 50), moment(0, 110));
         assert_eq!(clock.read(1, 103 * MINUTE_MS, 40), moment(0, 113), "less, and later");
         assert_eq!(clock.read(0, 104 * MINUTE_MS + 59_999, 60), moment(50, 114));
@@ -247,8 +247,8 @@ mod tests {
     #[test]
     fn odd_timestamps_make_nothing_certain() {
         let minute = |minute: u64| 30_000_000 * MINUTE_MS + minute * MINUTE_MS;
-        let of = |clock: &Clock, at: u64| clock.newest(minute(at) / MINUTE_MS);
-        let mut clock = Clock::default();
+        let of = |clock: &NewestTimes, at: u64| clock.newest(minute(at) / MINUTE_MS);
+        let mut clock = NewestTimes::default();
         clock.read(0, minute(0), 0);
         // Far ahead: the next record says that it was read before.
         clock.read(0, minute(500), 70);

@@ -19,7 +19,7 @@ use types::ledger::Figures;
 use types::{Event, Text};
 
 /// What the ledger needs beside the events.
-pub struct Ledger<'scope> {
+pub struct LedgerInputs<'scope> {
     /// At [`crate::RESTORED`]: the events that were counted before and must be remembered.
     pub replayed: Events<'scope>,
     /// How it is doing on this worker.
@@ -28,28 +28,28 @@ pub struct Ledger<'scope> {
 
 /// One post, as far as a table may know it.
 #[derive(Clone, Copy, Debug)]
-pub struct Post<'a> {
+pub struct LiveTweet<'a> {
     /// The tweet's id.
     pub tweet_id: u64,
     /// When it was written.
     pub time: Time,
-    tags: Tags<'a>,
+    tags: HashtagText<'a>,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Tags<'a> {
+enum HashtagText<'a> {
     Read(&'a [Text]),
     Kept(&'a Text),
 }
 
-impl<'a> Post<'a> {
+impl<'a> LiveTweet<'a> {
     /// Its hashtags as written, repeated where they are repeated.
     pub fn hashtags(&self) -> impl Iterator<Item = Text> + use<'a> {
         let (whole, joined) = match self.tags {
-            Tags::Read(tags) => (tags, ""),
+            HashtagText::Read(tags) => (tags, ""),
             // Most have one or none.
-            Tags::Kept(text) if text.contains(BETWEEN) => (&[][..], &**text),
-            Tags::Kept(text) => (slice::from_ref(text), ""),
+            HashtagText::Kept(text) if text.contains(BETWEEN) => (&[][..], &**text),
+            HashtagText::Kept(text) => (slice::from_ref(text), ""),
         };
         let whole = whole.iter().filter(|tag| !tag.is_empty()).cloned();
         whole.chain(joined.split_terminator(BETWEEN).map(Text::from))
@@ -89,7 +89,7 @@ impl Content {
 
 /// The posts of a dataflow.
 #[derive(Clone)]
-pub enum Posts<'scope> {
+pub enum LiveTweets<'scope> {
     /// Every tweet that was read.
     Read(Events<'scope>),
     /// What the ledger lets pass.
@@ -99,19 +99,19 @@ pub enum Posts<'scope> {
 /// By tweet id, what leaves the ledger.
 pub type Effects<'scope> = Shared<'scope, (u64, Effect<Content>)>;
 
-impl<'scope> Posts<'scope> {
+impl<'scope> LiveTweets<'scope> {
     /// Through the ledger, where there is one. Its floors are what `floors` stores.
     pub fn new(
         events: &Events<'scope>,
-        ledger: Option<Ledger<'scope>>,
+        ledger: Option<LedgerInputs<'scope>>,
         floors: Floors<'scope>,
     ) -> Self {
-        let Some(Ledger { replayed, figures }) = ledger else {
-            return Posts::Read(events.clone());
+        let Some(LedgerInputs { replayed, figures }) = ledger else {
+            return LiveTweets::Read(events.clone());
         };
         let acts = acts(events).concat(acts(&replayed));
         let watched = Watched { figures, weigh: Content::weight };
-        Posts::Kept(Shared::new(self::ledger(acts, floors, watched)))
+        LiveTweets::Kept(Shared::new(self::ledger(acts, floors, watched)))
     }
 
     /// What one table takes out of each post. `logic` sees a post, the time and the difference of
@@ -119,28 +119,29 @@ impl<'scope> Posts<'scope> {
     pub fn extract<D, R>(
         &self,
         name: &str,
-        logic: impl Fn(Post<'_>, (Epoch, isize), &mut Vec<(D, Epoch, R)>) + 'static,
+        logic: impl Fn(LiveTweet<'_>, (Epoch, isize), &mut Vec<(D, Epoch, R)>) + 'static,
     ) -> VecCollection<'scope, Epoch, D, R>
     where
         D: Clone + 'static,
         R: Semigroup + 'static,
     {
         match self {
-            Posts::Read(events) => events.extract(name, move |batch, taken| {
+            LiveTweets::Read(events) => events.extract(name, move |batch, taken| {
                 for (event, epoch, difference) in batch {
                     if let Event::Tweet(tweet) = event {
-                        let tags = Tags::Read(&tweet.hashtags);
+                        let tags = HashtagText::Read(&tweet.hashtags);
                         let Tweet { version: Version { tweet_id, .. }, time, .. } = *tweet;
-                        let post = Post { tweet_id, time, tags };
+                        let post = LiveTweet { tweet_id, time, tags };
                         logic(post, (*epoch, *difference), taken);
                     }
                 }
             }),
-            Posts::Kept(effects) => effects.extract(name, move |batch, taken| {
+            LiveTweets::Kept(effects) => effects.extract(name, move |batch, taken| {
                 for ((tweet_id, effect), epoch, difference) in batch {
                     if let Effect::Counts(content) = effect {
                         let (tweet_id, time) = (*tweet_id, content.time);
-                        let post = Post { tweet_id, time, tags: Tags::Kept(&content.tags) };
+                        let post =
+                            LiveTweet { tweet_id, time, tags: HashtagText::Kept(&content.tags) };
                         logic(post, (*epoch, *difference), taken);
                     }
                 }
@@ -172,7 +173,7 @@ fn acts<'scope>(events: &Events<'scope>) -> Acts<'scope, Content> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Content, Post, Tags, Text, Time, Tweet};
+    use super::{Content, HashtagText, LiveTweet, Text, Time, Tweet};
     use types::Version;
 
     #[test]
@@ -186,7 +187,11 @@ mod tests {
         });
         assert!(contents.is_sorted(), "{contents:?}");
         for (tags, content) in lists.iter().zip(&contents) {
-            let post = Post { tweet_id: 1, time: content.time, tags: Tags::Kept(&content.tags) };
+            let post = LiveTweet {
+                tweet_id: 1,
+                time: content.time,
+                tags: HashtagText::Kept(&content.tags),
+            };
             assert!(post.hashtags().eq(tags.iter().cloned()), "{content:?}");
         }
     }

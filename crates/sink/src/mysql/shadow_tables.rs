@@ -1,9 +1,9 @@
-//! Twins of all tables: filled beside the job that writes the tables, then put in their place.
+//! Shadow tables of all tables: filled beside the job that writes the tables, then put in their place.
 //!
 //! | names | what they are |
 //! |---|---|
 //! | `users`, … | the tables |
-//! | `rb_users`, … | their twins, while they are filled |
+//! | `rb_users`, … | their shadow tables, while they are filled |
 //! | `rbold_users`, … | the tables that were replaced, until they are dropped |
 //!
 //! Invariants: one statement renames all tables, so a reader finds all old ones or all new ones.
@@ -29,7 +29,7 @@ const LOCK_WAIT: &str = "SET SESSION lock_wait_timeout=2";
 
 /// What the tables that are to be replaced count.
 #[derive(Clone, Debug)]
-pub struct Counted {
+pub struct ReplacedTables {
     /// What their rows mean.
     pub fingerprint: String,
     /// The first offset that counts, by partition.
@@ -39,17 +39,20 @@ pub struct Counted {
 impl MySqlSink {
     /// Clears away what an earlier attempt left and cannot be used, and looks at the tables that
     /// are to be replaced: `None` where there are none.
-    pub async fn begin_rebuild(&self, identity: &Identity) -> Result<Option<Counted>, SinkError> {
+    pub async fn begin_rebuild(
+        &self,
+        identity: &Identity,
+    ) -> Result<Option<ReplacedTables>, SinkError> {
         let (job, prefix) = (&identity.job, &identity.prefix);
         let mut connection = self.connect().await?;
         connection.run(DOING, LOCK_WAIT).await?;
         if meaning(&mut connection, &prefix.replaced(), job).await?.is_some() {
             drop_all(&mut connection, &prefix.replaced(), &identity.known).await?;
         }
-        let twins = meaning(&mut connection, &prefix.twin(), job).await?;
-        if twins.is_some_and(|fingerprint| fingerprint != identity.fingerprint) {
-            tracing::warn!("twins of a rebuild with other settings are dropped");
-            drop_all(&mut connection, &prefix.twin(), &identity.known).await?;
+        let shadows = meaning(&mut connection, &prefix.shadow(), job).await?;
+        if shadows.is_some_and(|fingerprint| fingerprint != identity.fingerprint) {
+            tracing::warn!("shadow tables of a rebuild with other settings are dropped");
+            drop_all(&mut connection, &prefix.shadow(), &identity.known).await?;
         }
         let commits = prefix.table(COMMIT_TABLE);
         let stored = meaning(&mut connection, prefix, job).await?;
@@ -61,7 +64,7 @@ impl MySqlSink {
         for name in existing(&mut connection, &added, prefix).await? {
             schema::check_empty(&mut connection, &prefix.table(&name)).await?;
         }
-        let attached = look(&mut connection, identity, stored.as_deref()).await?;
+        let attached = find_attached(&mut connection, identity, stored.as_deref()).await?;
         carry(&mut connection, identity, &attached).await?;
         let counted = if let Some(fingerprint) = stored {
             let others =
@@ -76,7 +79,7 @@ impl MySqlSink {
             let offsets = prefix.table(offsets::TABLE_NAME);
             let sql = format!("SELECT partition_id, start_offset FROM `{offsets}`");
             let starts = connection.all::<(u32, u64)>(DOING, sql).await?;
-            Some(Counted { fingerprint, starts: starts.into_iter().collect() })
+            Some(ReplacedTables { fingerprint, starts: starts.into_iter().collect() })
         } else {
             None
         };
@@ -84,7 +87,7 @@ impl MySqlSink {
         Ok(counted)
     }
 
-    /// Puts the twins in the place of the tables and drops those. Tried again for `retry_for`: an
+    /// Puts the shadow tables in the place of the tables and drops those. Tried again for `retry_for`: an
     /// attempt whose answer was lost is found out by looking.
     pub async fn finish_rebuild(
         &self,
@@ -105,12 +108,12 @@ impl MySqlSink {
     }
 
     /// Tells of a rebuild that did not come to its end. The tables under `identity` are whole.
-    pub(super) async fn warn_of_twins(
+    pub(super) async fn warn_of_shadow_tables(
         &self,
         connection: &mut Connection,
         identity: &Identity,
     ) -> Result<(), SinkError> {
-        for prefix in [identity.prefix.twin(), identity.prefix.replaced()] {
+        for prefix in [identity.prefix.shadow(), identity.prefix.replaced()] {
             let table = prefix.table(COMMIT_TABLE);
             if schema::exists(connection, &table).await? {
                 tracing::warn!(
@@ -126,9 +129,9 @@ impl MySqlSink {
         let (job, prefix) = (&identity.job, &identity.prefix);
         let mut connection = self.connect().await?;
         connection.run(DOING, LOCK_WAIT).await?;
-        if meaning(&mut connection, &prefix.twin(), job).await?.is_some() {
+        if meaning(&mut connection, &prefix.shadow(), job).await?.is_some() {
             let stored = meaning(&mut connection, prefix, job).await?;
-            let attached = look(&mut connection, identity, stored.as_deref()).await?;
+            let attached = find_attached(&mut connection, identity, stored.as_deref()).await?;
             carry(&mut connection, identity, &attached).await?;
             // A job that runs notices with its next commit, ten seconds from now at the latest, and
             // leaves the lock; then the generation of whoever held it meanwhile is overtaken.
@@ -137,14 +140,14 @@ impl MySqlSink {
             let generation = raise(&mut connection, prefix, job).await?;
             let sql = format!(
                 "UPDATE `{}` SET generation = GREATEST(generation, {generation}) + 1 WHERE job = {}",
-                prefix.twin().table(COMMIT_TABLE),
+                prefix.shadow().table(COMMIT_TABLE),
                 hexadecimal(job)
             );
             connection.run(DOING, sql).await?;
             rename(&mut connection, identity).await?;
         }
         if meaning(&mut connection, prefix, job).await?.as_ref() != Some(&identity.fingerprint) {
-            return Err(SinkError::Gone("the twins have vanished"));
+            return Err(SinkError::Gone("the shadow tables are gone"));
         }
         if meaning(&mut connection, &prefix.replaced(), job).await?.is_some() {
             drop_all(&mut connection, &prefix.replaced(), &identity.known).await?;
@@ -155,26 +158,26 @@ impl MySqlSink {
 }
 
 /// What others have attached to the tables that are to be replaced, if it can be carried over.
-async fn look(
+async fn find_attached(
     connection: &mut Connection,
     identity: &Identity,
     stored: Option<&str>,
 ) -> Result<Attached, SinkError> {
     let shapes = stored.map(|stored| tables_of(stored, &identity.known)).unwrap_or_default();
-    attached::look(connection, &identity.prefix, &shapes).await?.refuse()
+    attached::find(connection, &identity.prefix, &shapes).await?.refuse()
 }
 
-/// Makes the indexes of others on the twins, where they are missing.
+/// Makes the indexes of others on the shadow tables, where they are missing.
 async fn carry(
     connection: &mut Connection,
     identity: &Identity,
     attached: &Attached,
 ) -> Result<(), SinkError> {
-    let twin = identity.prefix.twin();
-    let shapes = ddl::shapes(&twin, &identity.tables);
+    let shadow = identity.prefix.shadow();
+    let shapes = ddl::shapes(&shadow, &identity.tables);
     for (table, index, definition) in &attached.indexes {
-        let table = twin.table(table);
-        // A table that is switched off has no twin.
+        let table = shadow.table(table);
+        // A table that is switched off has no shadow table.
         let Some(shape) = shapes.iter().find(|shape| shape.name == table) else { continue };
         connection.run(DOING, shape.create()).await?;
         let place = schema::place(&table);
@@ -247,15 +250,15 @@ async fn rename(connection: &mut Connection, identity: &Identity) -> Result<(), 
         let one = |name: &String| format!("`{}` TO `{}`", from.table(name), to.table(name));
         renames.extend(names.iter().map(one));
     };
-    let twins = ddl::shapes(&Prefix::default(), &identity.tables);
+    let shadows = ddl::shapes(&Prefix::default(), &identity.tables);
     // Also those that are switched off now, whose rows would grow old.
     let stored = meaning(connection, prefix, &identity.job).await?;
     let mut old =
         stored.as_deref().map(|stored| tables_of(stored, &identity.known)).unwrap_or_default();
-    let added = twins.iter().filter(|twin| old.iter().all(|old| old.name != twin.name));
+    let added = shadows.iter().filter(|shadow| old.iter().all(|old| old.name != shadow.name));
     old.extend(added.cloned().collect::<Vec<_>>());
     add(existing(connection, &old, prefix).await?, prefix, &prefix.replaced());
-    add(twins.into_iter().map(|shape| shape.name).collect(), &prefix.twin(), prefix);
+    add(shadows.into_iter().map(|shape| shape.name).collect(), &prefix.shadow(), prefix);
     connection.run(DOING, format!("RENAME TABLE {}", renames.join(", "))).await
 }
 
