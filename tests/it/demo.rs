@@ -157,7 +157,8 @@ fn what_is_asked_over_http() {
     println!("records after {:?}", began.elapsed());
     let port = demo.port;
     assert_eq!(get(port, "/healthz").unwrap(), "alive\n");
-    assert_eq!(get(port, "/readyz").unwrap(), "ready\n");
+    // It may add which partitions wait for others.
+    assert!(get(port, "/readyz").unwrap().starts_with("ready"));
     let metrics = within(Duration::from_secs(10), || {
         get(port, "/metrics").filter(|text| text.contains("tweetflow_lag{"))
     });
