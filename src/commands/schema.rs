@@ -13,6 +13,7 @@ use sink::mysql::{MySqlSink, Server, ServerFamily};
 use sink::{Prefix, SinkError, ddl};
 use std::fmt::Write;
 use types::dead_letter;
+use types::fault::Fault;
 use types::fault::one_line;
 
 /// Examples of `--help`.

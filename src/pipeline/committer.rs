@@ -30,7 +30,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use types::dead_letter;
-use types::fault::one_line;
+use types::fault::{Fault, one_line};
 use types::table::Panel;
 use types::transaction::{Position, TableChanges, Transaction};
 use types::{Restored, Row};

@@ -7,6 +7,7 @@ use mesh::MeshError;
 use sink::SinkError;
 use source::SourceError;
 use types::dead_letter::OverflowRange;
+use types::fault::{self, Fault};
 
 /// A run ended before its time.
 #[derive(Debug, thiserror::Error)]
@@ -67,10 +68,9 @@ pub enum RunError {
     },
 }
 
-impl RunError {
-    /// 2 for arguments and configuration that could never have worked, else 1.
-    pub fn exit_code(&self) -> u8 {
-        let operator = match self {
+impl Fault for RunError {
+    fn is_config_error(&self) -> bool {
+        match self {
             RunError::Source(error) => error.is_config_error(),
             RunError::Sink(error) => error.is_config_error(),
             RunError::Mesh(error) => error.is_config_error(),
@@ -80,7 +80,13 @@ impl RunError {
             | RunError::Overflow { .. }
             | RunError::Peer { .. }
             | RunError::PeerTimeout { .. } => false,
-        };
-        if operator { 2 } else { 1 }
+        }
+    }
+}
+
+impl RunError {
+    /// 2 for arguments and configuration that could never have worked, else 1.
+    pub fn exit_code(&self) -> u8 {
+        fault::exit_code(self)
     }
 }

@@ -27,6 +27,7 @@ use std::time::{Duration, Instant};
 use timely::communication::Hooks;
 use timely::communication::allocator::zero_copy::initialize::initialize_networking_from_sockets;
 use timely::communication::allocator::{AllocatorBuilder, ProcessBuilder};
+use types::fault::Fault;
 use types::traffic::Traffic;
 
 /// Between two looks at what may have come.
@@ -75,9 +76,8 @@ pub enum MeshError {
     Stopped,
 }
 
-impl MeshError {
-    /// Whether it can only be put right by whoever configures the cluster.
-    pub fn is_config_error(&self) -> bool {
+impl Fault for MeshError {
+    fn is_config_error(&self) -> bool {
         matches!(self, MeshError::Listen { .. } | MeshError::Refused(_))
     }
 }

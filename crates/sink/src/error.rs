@@ -2,6 +2,7 @@
 //!
 //! One function classifies ([`SinkError::is_transient`]), with the reason beside each code.
 
+use types::fault::Fault;
 use types::transaction::Position;
 
 /// What to do about tables that are beyond repair.
@@ -234,8 +235,15 @@ pub enum SinkError {
 }
 
 impl SinkError {
-    /// Whether trying again, on a new connection, may help.
-    pub fn is_transient(&self) -> bool {
+    /// Whether a commit that failed so may have been applied nevertheless.
+    pub fn leaves_doubt(&self) -> bool {
+        !matches!(self, SinkError::Outdated(_) | SinkError::Unreachable { .. })
+    }
+}
+
+impl Fault for SinkError {
+    /// Whether the attempt may succeed on a new connection.
+    fn is_transient(&self) -> bool {
         match self {
             SinkError::Unreachable { .. }
             | SinkError::Lost { .. }
@@ -248,13 +256,7 @@ impl SinkError {
         }
     }
 
-    /// Whether a commit that failed so may have been applied nevertheless.
-    pub fn leaves_doubt(&self) -> bool {
-        !matches!(self, SinkError::Outdated(_) | SinkError::Unreachable { .. })
-    }
-
-    /// Whether only the operator can help: other arguments, other rights.
-    pub fn is_config_error(&self) -> bool {
+    fn is_config_error(&self) -> bool {
         match self {
             SinkError::Url { .. }
             | SinkError::Fingerprint { .. }

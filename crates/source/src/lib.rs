@@ -14,6 +14,7 @@ mod poll_time;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use types::fault::Fault;
 use types::offsets::{Assignment, PartitionOffsets, PolledUpTo};
 use types::record::{Record, StoredRecord};
 
@@ -270,9 +271,10 @@ impl SourceError {
         use SourceError::{Changed, FileChanged, Renamed};
         matches!(self, Changed { .. } | FileChanged { .. } | Renamed { .. })
     }
+}
 
-    /// Whether only the operator can help.
-    pub fn is_config_error(&self) -> bool {
+impl Fault for SourceError {
+    fn is_config_error(&self) -> bool {
         use SourceError::{
             Brokers, Compacted, File, Foreign, NoFiles, NoRight, NoTopic, Protected, SameNumber,
             SettingValue, Settings, UnknownSetting,

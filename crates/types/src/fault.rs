@@ -1,10 +1,26 @@
-//! What all errors have in common, and panics of other code as errors.
+//! What all errors have in common ([`Fault`]), and panics of other code as errors.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 thread_local! {
     static IS_CAUGHT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// How a program treats an error, whichever layer it comes from.
+pub trait Fault: std::error::Error {
+    /// Whether the error stays until somebody changes arguments, configuration or rights.
+    fn is_config_error(&self) -> bool;
+
+    /// Whether the same attempt may succeed later.
+    fn is_transient(&self) -> bool {
+        false
+    }
+}
+
+/// The exit code of a command that ends with `fault`: 2 for a configuration that cannot work, else 1.
+pub fn exit_code(fault: &dyn Fault) -> u8 {
+    if fault.is_config_error() { 2 } else { 1 }
 }
 
 /// Runs code of others on what comes from outside; its panic is an error with the panic's text.

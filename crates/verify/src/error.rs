@@ -4,6 +4,7 @@ use sink::SinkError;
 use source::SourceError;
 use types::Text;
 use types::dead_letter::OverflowRange;
+use types::fault::Fault;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]

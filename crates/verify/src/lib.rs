@@ -364,7 +364,7 @@ impl Snapshot {
         stop: &AtomicBool,
     ) -> Result<Self, VerifyError> {
         let (mut rows, mut offsets) = (Runs::new(plan.memory), Vec::new());
-        let (mut letters, mut dropped) = (Places::new(), Vec::new());
+        let (mut dead_letters, mut overflow) = (Places::new(), Vec::new());
         let (mut lateness, mut result) = (LatenessEvidence::default(), Ok(()));
         let mut outcome = Outcome::default();
         let mut take = |Restored { table, row }: Restored| {
@@ -372,9 +372,9 @@ impl Snapshot {
             if declared.name == offsets::TABLE_NAME {
                 offsets.extend(PartitionOffsets::of(&row));
             } else if declared.name == dead_letter::TABLE_NAME {
-                letters.extend(dead_letter::location(&row));
+                dead_letters.extend(dead_letter::location(&row));
             } else if declared.name == dead_letter::OVERFLOW_TABLE_NAME {
-                dropped.extend(OverflowRange::of(&row));
+                overflow.extend(OverflowRange::of(&row));
             }
             lateness.see(declared.name, &row);
             outcome.see(declared.name, &row);
@@ -391,15 +391,7 @@ impl Snapshot {
         let inspected = runtime.block_on(inspecting).ok_or(VerifyError::Stopped)??;
         result.map_err(VerifyError::Temporary)?;
         let commit_no = inspected.position.commit_no;
-        Ok(Snapshot {
-            commit_no,
-            rows,
-            offsets,
-            dead_letters: letters,
-            overflow: dropped,
-            lateness,
-            outcome,
-        })
+        Ok(Snapshot { commit_no, rows, offsets, dead_letters, overflow, lateness, outcome })
     }
 
     fn metadata(&self) -> TableMetadata<'_> {

@@ -8,6 +8,7 @@ use sink::{Sink, SinkError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use types::Row;
+use types::fault::Fault;
 
 on_both_servers! {
     many_rows_are_loaded_and_few_are_not,

@@ -10,6 +10,7 @@
 use super::connection::Connection;
 use super::{SinkError, sql};
 use crate::Prefix;
+use types::fault::Fault;
 use types::{Row, Table, Value};
 
 const DOING: &str = "committing";

@@ -20,6 +20,7 @@ use crate::ddl::Shape;
 use crate::{Identity, Prefix, SinkError, ddl};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
+use types::fault::Fault;
 use types::{Table, offsets};
 
 const DOING: &str = "replacing the tables";
