@@ -1,4 +1,4 @@
-//! One typed configuration of a run, validated once.
+//! The typed configuration of a run. `commands` builds it and has checked every value by then.
 
 use dataflows::catalogue::Tables;
 use decode;
@@ -10,7 +10,7 @@ use types::dead_letter::Quota;
 /// Whether there is a ledger, and how long it remembers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LedgerConfig {
-    /// For so long behind the newest tweet a tweet can be deleted or come again; zero: no ledger.
+    /// How long after the newest tweet deletes and duplicates are still recognised; zero: no ledger.
     pub span: Duration,
     /// Starts with an empty one.
     pub forget: bool,
@@ -57,7 +57,7 @@ pub struct RunConfig {
     pub decode: decode::DecodeSettings,
     /// What the operator said about the tables.
     pub flows: types::TableSettings,
-    /// Deletes and duplicates. Part of no fingerprint: exactness does not hang on it.
+    /// Deletes and duplicates. Part of no fingerprint: exactness does not depend on it.
     pub ledger: LedgerConfig,
     /// At least so long from one epoch to the next.
     pub epoch: Duration,

@@ -1,12 +1,22 @@
-//! The spine: from the topic through the tables to the database.
+//! The path of a record: poll → ingest → decode → operators → tables → batch → commit.
 //!
 //! ```text
-//!            ┌──────────────── each worker ────────────────┐        ┌── worker 0 ──┐
-//! partitions │ poll ─► decode ─► events   ─► tables  ──────┼─rows──►│    gather    │──► committer
-//!   of the   │            │      letters  ─► dead_letters ─┤        └──────┬───────┘
-//!   topic    │            └────► progress ─► kafka_offsets ┘               │
-//!            └── credit ◄──────────── durable probe ◄──────────────────────┘
+//!            ┌────────────────────── each worker ──────────────────────┐      ┌── worker 0 ──┐
+//! partitions │ poll ─► ingest ─► decode ─► events ─► operators, tables ┼─────►│ commit       │
+//!   of the   │                      │      dead letters ─► dead_letters ┤ rows │ batcher      │
+//!   topic    │                      └────► offsets ─► kafka_offsets     ┤      └─────┬────────┘
+//!            └── credit ◄─────────── durable probe ◄────────────────────┘◄───────────┤
+//!                                                                        committer ◄─┘
 //! ```
+//!
+//! | step | module |
+//! |---|---|
+//! | poll | `worker` (the loop), `worker::credit` (how much) |
+//! | ingest, decode | `worker::ingest`, the crate `decode` |
+//! | operators, tables | `flow` (the inputs), the crate `dataflows` |
+//! | batch, commit | `commit_batcher`, `committer` |
+//!
+//! One arrow goes back: the durable probe frees credit once a commit is done.
 //!
 //! **Start order.** The committer raises the generation, then reads offsets and rows; the topic is
 //! checked against the offsets; rows enter at epoch 0 on worker 0; then all workers read again, still
@@ -19,12 +29,10 @@
 //! all that reclocking needs.
 //!
 //! **Cluster.** The workers of several processes are one dataflow; worker 0 is in process 0, which
-//! alone has the committer. All of this is the same there; `peers` has what comes beside.
+//! alone has the committer. `peers` adds the heartbeats between processes.
 //!
-//! **End.** When stopped, or at the end of every partition, the inputs close, the frontier empties
-//! behind the last commit, and only then a worker leaves.
-//!
-//! This module knows source, tables and sink; nothing else knows all three.
+//! **End.** When stopped, or at the end of every partition, the inputs close. The frontier empties
+//! after the last commit, and only then does a worker leave.
 
 pub mod commit_batcher;
 pub mod committer;
@@ -82,7 +90,7 @@ impl<T> RunContext<T> {
         self.ended.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it ends for another reason than that somebody asked this process to.
+    /// Whether the run ends for another reason than a stop of this process.
     fn is_failed(&self) -> bool {
         self.ended.load(Ordering::Relaxed)
             || self.is_closed.load(Ordering::Relaxed)
@@ -131,7 +139,7 @@ struct RunContext<T> {
     config: RunConfig,
     topic: T,
     monitor: Arc<Monitor>,
-    /// Set by whoever wants the run to end.
+    /// Set to end the run.
     stop: Arc<AtomicBool>,
     /// Set by the first fault.
     ended: AtomicBool,
@@ -204,7 +212,7 @@ struct PreparedRun<T> {
 }
 
 impl<T: Topic> PreparedRun<T> {
-    /// Starts the workers. They wait for what the lead gets.
+    /// Starts the workers. They wait for the coordinator's plan.
     fn start(
         self,
         lead: Option<CoordinatorChannels>,
@@ -227,14 +235,14 @@ impl<T: Topic> PreparedRun<T> {
         let shared = Arc::new(shared);
         let engine = Engine::start(&shared, mesh);
         if engine.is_err() {
-            // Nobody has taken it, and the committer would wait for its orders.
+            // No worker has taken the channels: the committer would wait for orders forever.
             drop(shared.coordinator.lock().unwrap_or_else(PoisonError::into_inner).take());
         }
         Ok((shared, engine?))
     }
 }
 
-/// A process of a cluster without the database: its workers do what worker 0 says.
+/// A process of a cluster without the database: its workers follow the coordinator, worker 0.
 fn run_member<T: Topic>(run: PreparedRun<T>) -> Result<RunSummary, RunError> {
     let (shared, engine) = run.start(None, Arc::default())?;
     let workers = engine.wait()?;
@@ -246,7 +254,7 @@ fn run_member<T: Topic>(run: PreparedRun<T>) -> Result<RunSummary, RunError> {
     shared.take_fault().map_or_else(|| Ok(summary()), Err)
 }
 
-/// The process that has the database.
+/// The process that has the database: it starts the committer, and its worker 0 coordinates.
 fn run_coordinator<T: Topic, S: Sink>(
     run: PreparedRun<T>,
     sink: S,

@@ -1,11 +1,11 @@
 //! The tables of tweetflow as pure functions of the tweets.
 //!
 //! ```text
-//! events ──► shared ──► posts ──► hashtags ──► changes ─┬──► (table, change) of every epoch
+//! events ──► shared ─► live tweets ► hashtags ► changes ─┬──► (table, change) of every epoch
 //! rows   ──► shared       │          └► top ──► changes ─┤
 //!               │         ├─────► totals   ──► changes ─┤
 //!               │         └─────► by minute ─► changes ─┤
-//!               │            ┌──►    └► within ─► top ──┤
+//!               │            ┌──►    └► windowed ► top ──┤
 //!               ├───────► floors   ──► changes ─────────┤
 //!               └───────────────► users    ──► changes ─┤
 //!                                    └► top ──► changes ─┘

@@ -1,9 +1,9 @@
-//! The posts that count: what every table that adds up is a function of.
+//! Live tweets, those that count: the input of every table that adds up.
 //!
-//! Without a ledger each tweet that was read is one, and this costs nothing. With one
-//! ([`Ledger`]) a tweet that was read twice is one post, a deleted or replaced one none, and posts go as
-//! well as come. Tables of the newest statement (`users`, `floors`) do not look here: what a tweet said of
-//! its author stays true when the tweet is deleted.
+//! Without a ledger each tweet that was read is live, and this costs nothing. With one
+//! ([`LedgerInputs`]) a tweet that was read twice is live once and a deleted or replaced one is not, so
+//! there are retractions. Tables of the newest statement (`users`, `floors`) do not use them: what a
+//! tweet said of its author stays true when the tweet is deleted.
 
 use crate::operators::ledger::{Act, Acts, Effect, Floors, Watched, ledger};
 use crate::{Epoch, Events, Shared};
@@ -87,7 +87,7 @@ impl Content {
     }
 }
 
-/// The posts of a dataflow.
+/// The live tweets of a dataflow.
 #[derive(Clone)]
 pub enum LiveTweets<'scope> {
     /// Every tweet that was read.

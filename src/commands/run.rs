@@ -86,7 +86,7 @@ pub(super) struct RunArgs {
     /// How long a commit is tried again while the database is away
     #[arg(long, env = "TWEETFLOW_RETRY_SECONDS", value_name = "S", default_value_t = 900)]
     retry_seconds: u64,
-    /// Go on behind records that the topic lost before they were read
+    /// Continue past records that were deleted before they were read
     #[arg(long, env = "TWEETFLOW_ACCEPT_GAP")]
     accept_gap: bool,
     /// Count the topic again into new tables, put them in the place of the old ones, and end. The old

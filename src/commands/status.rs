@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 const TICK: Duration = Duration::from_millis(250);
 /// Without a terminal, a line in the log so often.
 const LOG_TIME: Duration = Duration::from_secs(10);
-/// So little is no long way.
+/// No bar is shown below this many records.
 const FEW: u64 = 10_000;
 /// What is short needs no bar.
 const SHORT: Duration = Duration::from_secs(2);

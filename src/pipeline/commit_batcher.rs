@@ -1,4 +1,4 @@
-//! The batcher: on worker 0, from the changes of all workers to one transaction after another.
+//! The commit batcher: worker 0 turns the changes of all workers into transactions (group commit).
 //!
 //! It owns the changes between the dataflow and the committer. Invariants:
 //! - A transaction holds whole epochs: all of them up to the one it ends with, none of them twice.
@@ -7,7 +7,7 @@
 //! - A row that its table cannot hold is in no transaction, nor is anything after it.
 //! - It never blocks: while the committer is busy, closed epochs are netted per key.
 //!
-//! It knows no database: a transaction goes into a channel of size 1, an outcome comes back.
+//! It knows no database: it sends a transaction into a channel of size 1 and receives the outcome.
 
 use crate::config::CommitPace;
 use dataflows::{Epoch, TableChange};
@@ -243,7 +243,7 @@ impl CommitBatcher {
         }
     }
 
-    /// Whether the last transaction is older than a heartbeat, by the clock that nobody sets.
+    /// Whether the last transaction is older than a heartbeat, by the monotonic clock.
     fn is_heartbeat_due(&self) -> bool {
         match (self.closed_at, self.sent_closed_at) {
             (Some(closed), Some(sent)) => {

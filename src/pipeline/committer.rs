@@ -4,10 +4,10 @@
 //! makes a restart exact: raise the generation (committed), *then* read the rows and offsets, then
 //! commit on top of that position only.
 //!
-//! After an error in a commit its outcome is unknown: the stored position is read on a new
-//! connection, by a read that waits, and decides whether the transaction was applied, must be sent
-//! again, or another process has taken over. A commit that finds another position than its own,
-//! with no unknown outcome before it, was never applied.
+//! After a failed commit its outcome is unknown. The committer re-reads the position, on a new
+//! connection and with a locking read, to learn whether the commit was applied, must be retried, or
+//! was fenced. A commit that finds another position, with no unknown outcome before it, was never
+//! applied.
 //!
 //! A stop does not wait for a database that is silent.
 //!
@@ -102,9 +102,9 @@ pub fn spawn<S: Sink>(
     Ok((thread, counters))
 }
 
-/// How often it is looked for dead letters that are to be tried again.
+/// How often the committer looks for dead letters whose retry is requested.
 const RETRY_SCAN_INTERVAL: Duration = Duration::from_secs(1);
-/// How long that may take: a commit must not wait for it.
+/// Upper bound on one scan: a commit must not wait longer for it.
 const RETRY_SCAN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The dead letters that are on their way through the dataflow.
@@ -129,7 +129,7 @@ impl RequestedRetries {
         dead_letter::location(row).is_some_and(|place| self.keys.insert(place))
     }
 
-    /// Forgets the rows that a commit has deleted or written anew.
+    /// Forgets the rows that a commit has deleted or rewritten.
     fn settle(&mut self, changes: &TableChanges) {
         if self.keys.is_empty() {
             return;
@@ -204,9 +204,9 @@ impl<S: Sink> Committer<S> {
         Ok(self.sink)
     }
 
-    /// Hands over the dead letters that somebody wants to be tried again. Between two transactions,
-    /// so that a row that one of them deletes is not found again. What goes wrong passes: the marks
-    /// stand, and a lost connection is the next commit's business.
+    /// Hands over the dead letters whose retry is requested. It runs between two transactions, so a
+    /// row that one of them deletes is not found again. Errors are ignored: the flags stay set, and
+    /// the next commit handles a lost connection.
     async fn scan_for_retries(&mut self, channels: &Channels, asked: &mut RequestedRetries) {
         asked.scanned_at = Instant::now();
         let (table, column) = channels.dead_letters;
@@ -216,9 +216,9 @@ impl<S: Sink> Committer<S> {
                 rows.into_iter().filter(|row| asked.add(row)).for_each(&channels.retry_requested);
             }
             Some(Ok(Err(error))) => {
-                tracing::debug!(error = one_line(&error), "looking for marks failed");
+                tracing::debug!(error = one_line(&error), "looking for requested retries failed");
             }
-            Some(Err(_late)) => tracing::debug!("looking for marks took too long"),
+            Some(Err(_late)) => tracing::debug!("looking for requested retries took too long"),
             None => {}
         }
     }
@@ -234,13 +234,13 @@ impl<S: Sink> Committer<S> {
         self.sink.begin_restore(position).await?;
         self.restore(identity, channels).await?;
         self.sink.end_restore().await?;
-        // Only now: nobody goes on from rows of a transaction that did not end.
+        // Only now: rows of a transaction that did not end must not be used.
         let _ = channels.rows.send(None);
         Ok(position)
     }
 
     /// Reads what is stored, after the claim. A receiver that is gone means that the run has
-    /// already failed elsewhere; the rest is then read for nobody and ends soon.
+    /// already failed elsewhere; the remaining rows are then dropped.
     async fn restore(&mut self, identity: &Identity, channels: &Channels) -> Result<(), SinkError> {
         let mut offsets = Vec::new();
         for table in channels.first.iter().copied() {

@@ -1,7 +1,7 @@
 //! The workers of this process: started on timely, alone or over the mesh, and waited for.
 //!
-//! A cluster's workers never end when a process is gone without a word; whoever waits for them also
-//! listens for that silence, and leaves them where they are.
+//! The workers of a cluster do not end when another process vanishes. So [`Engine::wait`] also checks
+//! the heartbeats, and after a timeout leaves the workers as they are.
 
 use super::RunContext;
 use super::peers::Peers;
@@ -15,7 +15,7 @@ use std::time::Duration;
 use timely::WorkerConfig;
 use timely::communication::WorkerGuards;
 
-/// Between two looks at who is silent.
+/// Time between two checks of the heartbeats.
 const PEER_CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The running workers.
@@ -43,14 +43,14 @@ impl Engine {
         };
         let shared = Arc::clone(shared);
         let work = move |timely: &mut timely::worker::Worker| worker::run(timely, &shared);
-        // A worker that has nothing to do parks at once: broker and database may want its core.
+        // Idle workers park immediately, which frees the core for the broker and the database.
         let config = WorkerConfig::default().idle_spin(Duration::ZERO);
         let guards = timely::execute::execute_from(builders, others, config, work)
             .map_err(RunError::Engine)?;
         Ok(Engine { guards, peers })
     }
 
-    /// Has the first worker look at what came.
+    /// Wakes worker 0.
     pub(super) fn wake(&self) {
         if let Some(first) = self.guards.guards().first() {
             first.thread().unpark();

@@ -47,11 +47,11 @@ pub enum RunError {
     Peer {
         /// The process.
         who: String,
-        /// What it said.
+        /// What it reported.
         text: String,
     },
     /// Another process of the cluster does not work any more, or cannot be reached.
-    #[error("{who} said nothing for {seconds} s; the tables hold the last commit")]
+    #[error("no heartbeat from {who} for {seconds} s; the tables are as of the last commit")]
     PeerTimeout {
         /// The processes.
         who: String,

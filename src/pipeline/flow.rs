@@ -32,7 +32,7 @@ use types::offsets::Assignment;
 use types::record::StoredRecord;
 use types::{Event, Restored};
 
-/// What worker 0 tells every worker.
+/// Messages of the coordinator (worker 0) to every worker.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Control {
     /// From here on, this epoch.
@@ -50,8 +50,8 @@ pub(super) enum Control {
     Retry(DeadLetter, Option<StoredRecord>),
 }
 
-/// The inputs that follow the epoch. One that were forgotten would hold all others back, so they
-/// are only ever moved together.
+/// The inputs that follow the epoch. An input that is not advanced stalls the frontier, so they only
+/// advance together.
 pub(super) struct FlowInputs {
     pub(super) events: InputSession<Epoch, Event, isize>,
     pub(super) retried: InputSession<Epoch, Event, isize>,
@@ -104,11 +104,11 @@ impl FlowInputs {
 pub(super) struct Flow {
     /// `None` once this worker reads no more.
     pub(super) inputs: Option<FlowInputs>,
-    /// Only worker 0 sends.
+    /// Control messages; only the coordinator sends.
     pub(super) control: Handle<Epoch, Control>,
-    /// What worker 0 system_updates and this worker has not yet done.
+    /// Control messages that this worker has not applied yet.
     pub(super) mailbox: Rc<RefCell<VecDeque<Control>>>,
-    /// Only worker 0 hears.
+    /// Reports of this worker to the coordinator.
     pub(super) reports_out: Handle<Epoch, WorkerReport>,
     pub(super) reports_in: Rc<RefCell<Vec<WorkerReport>>>,
     /// How this worker's share of the ledger is doing.
@@ -121,7 +121,7 @@ pub(super) struct Flow {
     pub(super) opened: Rc<Cell<Epoch>>,
     /// On worker 0: when each epoch was ended.
     pub(super) closings: Closings,
-    /// Behind the inputs of all workers: done when nobody reads any more.
+    /// Behind the inputs of all workers: done when no worker reads any more.
     pub(super) reading: ProbeHandle<Epoch>,
     /// Behind the commit batcher: passes an epoch when it is committed.
     pub(super) durable: ProbeHandle<Epoch>,

@@ -3,13 +3,14 @@
 //! ```text
 //! each worker: clocks, ends ────reports────► worker 0: policy ──► floors (rows)
 //!      ▲                                        │
-//!      └────────── Floor, Wait ◄────────────────┘
+//!      └────────── Floor, Pause ◄────────────────┘
 //! ```
 //!
-//! Worker 0 raises the floor where all that is read has passed a step, and has partitions wait that
-//! are far ahead of others. Exactness does not hang on it, but for one thing: a floor enters at an
-//! epoch of worker 0, and a worker that hears of it is in that epoch or a later one; so what may be
-//! forgotten from then on (`replay_from`) is never committed before the floor.
+//! Worker 0 raises the floor when every partition has moved on by a step, and pauses partitions that
+//! are far ahead of others. Any monotone floor is exact; the floor decides only memory use and what
+//! counts as late. One order matters: a floor enters at an epoch of worker 0, and a worker that
+//! receives it is in that epoch or a later one. So `replay_from` never passes a floor that is not
+//! committed.
 //!
 //! What the ledger does stands in [`dataflows::operators::ledger`].
 
@@ -79,7 +80,7 @@ impl LedgerStart {
     }
 }
 
-/// What a worker tells worker 0.
+/// What a worker reports to the coordinator, worker 0.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) enum WorkerReport {
     /// It has read again all that it had to.
@@ -150,7 +151,7 @@ impl PartitionProgress {
         self.moved = now;
     }
 
-    /// What worker 0 is to hear, if it would make a difference.
+    /// The report for the coordinator, if it would make a difference.
     pub(super) fn report(
         &mut self,
         partition: u32,
@@ -177,7 +178,7 @@ impl PartitionProgress {
     }
 }
 
-/// On worker 0: the floor and who waits.
+/// On worker 0: raises the floor and pauses partitions that are far ahead.
 pub(super) struct FloorController {
     policy: Policy,
     paused: BTreeSet<u32>,

@@ -1,12 +1,12 @@
-//! What the processes of a cluster tell each other while they run, through the dataflow itself.
+//! Heartbeats between the processes of a cluster, sent through the dataflow itself.
 //!
-//! The first worker of each process says each second that it is there, and at once when its process
-//! ends or has failed; every process hears it. So one signal stops all of them, a fault anywhere is
-//! everybody's, and a process that is stopped, cut off or stuck is noticed by its silence: a signal
-//! goes the way of the records, through workers that turn. Nobody speaks when there is one process.
+//! The first worker of each process sends a heartbeat every second, and a message at once when its
+//! process ends or has failed. Every process receives them, so one signal stops all processes and a
+//! fault in one ends all. A process that is stopped, cut off or stuck misses heartbeats, because they
+//! take the path of the records through running workers. A single process sends none.
 //!
-//! Invariant: a process other than 0 has done its work only if process 0 has message that all of it is
-//! committed.
+//! Invariant: a process other than 0 has done its work only after process 0 reported that all of it
+//! is committed.
 
 use super::RunContext;
 use crate::pipeline::error::RunError;
@@ -22,14 +22,14 @@ use timely::dataflow::operators::vec::{Broadcast, Input};
 use timely::worker::Worker;
 use types::fault::one_line;
 
-/// From one signal to the next.
+/// Time between two heartbeats.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
-/// After so long without a signal a process counts as gone.
+/// A process without a heartbeat for this long counts as gone.
 const PEER_TIMEOUT: Duration = Duration::from_secs(10);
 /// The same while rows are restored: a worker sorts all of a large table in one turn.
 const RESTORE_PEER_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// What is message, and by which process.
+/// A message and the process that sent it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct PeerMessage(usize, PeerSignal);
 
@@ -37,7 +37,7 @@ struct PeerMessage(usize, PeerSignal);
 enum PeerSignal {
     /// I am here, and this is what I have done.
     Heartbeat(ProcessReport),
-    /// I read no more; nobody is to read on.
+    /// I stop reading; all processes stop.
     Ending,
     /// I have failed.
     Fault(String),
@@ -50,7 +50,7 @@ pub(super) struct Peers {
     cluster: Cluster,
     monitor: Arc<Monitor>,
     began: Instant,
-    /// Milliseconds from `began` to the last signal of each process.
+    /// Milliseconds from `began` to the last message of each process.
     heard: Vec<AtomicU64>,
     is_running: AtomicBool,
     is_ending: AtomicBool,
@@ -105,7 +105,7 @@ impl Peers {
         }
     }
 
-    /// The process that has message nothing for too long.
+    /// The processes whose last heartbeat is too old.
     pub(super) fn silent(&self) -> Option<RunError> {
         let bound = if self.is_running.load(Ordering::Relaxed) {
             PEER_TIMEOUT
@@ -128,23 +128,23 @@ impl Peers {
         let is_committed = self.is_committed.load(Ordering::Relaxed);
         fault.or_else(|| {
             let who = self.cluster.name(0);
-            let text = "it did not say that everything is committed".to_owned();
+            let text = "it did not report that everything is committed".to_owned();
             (!is_committed && self.cluster.process != 0).then_some(RunError::Peer { who, text })
         })
     }
 }
 
-/// The first worker of a process speaks for it.
+/// Sends the messages of a process, from its first worker.
 pub(super) struct HeartbeatSender {
     input: InputHandleVec<u64, PeerMessage>,
     process: usize,
     last: Option<Instant>,
-    /// Whether the end, or the fault, was message.
+    /// Whether the end, or the fault, was reported.
     has_reported_end: bool,
 }
 
 impl HeartbeatSender {
-    /// Builds the way of the messages, on every worker; a sender on the first of each process.
+    /// Builds the broadcast on every worker; returns a sender on the first one of each process.
     pub(super) fn build(worker: &mut Worker, peers: &Arc<Peers>, workers: usize) -> Option<Self> {
         let index = worker.index();
         let peers = Arc::clone(peers);
@@ -168,7 +168,7 @@ impl HeartbeatSender {
         self.last = Some(Instant::now());
     }
 
-    /// Says what there is to say, if anything.
+    /// Sends the end or the fault once, else a heartbeat if one is due.
     pub(super) fn send_due<T>(&mut self, shared: &RunContext<T>) {
         if !self.has_reported_end && shared.is_ending() {
             self.has_reported_end = true;
@@ -182,7 +182,7 @@ impl HeartbeatSender {
         }
     }
 
-    /// The last signal: everything that will ever be committed is.
+    /// Sends the last message: everything that will ever be committed is committed.
     pub(super) fn end<T>(mut self, shared: &RunContext<T>) {
         if self.process != 0 {
             return;

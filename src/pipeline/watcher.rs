@@ -1,10 +1,10 @@
 //! One thread of process 0 that keeps an eye on the topic while the workers read.
 //!
 //! It finds partitions that were added, reads dead letters' records that are to be tried again,
-//! notices that the topic was made anew, and tells the topic's own tools how far the tables are.
+//! notices that the topic was recreated, and tells the topic's own tools how far the tables are.
 //! What it finds is handed to worker 0; where to read on stands in the tables alone. A fault of its
-//! own ends no run, and of what it does none hangs on another: the right to publish may be missing. A
-//! topic that is another one ends the run.
+//! own ends no run, and its tasks are independent: the right to publish may be missing. A topic that
+//! was replaced ends the run.
 
 use super::TopicNews;
 use monitor::Monitor;
@@ -83,7 +83,7 @@ impl Watcher {
     }
 }
 
-/// Something that the watcher does time and again. It goes on without the others, and is told of when it
+/// A periodic task of the watcher. It does not depend on the others, and the log says when it
 /// begins to fail and when it works again.
 #[derive(Debug)]
 struct WatcherTask {
@@ -246,7 +246,7 @@ impl<W: Watch> Watching<W> {
             tracing::info!(?files, new = found.len(), "new files are read");
         }
         self.known.extend(partitions);
-        // Nobody listens any more while the run ends.
+        // While the run ends there is no receiver.
         let _ = self.news.send(TopicNews::Partitions(found));
         Ok(())
     }

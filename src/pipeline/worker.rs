@@ -1,8 +1,8 @@
-//! One worker's loop: follow the epoch, read as much as credit allows, let the dataflow work.
+//! One worker's loop: apply control messages, read as much as credit allows, step the dataflow.
 //!
-//! Invariants: a worker reads a partition only after worker 0 has told it the offset; it never has
-//! more read and uncommitted than its credit (in bytes: plus one poll); it leaves only when everything it read is committed,
-//! or nothing will be any more.
+//! Invariants: a worker reads a partition only after the coordinator has assigned the offset. It never
+//! has more read and uncommitted than its credit (in bytes: plus one poll). It leaves only when
+//! everything it read is committed, or nothing will be committed any more.
 
 mod as_of;
 mod backlog;
@@ -39,11 +39,11 @@ use types::Event;
 use types::dead_letter::Usage;
 use types::offsets::Assignment;
 
-/// Records of one poll, between two looks at everything else.
+/// Most records of one poll; between two polls the loop handles everything else.
 const POLL_RECORDS: u64 = 512;
-/// How often figures of the ledger are shown, and what the topic has left is asked for.
+/// How often the ledger metrics are published and the remaining-record count is refreshed.
 const REFRESH_INTERVAL: Duration = Duration::from_millis(200);
-/// The longest sleep. Everything that matters wakes a worker before; this bounds a signal's way.
+/// Upper bound on signal latency; every other event wakes a parked worker.
 const MAX_PARK: Duration = Duration::from_millis(100);
 
 /// What a worker did.
@@ -204,7 +204,7 @@ impl<T: Topic> WorkerLoop<'_, T> {
                 }
             }
             if self.flow.inputs.is_none() && self.flow.reading.done() {
-                // Nobody reads any more: the last epoch ends with the inputs. (Without a clock nothing
+                // No worker reads any more: the last epoch ends with the inputs. (Without a clock nothing
                 // was read, and the tables are as old as they were.)
                 if self.epoch_clock.is_some() {
                     let closing = self.as_of.close(self.epoch);
@@ -245,7 +245,7 @@ impl<T: Topic> WorkerLoop<'_, T> {
         }
     }
 
-    /// Does what worker 0 said.
+    /// Applies the control messages of the coordinator.
     fn apply_control(&mut self) -> Result<(), SourceError> {
         let messages = std::mem::take(&mut *self.flow.mailbox.borrow_mut());
         for message in messages {
@@ -394,7 +394,7 @@ impl<T: Topic> WorkerLoop<'_, T> {
         inputs.flush();
     }
 
-    /// Worker 0 hears what makes a difference to the floor.
+    /// Reports to the coordinator the progress that makes a difference to the floor.
     fn report_progress(&mut self) {
         let Some(step_ms) = self.step_ms else { return };
         let (paused, now) = (&self.paused, Instant::now());
@@ -412,8 +412,8 @@ impl<T: Topic> WorkerLoop<'_, T> {
         }
     }
 
-    /// Shows the ledger to whoever looks, and learns what is left: on the process that watches the topic, of
-    /// records that come as they can.
+    /// Publishes ledger metrics and refreshes the remaining-record count (on the process that watches the
+    /// topic, unless a replay rate paces the records).
     fn refresh_status(&mut self) {
         if self.refreshed_at.elapsed() < REFRESH_INTERVAL {
             return;

@@ -8,7 +8,7 @@ use types::event::Tweet;
 use types::{Event, Version};
 
 /// What is read lazily is what `serde_json` reads, where all of it is looked at; and a value that is
-/// passed by is passed by whole.
+/// skipped is skipped whole.
 ///
 /// # Panics
 /// If it is not.
@@ -25,7 +25,7 @@ pub fn json(bytes: &[u8]) {
     };
     assert!(lazily.is_none_or(|lazily| lazily == read), "read as something else");
     let length = bytes.trim_ascii().len();
-    assert_eq!(skip::value(bytes.trim_ascii_start()), Some(length), "passed by wrongly");
+    assert_eq!(skip::value(bytes.trim_ascii_start()), Some(length), "skipped wrongly");
 }
 
 /// Any record is events or a fault with a reason; what comes out can be a key.

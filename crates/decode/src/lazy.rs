@@ -412,7 +412,7 @@ mod tests {
         assert_eq!(seen(r#"{"c":null,"a":1,"b":null}"#), Some(expected));
     }
 
-    /// Only where nobody looks is less asked than JSON asks.
+    /// Only unread values are checked less than JSON requires.
     #[test]
     fn what_is_looked_at_must_be_json() {
         assert!(seen(r#"{"a":1,"x":[1,,nul}}],"y":01}"#).is_some());

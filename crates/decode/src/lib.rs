@@ -1,4 +1,4 @@
-//! Payload bytes to events; the only place that knows JSON.
+//! Payload bytes to events: the forms of the tweet APIs, and the rules for their text.
 //!
 //! A record becomes its events, or one [`Undecodable`] for the dead letters and no event at all.
 //! Which form it has is told by its shape, record by record: `v1` for the tweets of the first API,
@@ -12,7 +12,7 @@
 //! not ambiguous; `mend` mends bytes that are not quite JSON (half a surrogate, a byte order mark, a
 //! key that stands twice), on a second reading that only records need which the first one refused.
 //!
-//! Whoever changes what a record becomes raises [`VERSION`]: rows that exist were made by the old
+//! A change of what a record becomes raises [`VERSION`]: rows that exist were made by the old
 //! rule. The golden rows in the tests fail otherwise. To count what was refused before needs no new
 //! version: no row that exists changes, and `tweetflow dead-letters retry` brings it in; [`ACCEPTS`] is
 //! raised then.

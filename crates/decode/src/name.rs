@@ -5,7 +5,7 @@
 //! use damages every CJK name). What is left is trimmed; nothing left is `No name`.
 //!
 //! `legacy` is that range and the rest of the old rule, faults included, so that new rows equal old
-//! ones. Nobody else should want it.
+//! ones. No other use is known.
 
 use icu_properties::CodePointSetData;
 use icu_properties::props::Emoji;

@@ -1,6 +1,6 @@
 //! Golden rows of every form, and the rules one by one.
 //!
-//! Whoever has to change a golden row raises [`VERSION`].
+//! A change of a golden row raises [`VERSION`].
 
 use super::{ACCEPTS, DecodeSettings, Names, Retweets, Undecodable, VERSION, decode};
 use std::fmt::Write;

@@ -97,7 +97,8 @@ pub(super) fn hear(stream: &mut impl Read) -> io::Result<Hello> {
 
 /// One line for somebody who is no process of the cluster, if it still listens.
 pub(super) fn refuse_stranger(stream: &mut impl Write) {
-    let text = format!("tweetflow: the mesh of a cluster (protocol {PROTOCOL}); not for you\n");
+    let text =
+        format!("tweetflow: protocol {PROTOCOL}; this port accepts tweetflow cluster peers only\n");
     let _ = stream.write_all(text.as_bytes());
 }
 

@@ -32,7 +32,7 @@ use types::traffic::Traffic;
 
 /// Between two looks at what may have come.
 const PAUSE: Duration = Duration::from_millis(50);
-/// How long somebody who has called may take to say who it is.
+/// How long a caller may take to identify itself.
 const INTRODUCTION: Duration = Duration::from_secs(5);
 /// Callers that are heard at a time; further ones are sent away, and a process calls again.
 const CALLERS: usize = 64;
@@ -234,7 +234,7 @@ impl Forming<'_> {
         Ok(())
     }
 
-    /// Answers whoever calls until all processes above this one are there.
+    /// Accepts calls until all processes above this one are connected.
     fn answer(&mut self, listener: &TcpListener) -> Result<(), MeshError> {
         let (heard_in, heard) = channel();
         let own = Arc::new(self.hello.clone());
@@ -359,7 +359,7 @@ fn connect(address: &str) -> io::Result<TcpStream> {
     Err(last)
 }
 
-/// Hears who has called, on a thread of its own: somebody who says nothing delays nobody.
+/// Identifies a caller on a thread of its own: a silent caller delays no other.
 fn attend(
     stream: TcpStream,
     own: &Arc<Hello>,
@@ -369,7 +369,7 @@ fn attend(
     let work = move || {
         let from = stream.peer_addr().map_or_else(|_| "somebody".to_owned(), |at| at.to_string());
         match receive(stream, &own) {
-            // Nobody listens any more when all are there.
+            // There is no receiver once all processes are connected.
             Ok(joined) => drop(heard.send(joined)),
             Err(why) => tracing::warn!(from, why, "refused a caller at the mesh port"),
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use types::traffic::Traffic;
 
-/// A process that has said nothing for so long is worth a word; they speak each second.
+/// A process without a heartbeat for this long is reported; heartbeats come every second.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What a process says of itself.
@@ -96,7 +96,7 @@ impl Processes {
         others.filter_map(|(_, process)| process.report.ledger)
     }
 
-    /// A process that has said nothing for a while, and for how long.
+    /// A process without a recent heartbeat, and for how long.
     pub fn silent(&self) -> Option<(usize, Duration)> {
         let silences = self.all.iter().map(|process| process.heard.elapsed()).enumerate();
         silences.max_by_key(|(_, since)| *since).filter(|(_, since)| *since >= PATIENCE)

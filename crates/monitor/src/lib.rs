@@ -1,6 +1,6 @@
-//! What the running job is doing, for whoever looks: the live page, the metrics, the terminal.
+//! What the running job is doing, for the live page, the metrics and the terminal.
 //!
-//! The pipeline says what happens; nobody who looks can make it wait: counters are atomic, the rest
+//! The pipeline reports what happens; readers cannot make it wait: counters are atomic, the rest
 //! is behind a lock that is held for as long as it takes to copy small rows. The rows that are shown
 //! are those of committed transactions, on top of what the sink held at the start: tables of any
 //! sink, never the dataflow's own state. Invariant: whatever is seen together was committed together.
@@ -66,7 +66,7 @@ pub struct Monitor {
     restored: AtomicU64,
     /// What is left to read again for the ledger: records, of files bytes.
     replay: AtomicU64,
-    /// Whether somebody may look; nobody asks the topic for its end otherwise.
+    /// Whether there may be readers; without them the topic is not asked for its end.
     is_watched: AtomicBool,
     commit_seconds: Histogram,
     state: Mutex<MonitorState>,
@@ -161,7 +161,7 @@ impl PartitionLag {
     }
 }
 
-/// Everything at one moment.
+/// A snapshot of the whole status.
 #[derive(Clone, Debug)]
 pub struct StatusSnapshot {
     /// Where the job is in its life.
@@ -255,12 +255,12 @@ impl Monitor {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on somebody may look.
+    /// From now on there may be readers.
     pub fn watch(&self) {
         self.is_watched.store(true, Ordering::Relaxed);
     }
 
-    /// Whether somebody may look.
+    /// Whether there may be readers.
     pub fn is_watched(&self) -> bool {
         self.is_watched.load(Ordering::Relaxed)
     }
@@ -427,7 +427,7 @@ impl Monitor {
         self.lock().left()
     }
 
-    /// Notes how far reading is; whoever shows a speed has this called a few times a second.
+    /// Notes how far reading is. A reader that shows a speed calls this a few times a second.
     pub fn sample(&self) {
         let (records, now) = (self.records.load(Ordering::Relaxed), Instant::now());
         let mut state = self.lock();

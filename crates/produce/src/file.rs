@@ -19,7 +19,7 @@ const ZSTD_SKIPPABLE: &[u8] = b"\x2a\x4d\x18";
 pub(super) struct Raw {
     bytes: Box<dyn Read + Send>,
     read: Arc<AtomicU64>,
-    /// Whether reading never waits for somebody who writes.
+    /// Whether reading never waits for a writer.
     pub(super) is_at_hand: bool,
 }
 

@@ -118,7 +118,7 @@ impl Input {
     }
 }
 
-/// Hands batches on until the input ends, fails, or nobody listens any more.
+/// Sends batches until the input ends, fails, or the receiver is gone.
 fn feed(mut reading: Reading, sender: &SyncSender<Result<InputBatch, ProduceError>>) {
     loop {
         let mut batch =
@@ -130,7 +130,7 @@ fn feed(mut reading: Reading, sender: &SyncSender<Result<InputBatch, ProduceErro
         if !batch.is_empty() && sender.send(Ok(batch)).is_err() {
             return;
         }
-        // What was read before a failure has been handed on; nobody may listen any more.
+        // What was read before a failure has been sent; the receiver may be gone.
         let failed = match taken {
             Ok(Taken::Record) => Ok(()),
             Ok(Taken::Nothing) => reading.read_more(),

@@ -154,8 +154,8 @@ pub enum ProduceError {
     },
     /// The brokers have no position for a transfer that was begun.
     #[error(
-        "the brokers do not know how far {file} came in topic {topic:?}: other brokers, a topic made \
-         anew, or longer ago than their offsets.retention.minutes; delete the file to start anew"
+        "the brokers do not know how far {file} came in topic {topic:?}: other brokers, a recreated \
+         topic, or longer ago than their offsets.retention.minutes; delete the file to start again"
     )]
     Forgotten {
         /// The file of `--resume`.

@@ -14,9 +14,9 @@
 //! string) is a broken line, and the input is lines.
 //!
 //! Invariant: the bytes of a record are those of the input, line breaks within it included; nothing
-//! is written anew, so numbers and escapes stay what they were. In memory is one record, and
+//! is written again, so numbers and escapes stay what they were. In memory is one record, and
 //! what is read at once. It follows brackets, strings and escapes only: whether a record is JSON is
-//! for whoever reads it. It does not read files and knows no tweets.
+//! for its reader. It does not read files and knows no tweets.
 
 use std::io::Read;
 use std::ops::Range;

@@ -1,7 +1,7 @@
 //! The live page, the metrics and the health checks, over HTTP.
 //!
 //! ```text
-//! Monitor ── looked at 4 times a second, while somebody is there ─► one text ─► every viewer
+//! Monitor ── a snapshot 4 times a second, while there are viewers ─► one text ─► every viewer
 //! ```
 //!
 //! A thread of its own with one runtime. A viewer costs the pipeline nothing: the text is made once

@@ -314,7 +314,7 @@ pub(super) fn text(monitor: &Arc<Monitor>, about: &JobInfo) -> Result<String, Er
     Ok(text)
 }
 
-/// A look, made when somebody asks.
+/// A snapshot, taken when metrics are requested.
 #[derive(Debug)]
 struct SnapshotCollector(Arc<Monitor>);
 

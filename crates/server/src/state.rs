@@ -14,7 +14,7 @@ use types::Value;
 use types::offsets::location;
 use types::table::Panel;
 
-/// With less than so many seconds of work left nobody is behind.
+/// With less work left than this many seconds the job is not behind.
 const AT_HAND: f64 = 2.0;
 /// Nor with so few records or bytes.
 const FEW: u64 = 1_000;
@@ -197,7 +197,7 @@ fn is_behind(snapshot: &StatusSnapshot) -> bool {
         && !is_steady(snapshot)
 }
 
-/// A reader who keeps up has a little before him all the time.
+/// A job that keeps up always has a few records left.
 #[allow(clippy::cast_precision_loss, reason = "a figure for people")]
 fn is_steady(snapshot: &StatusSnapshot) -> bool {
     let (records, bytes) = snapshot.whole;

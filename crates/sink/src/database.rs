@@ -1,6 +1,6 @@
 //! The database that a URL names: one of the sinks that keep their tables.
 //!
-//! It adds nothing but the choice, so that whoever works on tables need not know the kinds.
+//! It adds nothing but the choice, so that its users need not know the kinds of databases.
 
 use super::mysql::MySqlSink;
 use super::sqlite::SqliteSink;

@@ -1,9 +1,9 @@
 //! Where rows go: the trait of all sinks, and what a transaction is.
 //!
 //! ```text
-//! workers ─changes─► gather (worker 0) ─transaction─► committer (its thread) ─► Sink
-//!    ▲                    │ holds the capability until…                          │
-//!    └── durable probe ◄──┴──────────────── …the transaction is committed ◄──────┘
+//! workers ─changes─► commit batcher (worker 0) ─transaction─► committer (thread) ─► Sink
+//!    ▲                    │ holds the capability until…                           │
+//!    └── durable probe ◄──┴──────────────── …the transaction is committed ◄───────┘
 //! ```
 //!
 //! Exactly-once rests on three rules that every sink keeps:

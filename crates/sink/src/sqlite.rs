@@ -3,7 +3,7 @@
 //! It owns one connection, on which every transaction runs; after any error that connection is
 //! dropped, which rolls back what was open on it. The fence is the same as on a server: the first
 //! statement of each transaction is a compare-and-set on `tweetflow_commit`. The lock file beside
-//! the database only buys a friendly message to a second copy; nothing hangs on it.
+//! the database only improves the error for a second instance; correctness does not depend on it.
 //!
 //! A commit outlives the process at once; the last ones may be missing after a power cut
 //! (`synchronous=NORMAL` with a write-ahead log), whole, and with them their offsets: the topic is
@@ -236,7 +236,7 @@ impl Sink for SqliteSink {
         let stored = stored(&connection, doing, self.identity()?)?;
         execute(&connection, doing, "COMMIT")?;
         self.connection = Some(connection);
-        // No row: somebody emptied the file, which is no position of ours.
+        // No row: the file was emptied, which is no position of ours.
         Ok(stored.map(|(position, _)| position).unwrap_or_default())
     }
 

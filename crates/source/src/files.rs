@@ -85,7 +85,7 @@ impl FilesTopic {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lists the folder anew, and says what is skipped.
+    /// Lists the folder again, and says what is skipped.
     fn refresh(&self) -> Result<Listing, SourceError> {
         let listing = folder::list(&self.config.folder)?;
         let mut state = self.state();
@@ -354,7 +354,7 @@ impl Topic for FilesTopic {
     }
 
     fn open(&self, wake: Box<dyn Fn() + Send + Sync>) -> Result<FilesSource, SourceError> {
-        // Reading does not hang on it: without it, files are looked at when the worker wakes
+        // Reading does not depend on it: without it, files are looked at when the worker wakes
         // anyway.
         let watcher = notify::recommended_watcher(move |_| wake()).and_then(|mut watcher| {
             watcher.watch(&self.config.folder, RecursiveMode::Recursive)?;

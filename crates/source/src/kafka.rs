@@ -32,7 +32,7 @@ use types::record::{Record, StoredRecord};
 /// How long a question to a broker may take.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
 
-/// Settings that exactness hangs on, with their only value.
+/// Settings that exactness depends on, with their only value.
 pub const PROTECTED: &[(&str, &str)] = &[
     // Its default jumps to the end, in silence, when retention overtakes a paused job.
     ("auto.offset.reset", "error"),
@@ -85,7 +85,7 @@ pub struct KafkaConfig {
     pub starts: BTreeMap<u32, u64>,
     /// Stop at the end offsets seen at start.
     pub until_end: bool,
-    /// Go on behind records that were removed before they were read.
+    /// Continue past records that were deleted before they were read.
     pub accept_gap: bool,
     /// Settings passed through to the client library by name.
     pub settings: Vec<(String, String)>,
@@ -124,7 +124,7 @@ impl KafkaTopic {
         Ok(KafkaTopic { config })
     }
 
-    /// The client's settings: ours, then the operator's, then those that nobody may change.
+    /// The client's settings: ours, then the operator's, then the protected ones.
     fn client(&self) -> ClientConfig {
         let mut client = ClientConfig::new();
         client.set_log_level(RDKafkaLogLevel::Warning);

@@ -3,7 +3,7 @@
 //! A [`Topic`] is looked at once, by process 0, before any worker reads: which partitions exist,
 //! and from which offset each is read on. A [`Source`] belongs to one worker and reads the
 //! partitions that were assigned to it, each from an explicit offset. Neither knows what a tweet
-//! is; nobody here remembers offsets: they are rows.
+//! is; no source remembers offsets: they are rows.
 
 pub mod files;
 pub mod foreign;
@@ -55,7 +55,7 @@ pub enum SourceError {
          sasl.username, sasl.password"
     )]
     Brokers,
-    /// A setting that exactly-once hangs on.
+    /// A setting that exactly-once depends on.
     #[error("--kafka {name}=… cannot be set: counts would no longer be exact; leave it out")]
     Protected {
         /// The setting's name.

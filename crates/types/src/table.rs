@@ -79,7 +79,7 @@ impl Restore {
     }
 }
 
-/// How a table is shown to somebody who looks at the running job. Columns by their place.
+/// How a table is shown on the live page. Columns by their place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Panel {
     /// Not at all: too large, or of no interest.

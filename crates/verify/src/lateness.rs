@@ -98,7 +98,7 @@ impl LatenessEvidence {
         let any = ["forgotten", "ledger", "span"].into_iter().filter(|name| is_there(name));
         let mut rows: Vec<_> = any.map(|name| (name, None)).collect();
         if is_there("forgotten") {
-            // While there was no ledger nobody noted it.
+            // Without a ledger it was not noted.
             rows.extend(is_there("tweets").then_some(("tweets", None)));
         } else {
             rows.extend(newest.map(|id| ("tweets", Some(id))));

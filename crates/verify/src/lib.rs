@@ -275,7 +275,7 @@ fn compare(
     Ok(summary)
 }
 
-/// Each partition that nobody counts is a difference.
+/// Each uncounted partition is a difference.
 fn report_unread(
     unread: &[Unread],
     mut summary: VerifySummary,

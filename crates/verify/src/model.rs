@@ -2,7 +2,7 @@
 //! count: the tables' meaning said a second time. Which posts those are is [`super::acts`]'s.
 //!
 //! Nothing of the dataflows' own code is used here but the declarations and the events; a test holds
-//! on to that. Whoever adds a table adds its model to [`MODELS`], or a test fails.
+//! on to that. A new table needs a model in [`MODELS`], or a test fails.
 
 use super::content::TweetContent;
 use super::readings::Readings;

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use types::offsets::PartitionOffsets;
 use types::record::Record;
 
-/// Without any answer for so long, a broker counts as gone.
+/// A broker without any answer for this long counts as gone.
 const SILENCE: Duration = Duration::from_mins(1);
 
 /// Whether records that were counted may be gone from between others.
@@ -54,7 +54,7 @@ fn recognize_partitions(
     Ok(())
 }
 
-/// A partition that nobody counts, and what it holds.
+/// A partition that no job counts, and what it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Unread {
     pub(super) partition: u32,

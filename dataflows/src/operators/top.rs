@@ -100,7 +100,7 @@ enum Item<K, R> {
     Row(Row),
 }
 
-/// What goes stands before what comes.
+/// Retractions come before insertions.
 fn in_order<D>(mut updates: Vec<(D, Epoch, isize)>) -> Vec<(D, Epoch, isize)> {
     updates.sort_by_key(|(.., difference)| *difference);
     updates

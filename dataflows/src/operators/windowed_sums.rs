@@ -1,4 +1,4 @@
-//! `within`: sums of what lies in the last minutes; what falls out of them leaves and never comes back.
+//! Windowed sums: sums over the last minutes. What leaves the window never comes back.
 //!
 //! ```text
 //! updates ((minute, data), difference) ───────┐

@@ -4,9 +4,9 @@
 //! either counted or stands here, or in [`crate::tables::dead_letter_overflow`] where there is no room. A stateless table: a
 //! record is met once.
 //!
-//! Whoever wants a record tried again sets `retry` of its row to 1 (`tweetflow dead-letters retry`).
-//! The running job reads marked records again from the topic; one that can be counted now is counted
-//! in the transaction that deletes its row, one that cannot gets its row anew, without the mark. So
+//! To have a record tried again, set `retry` of its row to 1 (`tweetflow dead-letters retry`). The
+//! running job reads flagged records again from the topic. A record that can be counted now is counted
+//! in the transaction that deletes its row; any other keeps its row, with the flag cleared. So
 //! a record counts exactly while no dead letter of it stands, whenever the job dies.
 
 use crate::operators::changes::{Changes, changes};

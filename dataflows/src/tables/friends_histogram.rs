@@ -1,6 +1,6 @@
 //! `friends_histogram(bucket, users)`: how many users follow how many accounts.
 //!
-//! A bucket is named by its lower bound. Buckets are 250 wide up to 10,000; whoever follows more is
+//! A bucket is named by its lower bound. Buckets are 250 wide up to 10,000; larger counts are
 //! in the last one. So a chart has at most 41 bars from zero on, and the few large accounts do not
 //! squeeze all others into the first. Users whose count is not said, or is below zero (it occurs),
 //! are in no bucket.

@@ -8,7 +8,7 @@
 //! floor that is stored in the same transaction, or an earlier one. It falls only where a dead letter
 //! of an older record is counted after all.
 //!
-//! Beside the last record stands an older one, the anchor. A topic that is deleted and made anew while
+//! Beside the last record stands an older one, the anchor. A topic that is deleted and recreated while
 //! the job runs soon has its own last record here; the anchor is still the old topic's for a minute,
 //! in which the watcher, or the next start, finds another record at its offset.
 //!

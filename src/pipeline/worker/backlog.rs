@@ -1,25 +1,27 @@
 //! How long an epoch is: short while the worker keeps up, longer the further it is behind.
 //!
-//! Nobody waits for the single epoch of a worker that is behind, and few long epochs cost less than
-//! many short ones: more changes of a key fall together before they are sorted, sent and written.
+//! A few long epochs cost less than many short ones: more changes of a key are netted before they are
+//! sorted, sent and written. Readers of the tables do not notice while the worker is behind.
 //!
-//! Rule. Behind is who finds as much as it asks for, time and again: each record that it finds so adds
-//! to the backlog, each look that finds less halves it. (One such look proves little: the client may be
-//! fetching.) Behind is also whose records wait for the database, and whose share of what the topic holds is
-//! known to be left: where others take the processor a client fetches late, and its looks find less than
-//! there is. An epoch is its shortest length for each [`STEP`] of that, up to [`LONGEST`], and at most twice as long
-//! as the one before: the database gets its first rows soon, and not more of them at once than it was seen to
-//! commit. Below 100,000 records a second and worker this comes back to the shortest by itself: a longer epoch
-//! makes less wait than made it longer.
+//! Rule. A worker is behind if polls keep returning as many records as it requested. Such a poll adds
+//! its records to the backlog; any other poll halves it, because one short poll proves little: the
+//! client may be fetching. Records that wait for the database count as backlog, and so does the
+//! worker's share of what the topic is known to hold: on a busy machine a client fetches late, and
+//! polls return fewer records than there are.
 //!
-//! It is an estimate. Exactness does not hang on it.
+//! An epoch lasts the shortest length for each [`STEP`] of backlog, up to [`LONGEST`] and at most
+//! twice the epoch before: the database gets its first rows soon, and never many more at once than it
+//! has just committed. Lengthening the epoch reduces the backlog that caused it, so below 100,000
+//! records a second and worker the length returns to the shortest by itself.
+//!
+//! The backlog is an estimate; exactness does not depend on it.
 
 use std::time::Duration;
 
 /// Records of backlog that make an epoch longer by its shortest length.
 const STEP: u64 = 1_600;
-/// No epoch is longer than this, or than the shortest where that is more: a commit must not be late
-/// for whoever looks at the tables.
+/// No epoch is longer than this (or than the shortest, if that is more): readers of the tables expect
+/// fresh rows.
 const LONGEST: Duration = Duration::from_millis(500);
 /// More records a second than a worker reads: an epoch ends before its credit does.
 const FASTEST: u64 = 400_000;

@@ -1,5 +1,5 @@
-//! What worker 0 does for all workers: it restores, ends epochs, raises the floor, and hands on what
-//! is found meanwhile.
+//! The coordinator, worker 0: restores the rows, ends epochs, raises the floor, and forwards what the
+//! watcher finds.
 
 use super::{MAX_PARK, WorkerLoop};
 use crate::pipeline::flow::Control;

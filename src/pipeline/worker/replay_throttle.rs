@@ -1,7 +1,7 @@
 //! `--replay-rate`: how many records of a topic that is filled already may be decoded by now.
 //!
-//! The schedule is that of the first look: who was late makes up for it, as a busy second of a service
-//! would not wait either. Records that are not due yet stay with the client.
+//! A late worker catches up: the schedule does not slip. Records that are not due yet stay with the
+//! client.
 
 use std::time::{Duration, Instant};
 

@@ -46,7 +46,7 @@ impl<T: Topic> WorkerLoop<'_, T> {
                     self.dead_letter_usage.free(partition, Quota::of(&letter));
                     inputs.dead_letters.update(letter, -1);
                 }
-                // The row anew, without its mark; it has its room.
+                // The row is rewritten without its flag; it keeps its quota.
                 Err(again) => {
                     inputs.dead_letters.update(DeadLetter { file: letter.file, ..again }, 1)
                 }

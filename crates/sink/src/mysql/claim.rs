@@ -61,7 +61,7 @@ impl MySqlSink {
         }
     }
 
-    /// Takes the job's lock if nobody has it.
+    /// Takes the job's lock if it is free.
     pub(super) async fn try_lock(
         &self,
         connection: &mut Connection,

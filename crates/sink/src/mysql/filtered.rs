@@ -1,4 +1,4 @@
-//! Rows of one table that somebody chooses by their columns: read, or flagged for the job.
+//! Rows of one table, filtered by column values: read, or flagged for the job.
 //!
 //! A flag is all that is written here, so that nothing races with the job: it alone deletes and
 //! rewrites rows, in its own transactions.

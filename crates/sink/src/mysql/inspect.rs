@@ -2,7 +2,7 @@
 //!
 //! Invariant: everything is read in one read-only transaction on one snapshot, and nothing is
 //! locked: the job goes on meanwhile. The server keeps old versions of rows for as long as that
-//! takes, so whoever looks should store what comes and think later.
+//! takes, so the visitor should only store the rows.
 
 use super::rows::read_all_rows;
 use super::schema::without_writer;

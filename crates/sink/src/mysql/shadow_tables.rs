@@ -135,7 +135,7 @@ impl MySqlSink {
             let attached = find_attached(&mut connection, identity, stored.as_deref()).await?;
             carry(&mut connection, identity, &attached).await?;
             // A job that runs notices with its next commit, ten seconds from now at the latest, and
-            // leaves the lock; then the generation of whoever held it meanwhile is overtaken.
+            // leaves the lock; then the generation of a process that took it meanwhile is overtaken.
             raise(&mut connection, prefix, job).await?;
             self.wait_for_lock(&mut connection, identity, Duration::ZERO).await?;
             let generation = raise(&mut connection, prefix, job).await?;

@@ -1,4 +1,4 @@
-//! Rows of one table that somebody chooses by their columns: read, or flagged for the job.
+//! Rows of one table, filtered by column values: read, or flagged for the job.
 
 use super::{Bound, DOING_READ, SinkError, SqliteSink, read_rows, refused, sql};
 use crate::Prefix;

@@ -1,6 +1,6 @@
 //! A connection's settings: set, then read back; and which server it is.
 //!
-//! What SQL text means hangs on the session, and a server's defaults may be anything. A proxy may
+//! What SQL text means depends on the session, and a server's defaults may be anything. A proxy may
 //! take a `SET` and forget it, so nothing is believed that was not read back. Which variables a
 //! server has is asked, not guessed: families and versions differ. Left alone is what needs a right
 //! that an account need not have, and what changes no meaning.
