@@ -4,7 +4,7 @@ use clap::ValueEnum;
 
 /// What becomes of a shown name.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
-pub(super) enum Names {
+pub(super) enum NamesArg {
     /// Without emoji, every letter kept
     #[default]
     Clean,
@@ -12,18 +12,18 @@ pub(super) enum Names {
     Legacy,
 }
 
-impl From<Names> for decode::Names {
-    fn from(names: Names) -> Self {
+impl From<NamesArg> for decode::Names {
+    fn from(names: NamesArg) -> Self {
         match names {
-            Names::Clean => Self::Clean,
-            Names::Legacy => Self::Legacy,
+            NamesArg::Clean => Self::Clean,
+            NamesArg::Legacy => Self::Legacy,
         }
     }
 }
 
 /// What a retweet adds to the hashtags.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
-pub(super) enum Retweets {
+pub(super) enum RetweetsArg {
     /// Its own, as the API gives them: those of the original, as far as they lie before the cut
     #[default]
     AsSent,
@@ -31,11 +31,11 @@ pub(super) enum Retweets {
     None,
 }
 
-impl From<Retweets> for decode::Retweets {
-    fn from(retweets: Retweets) -> Self {
+impl From<RetweetsArg> for decode::Retweets {
+    fn from(retweets: RetweetsArg) -> Self {
         match retweets {
-            Retweets::AsSent => Self::AsSent,
-            Retweets::None => Self::None,
+            RetweetsArg::AsSent => Self::AsSent,
+            RetweetsArg::None => Self::None,
         }
     }
 }
@@ -62,7 +62,7 @@ impl From<ServerKind> for sink::mysql::ServerFamily {
 
 #[cfg(test)]
 mod tests {
-    use super::{Names, Retweets};
+    use super::{NamesArg, RetweetsArg};
     use clap::ValueEnum;
 
     fn name(choice: &impl ValueEnum) -> String {
@@ -72,10 +72,10 @@ mod tests {
     /// The fingerprint of a job holds these words.
     #[test]
     fn a_rule_is_called_as_its_option_says() {
-        for names in Names::value_variants() {
+        for names in NamesArg::value_variants() {
             assert_eq!(name(names), decode::Names::from(*names).to_string());
         }
-        for retweets in Retweets::value_variants() {
+        for retweets in RetweetsArg::value_variants() {
             assert_eq!(name(retweets), decode::Retweets::from(*retweets).to_string());
         }
     }

@@ -12,8 +12,8 @@ pub(super) const EXAMPLES: &str = "Examples:\n  \
     tweetflow dead-letters list --reason json\n  \
     tweetflow dead-letters retry --reason shape       # after an upgrade that knows the new shape\n  \
     tweetflow dead-letters retry --partition 3 --offset 4711\n\n\
-    The running job (or the next one) reads marked records again from Kafka. In one transaction it\n\
-    counts the record and deletes its row; what still cannot be counted keeps a row, without the mark.";
+    The running job (or the next one) reads flagged records again from Kafka. In one transaction it\n\
+    counts the record and deletes its row; what still cannot be counted keeps a row, without the flag.";
 
 /// Arguments of `dead-letters`. Flat, because the file of settings knows one level of commands.
 #[derive(Args)]
@@ -84,8 +84,8 @@ fn act(args: &DeadLettersArgs) -> Result<String, JobError> {
             "say which to try again: --reason, --partition and --offset, or --all".to_owned(),
         )),
         Action::Retry => {
-            let marked = runtime.block_on(sink.flag_rows(table, RETRY, &chosen));
-            Ok(format!("marked={}\n", marked.map_err(RunError::from)?))
+            let flagged = runtime.block_on(sink.flag_rows(table, RETRY, &chosen));
+            Ok(format!("marked={}\n", flagged.map_err(RunError::from)?))
         }
     }
 }

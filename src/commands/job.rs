@@ -2,7 +2,7 @@
 //!
 //! Each is declared once, so that the same file and environment mean the same tables to all of them.
 
-use super::choices::{Names, Retweets};
+use super::choices::{NamesArg, RetweetsArg};
 use crate::config::RunConfig;
 use crate::pipeline::error::RunError;
 use clap::Args;
@@ -103,10 +103,10 @@ pub(super) struct JobArgs {
     require_location: bool,
     /// What becomes of shown names
     #[arg(long, env = "TWEETFLOW_NAMES", value_enum, default_value_t)]
-    names: Names,
+    names: NamesArg,
     /// What a retweet adds to the hashtags
     #[arg(long, env = "TWEETFLOW_RETWEETS", value_enum, default_value_t)]
-    retweets: Retweets,
+    retweets: RetweetsArg,
     /// Minutes before the newest that are kept minute by minute, by the time of the tweets
     #[arg(long, env = "TWEETFLOW_MINUTES_SPAN", value_name = "MINUTES", default_value_t = 1440,
         value_parser = clap::value_parser!(u32).range(1..=10_000_000))]

@@ -35,20 +35,20 @@ const NOT_BESIDE: &[(&str, &str)] = &[
 
 /// Where a value is given; the greater one is nearer.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Level {
+enum SettingLevel {
     Default,
     File,
     Environment,
     Flag,
 }
 
-impl Level {
+impl SettingLevel {
     fn place(self) -> &'static str {
         match self {
-            Level::Default => "by default",
-            Level::File => "in the file of --config",
-            Level::Environment => "in the environment",
-            Level::Flag => "on the command line",
+            SettingLevel::Default => "by default",
+            SettingLevel::File => "in the file of --config",
+            SettingLevel::Environment => "in the environment",
+            SettingLevel::Flag => "on the command line",
         }
     }
 }
@@ -98,7 +98,7 @@ impl<A: Args> FromArgMatches for Settled<A> {
 fn settle(command: &Command, matches: &mut ArgMatches) -> Result<(), String> {
     for &(one, other) in EITHER {
         let (level, against) = (level(command, matches, one), level(command, matches, other));
-        if level == against && level > Level::Default {
+        if level == against && level > SettingLevel::Default {
             let place = level.place();
             return Err(format!(
                 "{} and {} exclude each other, and both are given {place}: give one of them",
@@ -114,7 +114,7 @@ fn settle(command: &Command, matches: &mut ArgMatches) -> Result<(), String> {
     for &(setting, beside) in NOT_BESIDE {
         let (level, beside_level) =
             (level(command, matches, setting), level(command, matches, beside));
-        if beside_level > Level::Default && level >= beside_level {
+        if beside_level > SettingLevel::Default && level >= beside_level {
             return Err(format!(
                 "{} ({}) means nothing beside {} ({}): leave one of them out",
                 flag(setting),
@@ -132,9 +132,9 @@ fn flag(id: &str) -> String {
 }
 
 /// Where an argument's value is given. What the file says stands in the place of the default.
-fn level(command: &Command, matches: &ArgMatches, id: &str) -> Level {
+fn level(command: &Command, matches: &ArgMatches, id: &str) -> SettingLevel {
     if !matches.try_contains_id(id).unwrap_or(false) {
-        return Level::Default;
+        return SettingLevel::Default;
     }
     let values: Vec<_> = matches.get_raw(id).into_iter().flatten().collect();
     let argument = command.get_arguments().find(|argument| argument.get_id() == id);
@@ -143,10 +143,10 @@ fn level(command: &Command, matches: &ArgMatches, id: &str) -> Level {
         defaults.iter().map(clap::builder::OsStr::as_os_str).eq(values.iter().copied());
     match matches.value_source(id) {
         // A switch that is off.
-        _ if values == ["false"] => Level::Default,
-        Some(ValueSource::CommandLine) => Level::Flag,
-        Some(ValueSource::EnvVariable) => Level::Environment,
-        _ if is_default => Level::Default,
-        _ => Level::File,
+        _ if values == ["false"] => SettingLevel::Default,
+        Some(ValueSource::CommandLine) => SettingLevel::Flag,
+        Some(ValueSource::EnvVariable) => SettingLevel::Environment,
+        _ if is_default => SettingLevel::Default,
+        _ => SettingLevel::File,
     }
 }

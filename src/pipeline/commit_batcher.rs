@@ -79,7 +79,7 @@ pub fn commit_batcher(
     changes
         .unary_frontier::<timely::container::CapacityContainerBuilder<Vec<()>>, _, _, _>(
             to_worker_0,
-            "gather",
+            "commit batcher",
             move |_capability, info| {
                 let activator = scope.activator_for(Rc::clone(&info.address));
                 let wake = scope.worker().sync_activator_for(info.address.to_vec());

@@ -12,7 +12,7 @@ use dataflows::tables::dead_letter_overflow::{self, Extent};
 use dataflows::tables::dead_letters;
 use dataflows::tables::floors::FloorName;
 use dataflows::tables::kafka_offsets;
-use dataflows::tables::kafka_offsets::Progress;
+use dataflows::tables::kafka_offsets::OffsetProgress;
 use dataflows::{Epoch, LedgerInputs, RESTORED, RestoredRows, Rows, Shared, Sources, Unreadable};
 use decode;
 use differential_dataflow::input::{Input, InputSession};
@@ -58,7 +58,7 @@ pub(super) struct FlowInputs {
     pub(super) system_updates: InputSession<Epoch, FloorName, Latest<u64>>,
     pub(super) dead_letters: InputSession<Epoch, DeadLetter, isize>,
     pub(super) dead_letter_overflow: InputSession<Epoch, OverflowKey, Extent>,
-    pub(super) progress: InputSession<Epoch, u32, Latest<Progress>>,
+    pub(super) progress: InputSession<Epoch, u32, Latest<OffsetProgress>>,
     /// Until the first epoch behind [`dataflows::RESTORED`].
     pub(super) restore: Option<RestoreInputs>,
 }

@@ -152,7 +152,7 @@ struct Watching<W> {
 
 impl<W: Watch> Watching<W> {
     fn run(mut self, end: &Receiver<()>) {
-        let mut looked = Instant::now();
+        let mut discovered_at = Instant::now();
         // Whether there is much to read is good to know soon.
         self.try_ends();
         loop {
@@ -167,10 +167,10 @@ impl<W: Watch> Watching<W> {
             self.try_ends();
             let read = self.look_up();
             self.steps.look_up.note(&read);
-            if looked.elapsed() < self.watch.interval() {
+            if discovered_at.elapsed() < self.watch.interval() {
                 continue;
             }
-            looked = Instant::now();
+            discovered_at = Instant::now();
             let discovered = self.discover();
             // A file that was renamed must not be read under its new name.
             if let Err(error) = &discovered

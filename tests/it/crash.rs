@@ -6,7 +6,7 @@
 use crate::common::{BEGIN_MS, MemoryTopic, Partitions, Random, Recount};
 use dataflows::catalogue::Tables;
 use sink::SinkError;
-use sink::memory::{Fault, Faults, InjectedFault, MemorySink, Store, StoredTables};
+use sink::memory::{FaultPoint, Faults, InjectedFault, MemorySink, Store, StoredTables};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -141,15 +141,15 @@ fn exact_after_a_fault_at_any_step() {
             let mut fate = Random(random.next());
             let (watched, mut least) = (store.clone(), 0);
             let quiet = runs > 12;
-            let faults = Box::new(move |_: InjectedFault| {
+            let faults = Box::new(move |_: FaultPoint| {
                 let sum = sum_of_uses(&watched.lock());
                 assert!(sum >= least, "a reader saw the sum fall");
                 least = sum;
                 match fate.below(40) {
-                    _ if quiet => Fault::None,
-                    0..2 => Fault::Lost,
-                    2..4 => Fault::Crash,
-                    _ => Fault::None,
+                    _ if quiet => InjectedFault::None,
+                    0..2 => InjectedFault::Lost,
+                    2..4 => InjectedFault::Crash,
+                    _ => InjectedFault::None,
                 }
             });
             let result = run(&memory, &store, config(workers, credit), faults);
@@ -172,7 +172,7 @@ fn a_predecessor_cannot_commit_behind_what_its_successor_has_read() {
     let half: Partitions =
         Arc::new(all.iter().map(|payloads| payloads[..payloads.len() / 2].to_vec()).collect());
     for step in 0..8 {
-        let no_faults = || Box::new(|_: InjectedFault| Fault::None) as Faults;
+        let no_faults = || Box::new(|_: FaultPoint| InjectedFault::None) as Faults;
         let (store, later) = (Store::default(), Store::default());
         for store in [&store, &later] {
             run(&MemoryTopic::new(Arc::clone(&half)), store, config(2, 50), no_faults()).unwrap();
@@ -180,7 +180,7 @@ fn a_predecessor_cannot_commit_behind_what_its_successor_has_read() {
         // What the predecessor is about to commit, as a run of its own over the whole topic.
         run(&MemoryTopic::new(Arc::clone(&all)), &later, config(1, 1000), no_faults()).unwrap();
         let (server, mut steps, mut least) = (store.clone(), 0, 0);
-        let faults = Box::new(move |_: InjectedFault| {
+        let faults = Box::new(move |_: FaultPoint| {
             let mut stored = server.lock();
             // The predecessor's compare-and-set: only while the generation is still its own.
             if steps == step && stored.position.generation == 1 {
@@ -192,7 +192,7 @@ fn a_predecessor_cannot_commit_behind_what_its_successor_has_read() {
             let sum = sum_of_uses(&stored);
             assert!(sum >= least, "a reader saw the sum fall from {least} to {sum}");
             least = sum;
-            Fault::None
+            InjectedFault::None
         });
         run(&MemoryTopic::new(Arc::clone(&all)), &store, config(3, 20), faults).unwrap();
         assert_exact(&store, &all, &format!("predecessor's commit at step {step}"));
@@ -212,23 +212,23 @@ fn a_position_that_moved_is_mine_only_if_i_may_have_moved_it() {
             let (server, mut commits, mut written) = (store.clone(), 0, None);
             let moved = Arc::new(Mutex::new(None));
             let told = Arc::clone(&moved);
-            let faults = Box::new(move |step: InjectedFault| {
+            let faults = Box::new(move |step: FaultPoint| {
                 let mut stored = server.lock();
                 if written.is_some() {
-                    return Fault::None;
+                    return InjectedFault::None;
                 }
-                if step != InjectedFault::Commit {
-                    return Fault::None;
+                if step != FaultPoint::Commit {
+                    return InjectedFault::None;
                 }
                 commits += 1;
                 if commits <= commit {
-                    return Fault::None;
+                    return InjectedFault::None;
                 }
                 stored.position.commit_no += 1;
                 stored.position.writer ^= u64::from(is_other);
                 written = Some(stored.rows_written);
                 *told.lock().unwrap() = written;
-                if is_lost { Fault::Lost } else { Fault::None }
+                if is_lost { InjectedFault::Lost } else { InjectedFault::None }
             });
             let memory = MemoryTopic::new(Arc::clone(&all));
             let result = run(&memory, &store, config(2, 20), faults);
@@ -249,7 +249,7 @@ fn a_restart_writes_no_row() {
     let store = Store::default();
     for workers in [2, 1, 4, 3] {
         let before = store.lock().rows_written;
-        run(&memory, &store, config(workers, 100), Box::new(|_| Fault::None)).unwrap();
+        run(&memory, &store, config(workers, 100), Box::new(|_| InjectedFault::None)).unwrap();
         let written = store.lock().rows_written - before;
         assert_eq!(written == 0, before > 0, "{written} rows were written by {workers} workers");
     }
@@ -269,8 +269,8 @@ fn a_slow_database_stops_reading() {
     let mut committed = 0;
     let mut slept = 0;
     let server = store.clone();
-    let faults = Box::new(move |step: InjectedFault| {
-        if step == InjectedFault::Commit && slept < 3 {
+    let faults = Box::new(move |step: FaultPoint| {
+        if step == FaultPoint::Commit && slept < 3 {
             slept += 1;
             std::thread::sleep(Duration::from_millis(300));
             let read = polled.load(Ordering::Relaxed);
@@ -279,7 +279,7 @@ fn a_slow_database_stops_reading() {
         }
         let rows = server.lock();
         committed = table(&rows, "kafka_offsets").filter_map(|row| row[3].as_u64()).sum();
-        Fault::None
+        InjectedFault::None
     });
     within(Duration::from_mins(1), &memory, &store, config(workers, credit), faults);
     let most = *most.lock().unwrap();
@@ -295,12 +295,12 @@ fn the_end_waits_for_the_last_commit() {
     let store = Store::default();
     let in_commit = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&in_commit);
-    let faults = Box::new(move |step: InjectedFault| {
-        if step == InjectedFault::Commit {
+    let faults = Box::new(move |step: FaultPoint| {
+        if step == FaultPoint::Commit {
             flag.store(true, Ordering::Relaxed);
             std::thread::sleep(Duration::from_millis(200));
         }
-        Fault::None
+        InjectedFault::None
     });
     let started = Instant::now();
     run(&memory, &store, config(3, 1000), faults).unwrap();
@@ -396,11 +396,11 @@ fn deletes_and_duplicates_are_exact_after_a_fault_at_any_step() {
             config.ledger.span = Duration::from_secs(40 + random.below(40));
             let mut fate = Random(random.next());
             let quiet = run_no > 12;
-            let faults = Box::new(move |_: InjectedFault| match fate.below(40) {
-                _ if quiet => Fault::None,
-                0..2 => Fault::Lost,
-                2..4 => Fault::Crash,
-                _ => Fault::None,
+            let faults = Box::new(move |_: FaultPoint| match fate.below(40) {
+                _ if quiet => InjectedFault::None,
+                0..2 => InjectedFault::Lost,
+                2..4 => InjectedFault::Crash,
+                _ => InjectedFault::None,
             });
             let result = run(&memory, &store, config, faults);
             let about = format!("seed {seed}, run {run_no} with {workers} workers: {result:?}");

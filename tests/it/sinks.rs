@@ -4,7 +4,7 @@
 use crate::common::{MemoryTopic, Server};
 use dataflows::catalogue::Tables;
 use monitor::Monitor;
-use sink::memory::{Fault, MemorySink, Store};
+use sink::memory::{InjectedFault, MemorySink, Store};
 use sink::mysql::MySqlSink;
 use sink::sqlite::SqliteSink;
 use sink::{Identity, Prefix, Sink, SinkError};
@@ -33,7 +33,7 @@ impl Bed for Memory {
     type Sink = MemorySink;
 
     fn connect(&self) -> MemorySink {
-        MemorySink::new(&self.0, Box::new(|_| Fault::None))
+        MemorySink::new(&self.0, Box::new(|_| InjectedFault::None))
     }
 }
 

@@ -4,7 +4,7 @@ use serde::de;
 use std::fmt;
 
 /// An error of a reading.
-pub(crate) trait Fault: de::Error {
+pub(crate) trait KeyedError: de::Error {
     /// The error, in the value of this key.
     #[must_use]
     fn within(self, key: &[u8]) -> Self;
@@ -28,7 +28,7 @@ impl de::Error for Failed {
     }
 }
 
-impl Fault for Failed {
+impl KeyedError for Failed {
     fn within(self, _: &[u8]) -> Self {
         self
     }
@@ -60,7 +60,7 @@ impl de::Error for Explained {
     }
 }
 
-impl Fault for Explained {
+impl KeyedError for Explained {
     fn within(self, key: &[u8]) -> Self {
         let key = String::from_utf8_lossy(key);
         let path = if self.path.is_empty() { key.into() } else { format!("{key}.{}", self.path) };

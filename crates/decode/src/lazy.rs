@@ -8,7 +8,7 @@
 //! The hot path says only that it has failed ([`Failed`] has no size); [`explain`] reads again and says
 //! where and why.
 
-use super::fault::{Explained, Failed, Fault};
+use super::fault::{Explained, Failed, KeyedError};
 use super::skip;
 use serde::de::value::BorrowedBytesDeserializer;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -33,7 +33,7 @@ pub(super) fn explain<'a, T: de::Deserialize<'a>>(bytes: &'a [u8]) -> Option<Str
 }
 
 #[inline]
-fn read<'a, T: de::Deserialize<'a>, E: Fault>(bytes: &'a [u8]) -> Result<T, E> {
+fn read<'a, T: de::Deserialize<'a>, E: KeyedError>(bytes: &'a [u8]) -> Result<T, E> {
     let mut reader = Reader { rest: bytes, fault: PhantomData };
     let value = T::deserialize(&mut reader)?;
     let is_at_end = reader.peek().is_err() && reader.rest.is_empty();
@@ -47,7 +47,7 @@ struct Reader<'de, E> {
     fault: PhantomData<E>,
 }
 
-impl<'de, E: Fault> Reader<'de, E> {
+impl<'de, E: KeyedError> Reader<'de, E> {
     /// The first byte that is no white space.
     #[inline]
     fn peek(&mut self) -> Result<u8, E> {
@@ -199,14 +199,14 @@ impl<'de, E: Fault> Reader<'de, E> {
 }
 
 /// Reads what holds no other values.
-fn leaf<'de, V: Visitor<'de>, E: Fault>(bytes: &'de [u8], visitor: V) -> Result<V::Value, E> {
+fn leaf<'de, V: Visitor<'de>, E: KeyedError>(bytes: &'de [u8], visitor: V) -> Result<V::Value, E> {
     let mut leaf = serde_json::Deserializer::from_slice(bytes);
     let value = leaf.deserialize_any(visitor).map_err(E::custom)?;
     leaf.end().map_err(E::custom)?;
     Ok(value)
 }
 
-impl<'de, E: Fault> Deserializer<'de> for &mut Reader<'de, E> {
+impl<'de, E: KeyedError> Deserializer<'de> for &mut Reader<'de, E> {
     type Error = E;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
@@ -349,7 +349,7 @@ impl<'a, 'de, E> Elements<'a, 'de, E> {
     }
 }
 
-impl<'de, E: Fault> MapAccess<'de> for Elements<'_, 'de, E> {
+impl<'de, E: KeyedError> MapAccess<'de> for Elements<'_, 'de, E> {
     type Error = E;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, E> {
@@ -368,7 +368,7 @@ impl<'de, E: Fault> MapAccess<'de> for Elements<'_, 'de, E> {
     }
 }
 
-impl<'de, E: Fault> SeqAccess<'de> for Elements<'_, 'de, E> {
+impl<'de, E: KeyedError> SeqAccess<'de> for Elements<'_, 'de, E> {
     type Error = E;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(

@@ -31,7 +31,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use client::DeliveryContext;
 use input::{Input, InputBatch, InputRecord, Next, Reading};
 use pace::Pace;
-use progress::Progress;
+use progress::ProgressLine;
 use synth::Share;
 use transfer::{Named, Reached, Transfer};
 
@@ -335,7 +335,7 @@ pub fn run(args: &ProduceConfig, stop: &AtomicBool) -> Result<ProduceSummary, Pr
         stop,
         pace: Pace::new(args.rate, started),
         left: args.limit.unwrap_or(u64::MAX).saturating_sub(reached.sent),
-        progress: Progress::new(args, reading.counter()),
+        progress: ProgressLine::new(args, reading.counter()),
         transfer,
         reached,
         left_out: 0,
@@ -361,7 +361,7 @@ struct Sender<'a> {
     pace: Pace,
     /// Records that the limit leaves.
     left: u64,
-    progress: Progress,
+    progress: ProgressLine,
     /// For `--resume`.
     transfer: Option<Transfer>,
     /// What has been sent, by earlier runs too.

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The bar and what it was last told.
-pub(super) struct Progress {
+pub(super) struct ProgressLine {
     bar: Bar,
     /// Bytes read from a file, if the bar counts these rather than tweets.
     read: Option<Arc<AtomicU64>>,
     shown: (u64, u64),
 }
 
-impl Progress {
+impl ProgressLine {
     /// Shows a bar where the end is known: by `--limit`, or by the size of the file.
     pub(super) fn new(args: &ProduceConfig, read: Arc<AtomicU64>) -> Self {
         let size = args.input.as_ref().and_then(|path| std::fs::metadata(path).ok());

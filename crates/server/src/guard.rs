@@ -12,8 +12,8 @@ use axum::response::{IntoResponse, Response};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// Names beside addresses and `localhost` under which the server may be asked.
-pub type Names = Vec<String>;
+/// AllowedHosts beside addresses and `localhost` under which the server may be asked.
+pub type AllowedHosts = Vec<String>;
 
 /// What every answer says to the browser.
 const HEADERS: [(header::HeaderName, &str); 5] = [
@@ -30,7 +30,7 @@ const HEADERS: [(header::HeaderName, &str); 5] = [
 
 /// Refuses what is not for this server; every answer gets the headers.
 pub(super) async fn check(
-    State(names): State<Arc<Names>>,
+    State(names): State<Arc<AllowedHosts>>,
     request: Request,
     next: Next,
 ) -> Response {

@@ -14,7 +14,7 @@ mod guard;
 mod metrics;
 mod state;
 
-pub use guard::Names;
+pub use guard::AllowedHosts;
 pub use metrics::{METRICS, MetricDoc};
 
 use axum::Router;
@@ -106,7 +106,7 @@ impl Server {
     /// Listens, then serves on a thread of its own.
     pub fn start(
         address: SocketAddr,
-        names: Names,
+        names: AllowedHosts,
         about: JobInfo,
         monitor: Arc<Monitor>,
     ) -> Result<Self, ServerError> {
@@ -116,7 +116,7 @@ impl Server {
     fn start_within(
         limits: Limits,
         address: SocketAddr,
-        names: Names,
+        names: AllowedHosts,
         about: JobInfo,
         monitor: Arc<Monitor>,
     ) -> Result<Self, ServerError> {
@@ -157,7 +157,7 @@ async fn serve(
     limits: Limits,
     listener: std::net::TcpListener,
     shared: Arc<ServerState>,
-    names: Names,
+    names: AllowedHosts,
     mut ended: oneshot::Receiver<()>,
 ) {
     let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
@@ -223,7 +223,7 @@ impl ServerState {
     }
 }
 
-fn routes(shared: Arc<ServerState>, names: Names) -> Router {
+fn routes(shared: Arc<ServerState>, names: AllowedHosts) -> Router {
     let page = |kind: &'static str, text: &'static str| {
         get(move || async move { ([(header::CONTENT_TYPE, kind)], text) })
     };

@@ -80,7 +80,7 @@ pub struct Identity {
     pub prefix: Prefix,
 }
 
-/// Most rows of one [`Sink::marked`].
+/// Most rows of one [`Sink::flagged`].
 pub const MAX_FLAGGED_ROWS: usize = 1000;
 
 /// A set of tables that is changed by whole transactions.

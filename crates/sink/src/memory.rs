@@ -41,7 +41,7 @@ impl Store {
 
 /// A step of the protocol at which something may go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InjectedFault {
+pub enum FaultPoint {
     /// Before the generation is raised.
     Claim,
     /// Before a table is read.
@@ -56,7 +56,7 @@ pub enum InjectedFault {
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum InjectedFault {
     /// Nothing.
     None,
     /// The connection is lost; the process lives.
@@ -67,7 +67,7 @@ pub enum Fault {
 
 /// Decides what goes wrong at each step. It may change the store: that is what another process or
 /// a delayed packet does meanwhile.
-pub type Faults = Box<dyn FnMut(InjectedFault) -> Fault + Send>;
+pub type Faults = Box<dyn FnMut(FaultPoint) -> InjectedFault + Send>;
 
 /// One process's connection to a [`Store`].
 pub struct MemorySink {
@@ -85,21 +85,21 @@ impl MemorySink {
         MemorySink { store, faults, widths: Vec::new(), writer, answers: Arc::default() }
     }
 
-    fn step(&mut self, step: InjectedFault) -> Result<(), SinkError> {
+    fn step(&mut self, step: FaultPoint) -> Result<(), SinkError> {
         match (self.faults)(step) {
-            Fault::None => Ok(()),
-            Fault::Lost => {
+            InjectedFault::None => Ok(()),
+            InjectedFault::Lost => {
                 let source = Box::from("a chosen fault");
                 Err(SinkError::Lost { doing: "testing", source })
             }
-            Fault::Crash => Err(SinkError::Gone("a chosen crash")),
+            InjectedFault::Crash => Err(SinkError::Gone("a chosen crash")),
         }
     }
 }
 
 impl Sink for MemorySink {
     async fn claim(&mut self, identity: &Identity) -> Result<Position, SinkError> {
-        self.step(InjectedFault::Claim)?;
+        self.step(FaultPoint::Claim)?;
         self.widths = identity.tables.iter().map(|table| table.key).collect();
         let mut stored = self.store.lock();
         stored.tables.resize_with(identity.tables.len(), StoredRows::new);
@@ -123,7 +123,7 @@ impl Sink for MemorySink {
     }
 
     async fn begin_restore(&mut self, at: Position) -> Result<(), SinkError> {
-        self.step(InjectedFault::Snapshot)?;
+        self.step(FaultPoint::Snapshot)?;
         let found = self.store.lock().position;
         if found == at { Ok(()) } else { Err(SinkError::Fenced { ours: at, found }) }
     }
@@ -137,7 +137,7 @@ impl Sink for MemorySink {
         table: u8,
         visit: &mut dyn FnMut(Vec<Restored>),
     ) -> Result<(), SinkError> {
-        self.step(InjectedFault::Snapshot)?;
+        self.step(FaultPoint::Snapshot)?;
         let stored = self.store.lock();
         let rows = stored.tables.get(usize::from(table)).into_iter().flat_map(StoredRows::values);
         let rows = rows.map(|row| Restored { table, row: row.clone() }).collect();
@@ -147,7 +147,7 @@ impl Sink for MemorySink {
     }
 
     async fn commit(&mut self, at: Position, transaction: &Transaction) -> Result<(), SinkError> {
-        self.step(InjectedFault::Commit)?;
+        self.step(FaultPoint::Commit)?;
         let mut stored = self.store.lock();
         if stored.position != at {
             return Err(SinkError::Outdated(at));
@@ -165,18 +165,18 @@ impl Sink for MemorySink {
             }
         }
         drop(stored);
-        self.step(InjectedFault::Answer)
+        self.step(FaultPoint::Answer)
     }
 
     async fn flagged(&mut self, table: u8, column: usize) -> Result<Vec<Row>, SinkError> {
         let stored = self.store.lock();
         let rows = stored.tables.get(usize::from(table)).into_iter().flat_map(StoredRows::values);
-        let marked = rows.filter(|row| row.get(column) == Some(&Value::UInt(1)));
-        Ok(marked.take(MAX_FLAGGED_ROWS).cloned().collect())
+        let flagged = rows.filter(|row| row.get(column) == Some(&Value::UInt(1)));
+        Ok(flagged.take(MAX_FLAGGED_ROWS).cloned().collect())
     }
 
     async fn position(&mut self) -> Result<Position, SinkError> {
-        self.step(InjectedFault::Position)?;
+        self.step(FaultPoint::Position)?;
         Ok(self.store.lock().position)
     }
 

@@ -300,14 +300,14 @@ impl Sink for MySqlSink {
         let mut connection = self.take().await?;
         let identity = self.identity()?;
         let declared = identity.tables[usize::from(table)];
-        let mut marked = Vec::new();
+        let mut flagged = Vec::new();
         let sql = sql::select_flagged(&identity.prefix, &declared, column, MAX_FLAGGED_ROWS);
         read_rows(&mut connection, sql, (table, &declared), &mut |rows| {
-            marked.extend(rows.into_iter().map(|restored| restored.row));
+            flagged.extend(rows.into_iter().map(|restored| restored.row));
         })
         .await?;
         self.connection = Some(connection);
-        Ok(marked)
+        Ok(flagged)
     }
 
     async fn position(&mut self) -> Result<Position, SinkError> {

@@ -219,12 +219,12 @@ impl Sink for SqliteSink {
         let identity = self.identity()?;
         let declared = identity.tables[usize::from(table)];
         let query = sql::select_flagged(&identity.prefix, &declared, column, MAX_FLAGGED_ROWS);
-        let mut marked = Vec::new();
+        let mut flagged = Vec::new();
         read_rows(&connection, &query, (table, &declared), &mut |rows| {
-            marked.extend(rows.into_iter().map(|restored| restored.row));
+            flagged.extend(rows.into_iter().map(|restored| restored.row));
         })?;
         self.connection = Some(connection);
-        Ok(marked)
+        Ok(flagged)
     }
 
     async fn position(&mut self) -> Result<Position, SinkError> {

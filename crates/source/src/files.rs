@@ -38,8 +38,8 @@ pub use watch::FilesWatch;
 
 /// How often files at their end are looked at, and how much longer for each of them, so that a
 /// folder of thousands costs little.
-const LOOK: Duration = Duration::from_millis(1);
-const LOOK_EACH: Duration = Duration::from_micros(20);
+const REFRESH_INTERVAL: Duration = Duration::from_millis(1);
+const REFRESH_INTERVAL_PER_FILE: Duration = Duration::from_micros(20);
 /// A listing is believed for so long.
 const LISTED: Duration = Duration::from_secs(1);
 /// So many names are printed in one line of the log.

@@ -22,7 +22,7 @@ use super::lateness::{LatenessEvidence, NewestTimes, ReadMoment, id_at};
 use super::readings::Readings;
 use super::runs::{Part, Runs, Sum};
 use super::state::Tally;
-use super::weigh::{Bounds, Counts, Times, Totals, Tweet};
+use super::weigh::{Counts, IntervalBounds, Times, Totals, TweetActs};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::Result;
@@ -224,7 +224,12 @@ impl ActLog {
     }
 
     /// An act that is in no set: a post counts, the rest is ignored.
-    fn loose(&mut self, what: &ActKind, late: Bounds, counts: &mut Counts<'_>) -> Result<()> {
+    fn loose(
+        &mut self,
+        what: &ActKind,
+        late: IntervalBounds,
+        counts: &mut Counts<'_>,
+    ) -> Result<()> {
         let mut totals = Totals::default();
         match what {
             ActKind::Post(content) => {
@@ -241,7 +246,7 @@ impl ActLog {
     /// Weighs the tweets, when everything was read.
     pub(super) fn finish(mut self, counts: &mut Counts<'_>) -> Result<Totals> {
         let acts = std::mem::replace(&mut self.runs, Runs::new(0));
-        let (mut tweet, mut id, mut totals) = (Tweet::default(), 0, self.totals);
+        let (mut tweet, mut id, mut totals) = (TweetActs::default(), 0, self.totals);
         for entry in acts.into_sorted() {
             let (act, times) = entry?;
             if act.id != id {

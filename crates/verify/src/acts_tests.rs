@@ -1,6 +1,6 @@
 //! What acts on a tweet add up to, by small examples.
 
-use super::{ActLog, Bounds, LatenessEvidence, TweetContent, When};
+use super::{ActLog, IntervalBounds, LatenessEvidence, TweetContent, When};
 use crate::state::Tally;
 use crate::weigh::bounds;
 use std::collections::BTreeMap;
@@ -50,7 +50,7 @@ fn lateness(floors: &[(&str, u64)], late_posts: u64) -> LatenessEvidence {
 /// A span of 1,000 ms.
 const SPAN: (&str, u64) = ("span", u64::MAX - 1_000);
 
-type Named<N> = Vec<(N, Bounds)>;
+type Named<N> = Vec<(N, IntervalBounds)>;
 
 /// What the tags come to, and the totals that are not none.
 fn found(

@@ -33,14 +33,14 @@ pub(super) struct TableMetadata<'a> {
 }
 
 /// The sums so far.
-struct Sums<'a> {
+struct RecountSums<'a> {
     plan: &'a VerifyPlan,
     /// Each model with the number of its table.
     models: Vec<(u8, &'static Model)>,
     runs: Runs,
 }
 
-impl Sums<'_> {
+impl RecountSums<'_> {
     fn add(&mut self, key: Key, state: Tally) -> std::io::Result<()> {
         if self.plan.takes(&key) { self.runs.add(key, state) } else { Ok(()) }
     }
@@ -87,7 +87,7 @@ pub(super) struct Recount<'a> {
     metadata: TableMetadata<'a>,
     /// At the baseline.
     before: TableMetadata<'a>,
-    sums: Sums<'a>,
+    sums: RecountSums<'a>,
     acts: ActLog,
     last: BTreeMap<u32, LastRecord>,
     /// What the tables say are the records by which the topic is known; not those that were seen
@@ -118,7 +118,7 @@ impl<'a> Recount<'a> {
             settings,
             metadata,
             before,
-            sums: Sums { plan, models, runs: Runs::new(plan.memory - acts) },
+            sums: RecountSums { plan, models, runs: Runs::new(plan.memory - acts) },
             acts: ActLog::new(metadata.lateness, before.lateness, acts),
             last: BTreeMap::new(),
             anchors: metadata.offsets.iter().filter_map(anchor).collect(),
@@ -295,7 +295,7 @@ impl<'a> Recount<'a> {
 
 /// Adds what the acts come to, and what `floors` and `totals` say of it.
 fn weigh(
-    mut sums: Sums<'_>,
+    mut sums: RecountSums<'_>,
     acts: ActLog,
     (now, before): (&LatenessEvidence, &LatenessEvidence),
 ) -> std::io::Result<(Runs, bool)> {

@@ -6,18 +6,18 @@ use super::state::Tally;
 use std::io::Result;
 
 /// At least and at most so many.
-pub(super) type Bounds = (i64, i64);
+pub(super) type IntervalBounds = (i64, i64);
 
 /// How many posts there were of each kind, and how many late acts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Totals {
-    pub(super) tweets: Bounds,
-    pub(super) deleted: Bounds,
-    pub(super) superseded: Bounds,
-    pub(super) duplicates: Bounds,
-    pub(super) late_posts: Bounds,
-    pub(super) late_deletes: Bounds,
-    pub(super) late_edits: Bounds,
+    pub(super) tweets: IntervalBounds,
+    pub(super) deleted: IntervalBounds,
+    pub(super) superseded: IntervalBounds,
+    pub(super) duplicates: IntervalBounds,
+    pub(super) late_posts: IntervalBounds,
+    pub(super) late_deletes: IntervalBounds,
+    pub(super) late_edits: IntervalBounds,
 }
 
 impl Totals {
@@ -37,7 +37,7 @@ impl Totals {
 
     /// Adds what another tweet adds, or takes away what is certain.
     pub(super) fn add(&mut self, other: Totals, sign: i64) {
-        let add = |to: &mut Bounds, (least, most): Bounds| {
+        let add = |to: &mut IntervalBounds, (least, most): IntervalBounds| {
             to.0 += sign * least;
             to.1 += sign * most;
         };
@@ -83,7 +83,7 @@ impl Times {
 
 /// All that was said of one tweet.
 #[derive(Debug, Default)]
-pub(super) struct Tweet {
+pub(super) struct TweetActs {
     /// In order, each once.
     posts: Vec<(TweetContent, Times)>,
     deletes: Times,
@@ -91,7 +91,7 @@ pub(super) struct Tweet {
     edits: Times,
 }
 
-impl Tweet {
+impl TweetActs {
     /// Adds equal acts. Contents come in order.
     pub(super) fn add(&mut self, what: ActKind, times: Times) {
         let content = match what {
@@ -126,7 +126,7 @@ impl Tweet {
     }
 }
 
-impl Tweet {
+impl TweetActs {
     /// What transient acts may add. Each post may count, be a duplicate or be deleted, by what its run
     /// remembered; and what was counted before the baseline may be taken back. On the other acts they
     /// have no effect.
@@ -160,7 +160,7 @@ impl Tweet {
 /// among those in time is the greatest of them.
 ///
 /// What is both deleted and replaced is deleted.
-fn weigh(posts: &[Times], deletes: Times, edits: Times) -> (Vec<Bounds>, Totals) {
+fn weigh(posts: &[Times], deletes: Times, edits: Times) -> (Vec<IntervalBounds>, Totals) {
     let is = |times: Times| times.in_time > 0;
     let may_be = |times: Times| times.in_time + times.late > 0;
     let (is_gone, may_be_gone) = (is(deletes) || is(edits), may_be(deletes) || may_be(edits));
@@ -188,7 +188,7 @@ fn weigh(posts: &[Times], deletes: Times, edits: Times) -> (Vec<Bounds>, Totals)
 }
 
 #[cfg(test)]
-pub(super) fn bounds(state: &Tally) -> Bounds {
+pub(super) fn bounds(state: &Tally) -> IntervalBounds {
     match *state {
         Tally::Count(count) => (count, count),
         Tally::Range { least, most } => (least, most),
@@ -198,7 +198,7 @@ pub(super) fn bounds(state: &Tally) -> Bounds {
 
 #[cfg(test)]
 mod tests {
-    use super::{ActKind, Bounds, Tally, Times, Totals, Tweet, TweetContent, bounds};
+    use super::{ActKind, IntervalBounds, Tally, Times, Totals, TweetActs, TweetContent, bounds};
     use crate::tests::Random;
     use std::collections::BTreeMap;
     use types::event::Time;
@@ -246,11 +246,11 @@ mod tests {
     type Act = (ActKind, bool, bool);
 
     /// The least and the most of all choices of those that were late, without what was before.
-    fn ends(acts: &[Act]) -> (BTreeMap<TweetContent, Bounds>, [Bounds; 7]) {
+    fn ends(acts: &[Act]) -> (BTreeMap<TweetContent, IntervalBounds>, [IntervalBounds; 7]) {
         let before = acts.iter().filter(|(_, is_before, _)| *is_before);
         let before: Vec<_> = before.map(|(what, ..)| (what.clone(), false)).collect();
         let (counts_before, totals_before) = one_by_one(&before);
-        let (mut counts, mut totals) = (BTreeMap::<TweetContent, Bounds>::new(), None);
+        let (mut counts, mut totals) = (BTreeMap::<TweetContent, IntervalBounds>::new(), None);
         let choices = (0..1_u32 << acts.len()).filter_map(|choice| {
             let chosen = acts.iter().enumerate().map(|(at, (what, _, may_be_late))| {
                 let is_late = choice & 1 << at != 0;
@@ -296,7 +296,7 @@ mod tests {
             let mut acts: Vec<Act> = acts.collect();
             let wanted = ends(&acts);
             acts.sort();
-            let mut tweet = Tweet::default();
+            let mut tweet = TweetActs::default();
             for (what, is_before, may_be_late) in acts.iter().cloned() {
                 let [in_time, late, before] = [!may_be_late, may_be_late, is_before].map(i64::from);
                 let times = Times { in_time, late, before, ..Times::default() };

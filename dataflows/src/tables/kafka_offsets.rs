@@ -58,7 +58,7 @@ pub const TABLE: Table = Table {
 
 /// How far a partition is counted. The order compares the fields from top to bottom.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Progress {
+pub struct OffsetProgress {
     /// Rises with each update of a run; 0 for a restored row and for where a run begins.
     pub update: u64,
     /// The first offset that is not counted yet.
@@ -76,12 +76,12 @@ pub struct Progress {
 }
 
 /// Updates of the progress collection: partition, and how far it came.
-pub type Update = (u32, Latest<Progress>);
+pub type Update = (u32, Latest<OffsetProgress>);
 
 /// The rows as a function of the updates.
 pub fn build<'scope>(
     topic: &str,
-    updates: VecCollection<'scope, Epoch, u32, Latest<Progress>>,
+    updates: VecCollection<'scope, Epoch, u32, Latest<OffsetProgress>>,
     rows: &Rows<'scope>,
 ) -> Changes<'scope> {
     let topic: Text = topic.into();
@@ -92,7 +92,7 @@ pub fn build<'scope>(
 }
 
 /// The row of a partition.
-pub fn row(topic: &str, partition: u32, progress: &Progress) -> Row {
+pub fn row(topic: &str, partition: u32, progress: &OffsetProgress) -> Row {
     let last = |field: fn(&LastRecord) -> u64| {
         Value::optional(progress.last.as_ref().map(|last| field(last).cast_signed()))
     };
@@ -121,6 +121,7 @@ pub fn state(row: &Row) -> Option<Update> {
         start: start_offset, next: next_offset, replay_from, last, anchor, ..
     } = stored;
     let (update, file) = (0, stored.file);
-    let progress = Progress { update, next_offset, replay_from, start_offset, last, anchor, file };
+    let progress =
+        OffsetProgress { update, next_offset, replay_from, start_offset, last, anchor, file };
     Some((stored.partition, Latest(progress)))
 }

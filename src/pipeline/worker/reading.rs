@@ -5,7 +5,7 @@
 
 use dataflows::operators::latest::Latest;
 use dataflows::operators::ledger::Replay;
-use dataflows::tables::kafka_offsets::{Progress, Update};
+use dataflows::tables::kafka_offsets::{OffsetProgress, Update};
 use std::time::{Duration, Instant};
 use types::Text;
 use types::offsets::{Anchor, Assignment, LastRecord, PolledUpTo};
@@ -17,7 +17,7 @@ const ANCHOR_AGE: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub(super) struct ReadPosition {
     partition: u32,
-    progress: Progress,
+    progress: OffsetProgress,
     /// The offset to read next.
     position: u64,
     /// The anchor that may follow the one that is stored, and since when.
@@ -33,7 +33,7 @@ impl ReadPosition {
         let (next_offset, start_offset) = (next, start);
         let (update, file) = (0, assignment.file.clone());
         let progress =
-            Progress { update, next_offset, replay_from, start_offset, last, anchor, file };
+            OffsetProgress { update, next_offset, replay_from, start_offset, last, anchor, file };
         // It was just compared with the topic.
         let next_anchor = anchor.map(|anchor| (anchor, Instant::now()));
         let replay = Replay::default();
@@ -144,7 +144,7 @@ impl ReadPosition {
 
 #[cfg(test)]
 mod tests {
-    use super::{Assignment, Latest, PolledUpTo, Progress, ReadPosition};
+    use super::{Assignment, Latest, OffsetProgress, PolledUpTo, ReadPosition};
     use dataflows::tables::kafka_offsets::{row, state};
     use differential_dataflow::difference::Semigroup;
     use types::offsets::LastRecord;
@@ -156,8 +156,15 @@ mod tests {
             let anchor = last.map(LastRecord::anchor);
             let (next_offset, replay_from, start_offset) = (9, 7, 4);
             let (update, file) = (0, "a/b.json".into());
-            let progress =
-                Progress { update, next_offset, replay_from, start_offset, last, anchor, file };
+            let progress = OffsetProgress {
+                update,
+                next_offset,
+                replay_from,
+                start_offset,
+                last,
+                anchor,
+                file,
+            };
             assert_eq!(state(&row("tweets", 3, &progress)), Some((3, Latest(progress))));
         }
     }
@@ -188,7 +195,7 @@ mod tests {
     #[test]
     fn the_last_record_stays_known() {
         let last = LastRecord { offset: 19, ms: 7, hash: 8 };
-        let stored = Progress {
+        let stored = OffsetProgress {
             update: 0,
             next_offset: 20,
             replay_from: 10,
@@ -203,7 +210,7 @@ mod tests {
             Assignment { next: 20, replay_from: 20, last, anchor, ..Assignment::fresh(0, 0) };
         let mut reading = ReadPosition::new(&start);
         sum.plus_equals(&reading.begin().1);
-        assert_eq!(sum.0, Progress { replay_from: 20, ..stored });
+        assert_eq!(sum.0, OffsetProgress { replay_from: 20, ..stored });
         sum.plus_equals(&reading.reach(&reached(25), None).1);
         assert_eq!((sum.0.next_offset, sum.0.replay_from), (26, 26));
     }

@@ -60,7 +60,7 @@ fn check(connection: &Connection, shape: &Shape) -> Result<(), SinkError> {
 }
 
 fn difference(connection: &Connection, shape: &Shape) -> rusqlite::Result<Option<String>> {
-    type Found = (String, String, bool, usize);
+    type SqliteTableInfo = (String, String, bool, usize);
     let sql = "SELECT name, upper(type), \"notnull\" OR pk > 0, pk FROM pragma_table_info(?)";
     let mut statement = connection.prepare(sql)?;
     let found = statement
@@ -68,7 +68,7 @@ fn difference(connection: &Connection, shape: &Shape) -> rusqlite::Result<Option
             let pk: i64 = row.get(3)?;
             Ok((row.get(0)?, row.get(1)?, row.get(2)?, usize::try_from(pk).unwrap_or(0)))
         })?
-        .collect::<rusqlite::Result<Vec<Found>>>()?;
+        .collect::<rusqlite::Result<Vec<SqliteTableInfo>>>()?;
     for (index, column) in shape.columns.iter().enumerate() {
         let Some((_, kind, is_filled, key)) = found.iter().find(|found| found.0 == column.name)
         else {

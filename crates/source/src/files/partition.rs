@@ -78,7 +78,7 @@ impl From<std::io::Error> for ReadFault {
 
 /// A file as its reader sees it.
 #[allow(clippy::struct_excessive_bools, reason = "independent of each other")]
-pub(super) struct Partition {
+pub(super) struct FilePartition {
     pub(super) number: u32,
     /// `None` = it does not exist.
     found: Option<PartitionFile>,
@@ -111,7 +111,7 @@ pub(super) struct Partition {
     pub(super) polled: u64,
 }
 
-impl Partition {
+impl FilePartition {
     pub(super) fn new(assignment: &Assignment, found: Option<PartitionFile>) -> Self {
         let Assignment { partition: number, next, until, last, .. } = *assignment;
         // What counts is read from behind the last record on, what is read again up to it.
@@ -125,7 +125,7 @@ impl Partition {
         let aside = if found.is_none() { Some(gone()) } else { None };
         let is_done =
             until.is_some_and(|until| next >= until) || aside.is_some() && until.is_some();
-        Partition {
+        FilePartition {
             number,
             found,
             name,

@@ -5,8 +5,8 @@
 //! that waits, or a plain one, is closed for another one and opened again where it was; a file that
 //! nothing was read of yet is opened for one poll, because others wait for what is not known of it.
 
-use super::partition::{Opened, Partition};
-use super::{FilesTopic, LOOK, LOOK_EACH};
+use super::partition::{FilePartition, Opened};
+use super::{FilesTopic, REFRESH_INTERVAL, REFRESH_INTERVAL_PER_FILE};
 use crate::{Polled, Source, SourceError};
 use notify::RecommendedWatcher;
 use std::collections::BTreeSet;
@@ -16,13 +16,13 @@ use types::offsets::Assignment;
 /// One worker's files.
 pub struct FilesSource {
     topic: FilesTopic,
-    partitions: Vec<Partition>,
+    partitions: Vec<FilePartition>,
     /// The partition whose turn it is.
     turn: usize,
     /// Number of polls.
     polls: u64,
     /// When files at their end were looked at.
-    looked: Instant,
+    refreshed_at: Instant,
     /// Wakes the worker as long as it lives.
     _watcher: Option<RecommendedWatcher>,
 }
@@ -30,7 +30,14 @@ pub struct FilesSource {
 impl FilesSource {
     pub(super) fn new(topic: FilesTopic, watcher: Option<RecommendedWatcher>) -> Self {
         let (partitions, looked) = (Vec::new(), Instant::now());
-        FilesSource { topic, partitions, turn: 0, polls: 0, looked, _watcher: watcher }
+        FilesSource {
+            topic,
+            partitions,
+            turn: 0,
+            polls: 0,
+            refreshed_at: looked,
+            _watcher: watcher,
+        }
     }
 
     /// Polls the partition whose turn it is, if it can be opened.
@@ -58,7 +65,7 @@ impl FilesSource {
 
     /// Opens it, if there is a slot; whether it may stay open.
     fn open(&mut self) -> Result<bool, SourceError> {
-        let has_none = !self.partitions.iter().any(Partition::is_open);
+        let has_none = !self.partitions.iter().any(FilePartition::is_open);
         let slots = self.topic.slots.clone();
         let mut slot = self.partitions[self.turn].slot(&slots, has_none);
         if slot.is_none() && self.close_one() {
@@ -83,7 +90,7 @@ impl FilesSource {
     fn close_one(&mut self) -> bool {
         let may_close = self.partitions.iter_mut().filter(|partition| partition.may_close());
         let longest_ago = may_close.min_by_key(|partition| partition.polled);
-        longest_ago.map(Partition::close).is_some()
+        longest_ago.map(FilePartition::close).is_some()
     }
 }
 
@@ -95,7 +102,7 @@ impl Source for FilesSource {
             self.topic.put_aside(number);
         }
         self.partitions.retain(|partition| partition.number != number);
-        self.partitions.push(Partition::new(assignment, found));
+        self.partitions.push(FilePartition::new(assignment, found));
         Ok(())
     }
 
@@ -105,10 +112,11 @@ impl Source for FilesSource {
         visit: &mut dyn FnMut(Polled<'_>),
     ) -> Result<usize, SourceError> {
         let count = self.partitions.len();
-        let pause = LOOK + LOOK_EACH * u32::try_from(count).unwrap_or(u32::MAX);
-        let may_look = self.looked.elapsed() >= pause;
-        if may_look {
-            self.looked = Instant::now();
+        let pause =
+            REFRESH_INTERVAL + REFRESH_INTERVAL_PER_FILE * u32::try_from(count).unwrap_or(u32::MAX);
+        let may_refresh = self.refreshed_at.elapsed() >= pause;
+        if may_refresh {
+            self.refreshed_at = Instant::now();
         }
         // The first file that has something.
         for _ in 0..count {
@@ -117,8 +125,8 @@ impl Source for FilesSource {
             if partition.is_waiting() {
                 continue;
             }
-            if !partition.is_ready(may_look, &self.topic)? {
-                if may_look || partition.is_done() {
+            if !partition.is_ready(may_refresh, &self.topic)? {
+                if may_refresh || partition.is_done() {
                     partition.tell_end(visit);
                 }
                 continue;
@@ -139,6 +147,6 @@ impl Source for FilesSource {
     }
 
     fn is_finished(&self) -> bool {
-        self.partitions.iter().all(Partition::is_done)
+        self.partitions.iter().all(FilePartition::is_done)
     }
 }

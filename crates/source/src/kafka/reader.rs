@@ -24,12 +24,12 @@ const GONE: [RDKafkaErrorCode; 3] = [
 pub struct KafkaSource {
     pub(super) topic: KafkaTopic,
     pub(super) consumer: BaseConsumer<Context>,
-    pub(super) partitions: Vec<Partition>,
+    pub(super) partitions: Vec<KafkaPartition>,
 }
 
 /// A partition as its reader sees it.
 #[derive(Debug)]
-pub(super) struct Partition {
+pub(super) struct KafkaPartition {
     number: u32,
     /// Everything below it was handed out or is no record; it only grows.
     next: u64,
@@ -43,11 +43,11 @@ pub(super) struct Partition {
     repeated: u64,
 }
 
-impl Partition {
+impl KafkaPartition {
     fn new(number: u32, next: u64, until: Option<u64>) -> Self {
         let is_done = until.is_some_and(|until| next >= until);
         let (is_left, is_waiting, repeated) = (is_done, false, 0);
-        Partition { number, next, until, is_done, is_left, is_waiting, repeated }
+        KafkaPartition { number, next, until, is_done, is_left, is_waiting, repeated }
     }
 
     /// Whether the record at `offset` is handed out: once, and only below the end.
@@ -200,7 +200,7 @@ impl Source for KafkaSource {
     fn assign(&mut self, assignment: &Assignment) -> Result<(), SourceError> {
         let Assignment { partition: number, next, until, .. } = *assignment;
         self.partitions.retain(|partition| partition.number != number);
-        let partition = Partition::new(number, next, until);
+        let partition = KafkaPartition::new(number, next, until);
         let is_done = partition.is_done;
         self.partitions.push(partition);
         if is_done {
@@ -292,11 +292,11 @@ pub(super) fn record<'a>(message: &'a BorrowedMessage<'_>) -> Record<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::Partition;
+    use super::KafkaPartition;
 
     #[test]
     fn offsets_only_grow() {
-        let mut partition = Partition::new(0, 5, None);
+        let mut partition = KafkaPartition::new(0, 5, None);
         let taken: Vec<_> = [5, 6, 5, 6, 4, 9, 7, 10].map(|offset| partition.takes(offset)).into();
         assert_eq!(taken, [true, true, false, false, false, true, false, true]);
         assert_eq!((partition.next, partition.repeated), (11, 4));
@@ -309,15 +309,15 @@ mod tests {
 
     #[test]
     fn a_bounded_read_ends_at_its_end_and_not_before() {
-        let mut partition = Partition::new(0, 5, Some(20));
+        let mut partition = KafkaPartition::new(0, 5, Some(20));
         assert!(partition.takes(5) && !partition.ended(10));
         assert_eq!((partition.next, partition.is_done), (10, false), "there is more to come");
         assert!(!partition.ended(25) && partition.is_done);
         assert_eq!(partition.next, 20, "what lies beyond is not handed out");
-        let mut partition = Partition::new(0, 5, Some(20));
+        let mut partition = KafkaPartition::new(0, 5, Some(20));
         assert!(!partition.takes(22) && partition.is_done && !partition.takes(23));
         assert!(!partition.ended(24));
         assert_eq!(partition.next, 20, "what lies beyond is not handed out");
-        assert!(Partition::new(0, 20, Some(20)).is_done);
+        assert!(KafkaPartition::new(0, 20, Some(20)).is_done);
     }
 }

@@ -78,7 +78,7 @@ const SETTINGS: [(&str, &str); 32] = [
 const LEAST_PACKET: usize = 16 << 10;
 
 /// What the server says of its variables, by name.
-type Found = BTreeMap<String, String>;
+type SessionValues = BTreeMap<String, String>;
 
 /// Sets the session, refuses one that does not stay so; else the bytes after which a statement is to
 /// be ended.
@@ -91,7 +91,7 @@ pub(in crate::mysql) async fn prepare(connection: &mut Connection) -> Result<usi
     compare(&found)
 }
 
-async fn read(connection: &mut Connection) -> Result<Found, SinkError> {
+async fn read(connection: &mut Connection) -> Result<SessionValues, SinkError> {
     let names = SETTINGS.iter().map(|(name, _)| *name).chain(["max_allowed_packet"]);
     let names: Vec<_> = names.map(|name| format!("'{name}'")).collect();
     let names = names.join(", ");
@@ -100,7 +100,7 @@ async fn read(connection: &mut Connection) -> Result<Found, SinkError> {
 }
 
 /// The statement that sets what is not as it should be.
-fn corrections(found: &Found) -> Option<String> {
+fn corrections(found: &SessionValues) -> Option<String> {
     let differs = |(name, wanted): &&(&str, &str)| {
         found.get(*name).is_some_and(|found| !is_same(found, wanted))
     };
@@ -112,7 +112,7 @@ fn corrections(found: &Found) -> Option<String> {
     (!sets.is_empty()).then(|| format!("SET SESSION {}", sets.join(", ")))
 }
 
-fn compare(found: &Found) -> Result<usize, SinkError> {
+fn compare(found: &SessionValues) -> Result<usize, SinkError> {
     for (name, wanted) in SETTINGS {
         if let Some(found) = found.get(name).filter(|found| !is_same(found, wanted)) {
             return Err(SinkError::Session { name, found: found.clone(), wanted });
@@ -200,7 +200,7 @@ impl Server {
 
 #[cfg(test)]
 mod tests {
-    use super::{Found, SETTINGS, Server, ServerFamily, compare, corrections};
+    use super::{SETTINGS, Server, ServerFamily, SessionValues, compare, corrections};
 
     #[test]
     fn a_server_is_known_by_its_version() {
@@ -218,7 +218,7 @@ mod tests {
     }
 
     /// A server that has everything as it should be, but for these.
-    fn found(but: &[(&str, &str)]) -> Found {
+    fn found(but: &[(&str, &str)]) -> SessionValues {
         let settings = SETTINGS.into_iter().chain([("max_allowed_packet", "16777216")]);
         let all = settings.chain(but.iter().copied());
         all.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
