@@ -397,7 +397,7 @@ mod tests {
         let line = said.lines().find(|line| line.starts_with("tweetflow: "));
         let line = line.unwrap_or_else(|| panic!("{said}"));
         assert_eq!(output.status.code(), Some(1), "{said}");
-        assert!(line.starts_with("tweetflow: bug in a worker at src/cli.rs"), "{line}");
+        assert!(line.starts_with("tweetflow: bug in a worker at src/commands.rs"), "{line}");
         assert!(line.ends_with("of two lines; the tables hold the last commit"), "{line}");
     }
 
