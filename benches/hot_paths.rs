@@ -1,5 +1,5 @@
-//! The two paths that every tweet takes, alone: its bytes to events, and its events through the tables
-//! that a job has by default. One thread, no servers, the same tweets as everywhere.
+//! The two paths that every tweet takes, alone: its bytes to events, and its events through the
+//! tables that a job has by default. One thread, no servers, the same tweets as everywhere.
 //!
 //!     cargo bench --bench hot_paths [-- make|decode|tables [TWEETS [ROUNDS]]]
 //!

@@ -10,7 +10,8 @@ use types::dead_letter::Quota;
 /// Whether there is a ledger, and how long it remembers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LedgerConfig {
-    /// How long after the newest tweet deletes and duplicates are still recognised; zero: no ledger.
+    /// How long after the newest tweet deletes and duplicates are still recognised; zero: no
+    /// ledger.
     pub span: Duration,
     /// Starts with an empty one.
     pub forget: bool,
@@ -65,10 +66,11 @@ pub struct RunConfig {
     pub pace: CommitPace,
     /// What one worker may have read and not yet committed.
     pub credit: Credit,
-    /// Records that are released to decoding in a second, by all workers; none = all that are there.
+    /// Records that are released to decoding in a second, by all workers; none = all that are
+    /// there.
     pub replay_rate: Option<u32>,
-    /// How many more records than the others a worker may meet that cannot be counted; then it stops,
-    /// if most of the last ones could not. 0 = any number.
+    /// How many more records than the others a worker may meet that cannot be counted; then it
+    /// stops, if most of the last ones could not. 0 = any number.
     pub max_dead_letters: u64,
     /// How much of its dead letters is kept, for each partition.
     pub dead_letters: Quota,
@@ -90,7 +92,8 @@ impl RunConfig {
             decode: decode::DecodeSettings::default(),
             flows: types::TableSettings::default(),
             ledger: LedgerConfig { span: Duration::from_mins(15), forget: false },
-            // A tweet is visible in 9 ms at 5,000 a second, for 0.27 cores; with 5 ms it was 7, for 0.34.
+            // A tweet is visible in 9 ms at 5,000 a second, for 0.27 cores; with 5 ms it was 7, for
+            // 0.34.
             epoch: Duration::from_millis(8),
             pace: CommitPace { interval: Duration::ZERO, heartbeat: Duration::from_secs(10) },
             credit: Credit { records: 200_000, bytes: 1 << 30 },

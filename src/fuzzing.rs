@@ -1,4 +1,5 @@
-//! What must hold for any file of settings, for the target `config` in `fuzz/`; not part of the program.
+//! What must hold for any file of settings, for the target `config` in `fuzz/`; not part of the
+//! program.
 //!
 //! Each function panics when a promise is broken and does nothing else.
 

@@ -1,8 +1,9 @@
 //! tweetflow: Kafka tweets to exact MySQL tables through differential dataflow.
 //!
-//! This crate is the top of the workspace: [`commands`] turns arguments into a [`config`] and an exit
-//! code, [`pipeline`] connects a source, the decoder, the dataflows and a sink. Read [`pipeline`] first, it
-//! is the spine. The layers below it are crates of their own; none of them knows this one.
+//! This crate is the top of the workspace: [`commands`] turns arguments into a [`config`] and an
+//! exit code, [`pipeline`] connects a source, the decoder, the dataflows and a sink. Read
+//! [`pipeline`] first, it is the spine. The layers below it are crates of their own; none of them
+//! knows this one.
 //!
 //! | layer | crate | owns |
 //! |---|---|---|

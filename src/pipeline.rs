@@ -19,9 +19,9 @@
 //! One arrow goes back: the durable probe frees credit once a commit is done.
 //!
 //! **Start order.** The committer raises the generation, then reads offsets and rows; the topic is
-//! checked against the offsets; rows enter at epoch 0 on worker 0; then all workers read again, still
-//! at epoch 0, what the ledger must remember; only then does worker 0 tell each worker, through the
-//! dataflow, which partitions to read from where.
+//! checked against the offsets; rows enter at epoch 0 on worker 0; then all workers read again,
+//! still at epoch 0, what the ledger must remember; only then does worker 0 tell each worker,
+//! through the dataflow, which partitions to read from where.
 //!
 //! **Epochs.** Worker 0 ends an epoch by a message to all workers, at most one per epoch length and
 //! only while something is open, so a silent topic costs nothing and no other clock matters. What

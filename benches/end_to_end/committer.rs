@@ -1,5 +1,5 @@
-//! The committer's side alone: transactions of ready rows through the program's own sink, one after the
-//! other on one connection.
+//! The committer's side alone: transactions of ready rows through the program's own sink, one after
+//! the other on one connection.
 
 use crate::database::Database;
 use crate::{Result, float, rounded};

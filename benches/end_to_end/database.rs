@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
-/// Dropped and made anew by every measurement.
+/// Dropped and created again by every measurement.
 const NAME: &str = "tweetflow_bench";
 
 /// A connection to a database.

@@ -1,9 +1,9 @@
 //! The record second: a filled topic whose records are released to decoding at a rate, and how long
 //! each takes from then to the tables.
 //!
-//! The offsets in the database are looked at from outside; they say how many records are visible. The
-//! record of a number is released at that number divided by the rate, counted from the moment that the
-//! program names.
+//! The offsets in the database are looked at from outside; they say how many records are visible.
+//! The record of a number is released at that number divided by the rate, counted from the moment
+//! that the program names.
 
 use crate::database::Database;
 use crate::measure::{is_stopped, peak_kb_of};
@@ -87,7 +87,8 @@ fn beside(program: &mut Child, rate: u32, tweets: u64, tables: &mut Database) ->
     }))
 }
 
-/// Reads the log up to the moment from which on records are released; goes on reading it to its end.
+/// Reads the log up to the moment from which on records are released; goes on reading it to its
+/// end.
 pub(crate) fn begin(program: &mut Child) -> Result<f64> {
     let log = BufReader::new(program.stderr.take().ok_or("no log")?);
     let (sender, begin) = std::sync::mpsc::channel();

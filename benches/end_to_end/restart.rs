@@ -1,5 +1,5 @@
-//! A start of a large job: tables that hold many keys already, the time until records are read again,
-//! and the memory that a key takes.
+//! A start of a large job: tables that hold many keys already, the time until records are read
+//! again, and the memory that a key takes.
 
 use crate::database::Database;
 use crate::freshness::{self, Running};
@@ -18,8 +18,8 @@ const MORE: (u64, u32) = (2_000, 500);
 /// Bytes of the text of a key that the fill makes, about: `old-1234567`, `user 1234567`.
 const TEXT: f64 = 11.0;
 
-/// Measures; the tables hold `keys` users, and a tenth as many hashtags or as many as `--hashtags` says. The
-/// topic is its own and removed afterwards.
+/// Measures; the tables hold `keys` users, and a tenth as many hashtags or as many as `--hashtags`
+/// says. The topic is its own and removed afterwards.
 pub(crate) fn run(
     arguments: &Arguments,
     keys: u64,
@@ -80,8 +80,8 @@ struct Started {
     peak_mb: f64,
 }
 
-/// Starts the program and stops it when its memory is settled, also behind tweets that came: the allocator gives
-/// back what the last step of a start needed while it is asked for more.
+/// Starts the program and stops it when its memory is settled, also behind tweets that came: the
+/// allocator gives back what the last step of a start needed while it is asked for more.
 fn settled(program: &Command, brokers: &str, topic: &str) -> Result<Started> {
     let (running, seconds) = start(program, 1_000_000)?;
     settled_mb(running.0.id())?;
@@ -93,8 +93,8 @@ fn settled(program: &Command, brokers: &str, topic: &str) -> Result<Started> {
     Ok(Started { seconds, memory_mb, peak_mb: largest_child_mb()? })
 }
 
-/// Starts the program, with `rate` records a second at most. Returns when records are read, and after how many
-/// seconds that was.
+/// Starts the program, with `rate` records a second at most. Returns when records are read, and
+/// after how many seconds that was.
 pub(crate) fn start(program: &Command, rate: u32) -> Result<(Running, f64)> {
     let mut start = Command::new(PROGRAM);
     start.args(program.get_args()).args(["--replay-rate", &rate.to_string()]);

@@ -2,8 +2,8 @@
 //!
 //! Each worker makes its share of the tweets before the clock starts. All tables that a job has by
 //! default are built; their changes are counted where they arise. Lines of JSON: one a measurement,
-//! and one with the medians. By CPU, a run took as long as the worker that used most: on a machine that
-//! has other work too this says more than the clock.
+//! and one with the medians. By CPU, a run took as long as the worker that used most: on a machine
+//! that has other work too this says more than the clock.
 //!
 //!     cargo bench -p dataflows --bench workers [-- TWEETS [ROUNDS]]
 

@@ -1,9 +1,9 @@
 //! Which tables a job has.
 //!
-//! Those of the crate `dataflows` that are switched on, then the pipeline's own: a table's number is
-//! its place here, for all that handles rows. What is switched off is not built, has no DDL, and is
-//! not part of the fingerprint; so a change of the set stops the next start, as any other change of
-//! what the tables are.
+//! Those of the crate `dataflows` that are switched on, then the pipeline's own: a table's number
+//! is its place here, for all that handles rows. What is switched off is not built, has no DDL, and
+//! is not part of the fingerprint; so a change of the set stops the next start, as any other change
+//! of what the tables are.
 
 use crate::tables::{self, dead_letter_overflow, dead_letters, floors, freshness, kafka_offsets};
 use crate::{Changes, Inputs, Rows};
@@ -50,8 +50,8 @@ macro_rules! definition {
     };
 }
 
-/// Every table, in the order in which a transaction writes them. A job has some of them; what is not
-/// built costs nothing.
+/// Every table, in the order in which a transaction writes them. A job has some of them; what is
+/// not built costs nothing.
 pub const ALL: &[Definition] = &[
     definition!(hashtags, Always),
     definition!(users, Always),

@@ -40,8 +40,8 @@ pub type Epoch = u64;
 /// The epoch at which restored rows enter; new records enter at later ones.
 pub const RESTORED: Epoch = 0;
 
-/// What hashtags fall together: those that it makes the same text of, which can be a key. A pure text
-/// rule, handed in by the program.
+/// What hashtags fall together: those that it makes the same text of, which can be a key. A pure
+/// text rule, handed in by the program.
 pub type Fold = fn(&str) -> Text;
 
 /// One change of the table of that number at one epoch.
@@ -61,8 +61,8 @@ pub struct Sources<'scope> {
     pub ledger: Option<LedgerInputs<'scope>>,
 }
 
-/// The changes of `tables`, some of [`ALL`] in that order, numbered by their place among them, and of `others`,
-/// which have numbers of their own.
+/// The changes of `tables`, some of [`ALL`] in that order, numbered by their place among them, and
+/// of `others`, which have numbers of their own.
 pub fn build<'scope>(
     tables: &[Definition],
     functions: (TableSettings, Fold),

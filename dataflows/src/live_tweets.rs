@@ -1,9 +1,9 @@
 //! Live tweets, those that count: the input of every table that adds up.
 //!
 //! Without a ledger each tweet that was read is live, and this costs nothing. With one
-//! ([`LedgerInputs`]) a tweet that was read twice is live once and a deleted or replaced one is not, so
-//! there are retractions. Tables of the newest statement (`users`, `floors`) do not use them: what a
-//! tweet said of its author stays true when the tweet is deleted.
+//! ([`LedgerInputs`]) a tweet that was read twice is live once and a deleted or replaced one is
+//! not, so there are retractions. Tables of the newest statement (`users`, `floors`) do not use
+//! them: what a tweet said of its author stays true when the tweet is deleted.
 
 use crate::operators::ledger::{Act, Acts, Effect, Floors, Watched, ledger};
 use crate::{Epoch, Events, Shared};
@@ -80,8 +80,8 @@ impl Content {
 
     /// What its text takes on the heap, with what an allocation adds.
     fn weight(&self) -> usize {
-        // A short text stands in its place; a longer one has the number of its copies and its size before
-        // it.
+        // A short text stands in its place; a longer one has the number of its copies and its size
+        // before it.
         let length = self.tags.len();
         if length <= Text::INLINE_LIMIT { 0 } else { (length + 16).next_multiple_of(16) }
     }

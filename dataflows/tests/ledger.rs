@@ -1,13 +1,14 @@
 //! The proof of the ledger: random crashes against a plain sequential model that forgets nothing.
 //!
-//! A schedule has a few partitions of posts, duplicates, edits and deletes, and a few runs. Each run reads
-//! on from the offsets that the last one committed, on another number of workers, with floors that
-//! rise as they like, and is cut off somewhere. What it committed is added up and compared with the
-//! model after every epoch. What it catches: an effect that depends on order or worker, a floor that
-//! does not survive, a replay that reads too little or counts; the mutants below prove that it does.
+//! A schedule has a few partitions of posts, duplicates, edits and deletes, and a few runs. Each
+//! run reads on from the offsets that the last one committed, on another number of workers, with
+//! floors that rise as they like, and is cut off somewhere. What it committed is added up and
+//! compared with the model after every epoch. What it catches: an effect that depends on order or
+//! worker, a floor that does not survive, a replay that reads too little or counts; the mutants
+//! below prove that it does.
 //!
-//! A run depends on the runs before it only by offsets and floor, and these are known beforehand. So
-//! all runs of all schedules with the same number of workers share one set of threads.
+//! A run depends on the runs before it only by offsets and floor, and these are known beforehand.
+//! So all runs of all schedules with the same number of workers share one set of threads.
 //!
 //! `LEDGER_SCHEDULES` sets how many schedules, `LEDGER_SEED` the first seed.
 

@@ -7,8 +7,8 @@
 //! than what it was made from. What it cannot catch: anything about databases; see the program's
 //! `tests/it/crash.rs`.
 //!
-//! Every other schedule has a ledger, without a floor and with all events read again at a restart: how
-//! the ledger forgets and crashes is proved in `tests/ledger.rs`.
+//! Every other schedule has a ledger, without a floor and with all events read again at a restart:
+//! how the ledger forgets and crashes is proved in `tests/ledger.rs`.
 //!
 //! The seed is printed; `ORACLE_SEED` runs one seed, `ORACLE_SCHEDULES` sets how many.
 
@@ -154,8 +154,8 @@ mod model {
 
     type Model = fn(&[Event], TableSettings) -> Vec<Row>;
 
-    /// With a ledger the tables are what they are without one if the tweets that do not count had no
-    /// hashtags, and the totals tell how many those are.
+    /// With a ledger the tables are what they are without one if the tweets that do not count had
+    /// no hashtags, and the totals tell how many those are.
     pub(super) fn tables(
         definitions: &[Definition],
         events: &[Event],
@@ -187,7 +187,8 @@ mod model {
         tables
     }
 
-    /// The events without the hashtags of tweets that do not count, and how many these are of each kind.
+    /// The events without the hashtags of tweets that do not count, and how many these are of each
+    /// kind.
     fn kept(events: &[Event]) -> (Vec<Event>, BTreeMap<&'static str, u64>) {
         let mut kept = events.to_vec();
         let mut posts = BTreeMap::<u64, Vec<&mut Tweet>>::new();

@@ -1,6 +1,7 @@
 //! What says which job is meant: the arguments that `run` and all commands on its tables share.
 //!
-//! Each is declared once, so that the same file and environment mean the same tables to all of them.
+//! Each is declared once, so that the same file and environment mean the same tables to all of
+//! them.
 
 use super::choices::{NamesArg, RetweetsArg};
 use crate::config::RunConfig;
@@ -115,8 +116,8 @@ pub(super) struct JobArgs {
     #[arg(long, env = "TWEETFLOW_TREND_MINUTES", value_name = "MINUTES", default_value_t = 10,
         value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     trend_minutes: u32,
-    /// A setting of the Kafka client, NAME=VALUE; may be repeated. From the environment: one a line.
-    /// Passwords only from the environment or a file
+    /// A setting of the Kafka client, NAME=VALUE; may be repeated. From the environment: one a
+    /// line. Passwords only from the environment or a file
     #[arg(long = "kafka", env = "TWEETFLOW_KAFKA", hide_env_values = true, value_delimiter = '\n',
         value_name = "NAME=VALUE", value_parser = super::setting)]
     kafka: Vec<(String, String)>,

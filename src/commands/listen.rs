@@ -10,8 +10,9 @@ use std::sync::Arc;
 /// Arguments of the commands that have a live page.
 #[derive(Args)]
 pub(super) struct ListenArgs {
-    /// Serve the live page, /metrics and health checks at this port of the loopback, or ADDRESS:PORT;
-    /// 0 = any free port. There is neither a password nor encryption: put a proxy before it
+    /// Serve the live page, /metrics and health checks at this port of the loopback, or
+    /// ADDRESS:PORT; 0 = any free port. There is neither a password nor encryption: put a proxy
+    /// before it
     #[arg(long, env = "TWEETFLOW_LISTEN", value_name = "PORT", value_parser = address)]
     listen: Option<SocketAddr>,
     /// A name beside addresses and localhost by which browsers reach the page; may be repeated

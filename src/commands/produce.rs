@@ -19,8 +19,8 @@ pub(super) struct ProduceArgs {
     #[arg(long, env = "TWEETFLOW_PARTITIONS", value_name = "N", default_value_t = 4,
         value_parser = clap::value_parser!(u16).range(1..))]
     partitions: u16,
-    /// A setting of the Kafka client, NAME=VALUE; may be repeated. From the environment: one a line,
-    /// which is the place for passwords
+    /// A setting of the Kafka client, NAME=VALUE; may be repeated. From the environment: one a
+    /// line, which is the place for passwords
     #[arg(long = "kafka", env = "TWEETFLOW_KAFKA", hide_env_values = true, value_delimiter = '\n',
         value_name = "NAME=VALUE", value_parser = super::setting)]
     kafka: Vec<(String, String)>,
@@ -32,8 +32,8 @@ pub(super) struct ProduceArgs {
     /// Make tweets up
     #[arg(long, env = "TWEETFLOW_SYNTHETIC")]
     synthetic: bool,
-    /// Seed of the synthetic tweets: the same seed gives the same tweets, but for their times, which
-    /// pass at --rate where that is slower than Twitter's average of 5,700 tweets a second
+    /// Seed of the synthetic tweets: the same seed gives the same tweets, but for their times,
+    /// which pass at --rate where that is slower than Twitter's average of 5,700 tweets a second
     #[arg(long, env = "TWEETFLOW_SEED", value_name = "N", default_value_t = 1)]
     seed: u64,
     /// Delete notices among the synthetic tweets, so many for 100 tweets; a few are tombstones (no
@@ -49,8 +49,8 @@ pub(super) struct ProduceArgs {
     #[arg(long, env = "TWEETFLOW_LIMIT", value_name = "N")]
     limit: Option<u64>,
     /// Leave out tweets whose author gives no location (user.location, or author.location of
-    /// flattened v2 tweets, null or missing). What is no tweet, or does not hold its author (other v2
-    /// responses), is sent
+    /// flattened v2 tweets, null or missing). What is no tweet, or does not hold its author (other
+    /// v2 responses), is sent
     #[arg(long, env = "TWEETFLOW_REQUIRE_LOCATION")]
     require_location: bool,
     /// Go on where an earlier run with this FILE ended, however it ended: no record is left out,

@@ -1,4 +1,5 @@
-//! What is said of a value that is refused: which setting, where it was given, and what is expected.
+//! What is said of a value that is refused: which setting, where it was given, and what is
+//! expected.
 //!
 //! Never the value itself. The parser's own errors show it, and it may be a password that came into
 //! the wrong place.
@@ -37,8 +38,8 @@ pub(super) fn line(command: &Command, error: &Error) -> Option<String> {
     }
 }
 
-/// One line for a number with a plus sign, which the parsers of numbers take. An id or an offset that
-/// is written so was changed on its way.
+/// One line for a number with a plus sign, which the parsers of numbers take. An id or an offset
+/// that is written so was changed on its way.
 pub(super) fn signed_number(command: &Command, matches: &ArgMatches) -> Option<String> {
     let (name, matches) = matches.subcommand()?;
     let has_sign = |argument: &&Arg| {

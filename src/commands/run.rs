@@ -54,27 +54,27 @@ pub(super) struct RunArgs {
     /// At least so long between two epochs
     #[arg(long, env = "TWEETFLOW_EPOCH_MS", value_name = "MS", default_value_t = 8)]
     epoch_ms: u64,
-    /// How long after the newest tweet deletes and duplicates are still recognised: 15m, 1h, 30d. It
-    /// costs about 80 bytes for each tweet of that time. 0 = deletes and duplicates have no effect
-    /// [default: 15m; with --files 1d, for archives overlap and come newest first]
+    /// How long after the newest tweet deletes and duplicates are still recognised: 15m, 1h, 30d.
+    /// It costs about 80 bytes for each tweet of that time. 0 = deletes and duplicates have no
+    /// effect [default: 15m; with --files 1d, for archives overlap and come newest first]
     #[arg(long, env = "TWEETFLOW_LEDGER", value_name = "SPAN", value_parser = span)]
     ledger: Option<Duration>,
-    /// Start with an empty ledger: deletes and duplicates of tweets that were counted before have no
-    /// effect. For when the topic no longer holds what the ledger must read again
+    /// Start with an empty ledger: deletes and duplicates of tweets that were counted before have
+    /// no effect. For when the topic no longer holds what the ledger must read again
     #[arg(long, env = "TWEETFLOW_FORGET_LEDGER")]
     forget_ledger: bool,
-    /// Records that a worker may have read and not yet committed; fewer, down to a tenth, while a slow
-    /// database would make its transactions too long
+    /// Records that a worker may have read and not yet committed; fewer, down to a tenth, while a
+    /// slow database would make its transactions too long
     #[arg(long, env = "TWEETFLOW_MAX_RECORDS", value_name = "N", default_value_t = 200_000)]
     max_records: u64,
-    /// Read a topic that is filled already as if its records came at this rate: so many a second, from
-    /// the first on. For trials; without it everything is read that is there
+    /// Read a topic that is filled already as if its records came at this rate: so many a second,
+    /// from the first on. For trials; without it everything is read that is there
     #[arg(long, env = "TWEETFLOW_REPLAY_RATE", value_name = "N",
         value_parser = clap::value_parser!(u32).range(1..))]
     replay_rate: Option<u32>,
-    /// Stop when a worker has met so many more records that cannot be counted than records that can,
-    /// and most of the last ten times as many could not: the form of the records must have changed.
-    /// Half of that is forgotten each hour. 0 = never
+    /// Stop when a worker has met so many more records that cannot be counted than records that
+    /// can, and most of the last ten times as many could not: the form of the records must have
+    /// changed. Half of that is forgotten each hour. 0 = never
     #[arg(long, env = "TWEETFLOW_MAX_DEAD_LETTERS", value_name = "N", default_value_t = 1_000)]
     max_dead_letters: u64,
     /// Dead letters kept for each partition, the oldest; of further ones ranges are kept
@@ -89,9 +89,9 @@ pub(super) struct RunArgs {
     /// Continue past records that were deleted before they were read
     #[arg(long, env = "TWEETFLOW_ACCEPT_GAP")]
     accept_gap: bool,
-    /// Count the topic again into new tables, put them in the place of the old ones, and end. The old
-    /// ones are served and written until then. Needs the rights to create, rename and drop tables,
-    /// and twice the room
+    /// Count the topic again into new tables, put them in the place of the old ones, and end. The
+    /// old ones are served and written until then. Needs the rights to create, rename and drop
+    /// tables, and twice the room
     #[arg(long, env = "TWEETFLOW_REBUILD")]
     rebuild: bool,
 }
@@ -121,7 +121,8 @@ pub(super) fn run(args: &RunArgs, stop: Arc<AtomicBool>) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            // Held until the end: a thread of the mesh that loses another process now says nothing more.
+            // Held until the end: a thread of the mesh that loses another process now says nothing
+            // more.
             std::mem::forget(std::io::stderr().lock());
             super::fail(&error, error.exit_code())
         }

@@ -1,5 +1,5 @@
-//! `tweetflow schema`: the tables as DDL and the least rights that `run` needs on them, or the rights
-//! of an account that only reads them.
+//! `tweetflow schema`: the tables as DDL and the least rights that `run` needs on them, or the
+//! rights of an account that only reads them.
 //!
 //! Output is SQL for the server's own client. Names are not qualified: it is for the database that
 //! the client has selected. Nothing is sent to the server; with `--database` it is asked for its
@@ -135,9 +135,9 @@ fn text(server: &str, prefix: &Prefix, tables: &Tables, account: &str) -> String
     text
 }
 
-/// The rights of an account that only reads; not what `dead_letters` holds, which is whole payloads.
-/// The old program's tables may not be there, and a right on a table that is not there is refused:
-/// those stay comments.
+/// The rights of an account that only reads; not what `dead_letters` holds, which is whole
+/// payloads. The old program's tables may not be there, and a right on a table that is not there is
+/// refused: those stay comments.
 fn reading(server: &str, prefix: &Prefix, tables: &Tables, account: &str) -> String {
     let mut text = format!(
         "-- An account that reads the tables of tweetflow, for {server}.\n\

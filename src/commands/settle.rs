@@ -1,16 +1,17 @@
 //! Settings that exclude each other, and which of them holds.
 //!
 //! One precedence for all settings: flag, environment variable, file of `--config`, default. It
-//! holds for one setting by the order in which the parser looks, and for two that exclude each other
-//! by what is here: the one that is given nearer holds, as if the other were not there; two that are
-//! given in the same place are refused. It parses nothing and knows no setting's value.
+//! holds for one setting by the order in which the parser looks, and for two that exclude each
+//! other by what is here: the one that is given nearer holds, as if the other were not there; two
+//! that are given in the same place are refused. It parses nothing and knows no setting's value.
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, Error, FromArgMatches, Id};
 use std::ops::Deref;
 
-/// Two settings that say the same thing in two ways. Where both are there, the code reads the first.
+/// Two settings that say the same thing in two ways. Where both are there, the code reads the
+/// first.
 const EITHER: &[(&str, &str)] = &[
     ("database_file", "database"),
     ("files", "brokers"),

@@ -1,5 +1,5 @@
-//! What a person sees of a long start or a long way to the end of the topic: a bar on a terminal, lines in
-//! the log elsewhere. Nothing once the job has caught up.
+//! What a person sees of a long start or a long way to the end of the topic: a bar on a terminal,
+//! lines in the log elsewhere. Nothing once the job has caught up.
 
 use indicatif::{HumanBytes, HumanCount};
 use monitor::bar::Bar;

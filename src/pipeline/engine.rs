@@ -1,7 +1,7 @@
 //! The workers of this process: started on timely, alone or over the mesh, and waited for.
 //!
-//! The workers of a cluster do not end when another process vanishes. So [`Engine::wait`] also checks
-//! the heartbeats, and after a timeout leaves the workers as they are.
+//! The workers of a cluster do not end when another process vanishes. So [`Engine::wait`] also
+//! checks the heartbeats, and after a timeout leaves the workers as they are.
 
 use super::RunContext;
 use super::peers::Peers;

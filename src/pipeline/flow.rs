@@ -50,8 +50,8 @@ pub(super) enum Control {
     Retry(DeadLetter, Option<StoredRecord>),
 }
 
-/// The inputs that follow the epoch. An input that is not advanced stalls the frontier, so they only
-/// advance together.
+/// The inputs that follow the epoch. An input that is not advanced stalls the frontier, so they
+/// only advance together.
 pub(super) struct FlowInputs {
     pub(super) events: InputSession<Epoch, Event, isize>,
     pub(super) retried: InputSession<Epoch, Event, isize>,
@@ -63,8 +63,8 @@ pub(super) struct FlowInputs {
     pub(super) restore: Option<RestoreInputs>,
 }
 
-/// The inputs of what was before this run. They end with [`dataflows::RESTORED`]: what only they feed is
-/// then gone from the dataflow, where it would cost its share of every later epoch.
+/// The inputs of what was before this run. They end with [`dataflows::RESTORED`]: what only they
+/// feed is then gone from the dataflow, where it would cost its share of every later epoch.
 pub(super) struct RestoreInputs {
     pub(super) rows: InputSession<Epoch, Restored, isize>,
     pub(super) replayed: InputSession<Epoch, Event, isize>,

@@ -2,8 +2,8 @@
 //!
 //! One row for the whole job (`all`), one for each partition. All tables move together in one
 //! commit, so that a row holds for each of them. The committer writes them at most once a second,
-//! into a transaction that it commits anyway: never one of its own, so a quiet topic has them with the
-//! heartbeat. They are no state: nothing reads them back, `verify` does not compare them, and a
+//! into a transaction that it commits anyway: never one of its own, so a quiet topic has them with
+//! the heartbeat. They are no state: nothing reads them back, `verify` does not compare them, and a
 //! start that changes no other row writes none.
 //!
 //! The percentiles are of the commits before, because the one that holds them is not committed yet.
@@ -32,7 +32,8 @@ pub(super) struct Freshness {
 }
 
 impl Freshness {
-    /// Adds the rows to a transaction that will be committed on top of `at`, if it is time for them.
+    /// Adds the rows to a transaction that will be committed on top of `at`, if it is time for
+    /// them.
     pub(super) fn add(
         &mut self,
         transaction: &mut Transaction,
@@ -41,7 +42,7 @@ impl Freshness {
         monitor: &Monitor,
     ) {
         let is_due = self.written.is_none_or(|written| written.elapsed() >= PACE);
-        // The first commit of a start may be one that only says that it is there.
+        // The first commit of a start may be a heartbeat.
         if !is_due || (!self.has_committed && transaction.rows() == 0) {
             return;
         }

@@ -2,7 +2,8 @@
 //! recognised, so numbers may be higher than they should be.
 //!
 //! Once at the end of a run, and while it goes on at most every ten minutes, where tweets came late
-//! since the last time. (Deletes of old tweets are usual in a stream: those alone wait for the end.)
+//! since the last time. (Deletes of old tweets are usual in a stream: those alone wait for the
+//! end.)
 
 use monitor::Monitor;
 use std::time::{Duration, Instant};

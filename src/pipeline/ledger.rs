@@ -6,11 +6,11 @@
 //!      └────────── Floor, Pause ◄────────────────┘
 //! ```
 //!
-//! Worker 0 raises the floor when every partition has moved on by a step, and pauses partitions that
-//! are far ahead of others. Any monotone floor is exact; the floor decides only memory use and what
-//! counts as late. One order matters: a floor enters at an epoch of worker 0, and a worker that
-//! receives it is in that epoch or a later one. So `replay_from` never passes a floor that is not
-//! committed.
+//! Worker 0 raises the floor when every partition has moved on by a step, and pauses partitions
+//! that are far ahead of others. Any monotone floor is exact; the floor decides only memory use and
+//! what counts as late. One order matters: a floor enters at an epoch of worker 0, and a worker
+//! that receives it is in that epoch or a later one. So `replay_from` never passes a floor that is
+//! not committed.
 //!
 //! What the ledger does stands in [`dataflows::operators::ledger`].
 
@@ -93,8 +93,8 @@ pub(super) enum WorkerReport {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PartitionProgress {
     proven_ms: u64,
-    /// The last reading that had no other beside it in its record: the next such one may bear it out.
-    /// (Only floors that are stored must follow from each record alone.)
+    /// The last reading that had no other beside it in its record: the next such one may bear it
+    /// out. (Only floors that are stored must follow from each record alone.)
     single_ms: u64,
     /// The timestamps of the last two records that have one.
     record_ms: (u64, u64),

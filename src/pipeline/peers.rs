@@ -2,8 +2,8 @@
 //!
 //! The first worker of each process sends a heartbeat every second, and a message at once when its
 //! process ends or has failed. Every process receives them, so one signal stops all processes and a
-//! fault in one ends all. A process that is stopped, cut off or stuck misses heartbeats, because they
-//! take the path of the records through running workers. A single process sends none.
+//! fault in one ends all. A process that is stopped, cut off or stuck misses heartbeats, because
+//! they take the path of the records through running workers. A single process sends none.
 //!
 //! Invariant: a process other than 0 has done its work only after process 0 reported that all of it
 //! is committed.

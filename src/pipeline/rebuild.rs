@@ -1,12 +1,13 @@
-//! `run --rebuild`: the topic counted again into shadow tables of all tables, which then take their place.
+//! `run --rebuild`: the topic counted again into shadow tables of all tables, which then take their
+//! place.
 //!
 //! The only way to change what tables mean. Until the last moment the tables that dashboards read,
 //! and the job that writes them, go on undisturbed. Rounds up to the end of the topic follow one
-//! another until one is short, so that little is missing when the shadow tables take over; `run` then reads
-//! on from there.
+//! another until one is short, so that little is missing when the shadow tables take over; `run`
+//! then reads on from there.
 //!
-//! It counts what the tables count: from the same first offsets, if these tables read the same topic
-//! from the same place. It does not know how tables are replaced: that is the sink's.
+//! It counts what the tables count: from the same first offsets, if these tables read the same
+//! topic from the same place. It does not know how tables are replaced: that is the sink's.
 
 use crate::config::RunConfig;
 use crate::pipeline::error::RunError;
@@ -24,8 +25,8 @@ const SHORT: Duration = Duration::from_secs(10);
 /// A job that cannot keep up with its topic would never have a short round.
 const ROUNDS: usize = 10;
 
-/// Rebuilds the tables of `config` in the database at `url`. A stop leaves them as they are. `monitor`
-/// ends with the rows of the rebuilt tables.
+/// Rebuilds the tables of `config` in the database at `url`. A stop leaves them as they are.
+/// `monitor` ends with the rows of the rebuilt tables.
 pub fn run(
     mut config: RunConfig,
     mut kafka: KafkaConfig,

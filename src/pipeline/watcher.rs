@@ -3,8 +3,8 @@
 //! It finds partitions that were added, reads dead letters' records that are to be tried again,
 //! notices that the topic was recreated, and tells the topic's own tools how far the tables are.
 //! What it finds is handed to worker 0; where to read on stands in the tables alone. A fault of its
-//! own ends no run, and its tasks are independent: the right to publish may be missing. A topic that
-//! was replaced ends the run.
+//! own ends no run, and its tasks are independent: the right to publish may be missing. A topic
+//! that was replaced ends the run.
 
 use super::TopicNews;
 use monitor::Monitor;
@@ -191,7 +191,8 @@ impl<W: Watch> Watching<W> {
         }
     }
 
-    /// Tells the topic's own tools how far the tables are, and waits for the answer no longer than `wait`.
+    /// Tells the topic's own tools how far the tables are, and waits for the answer no longer than
+    /// `wait`.
     fn try_publish(&mut self, wait: Duration) {
         let committed = self.committed.all().into_iter();
         let committed = committed.map(|(partition, stored)| (partition, stored.next)).collect();

@@ -1,8 +1,8 @@
 //! One worker's loop: apply control messages, read as much as credit allows, step the dataflow.
 //!
-//! Invariants: a worker reads a partition only after the coordinator has assigned the offset. It never
-//! has more read and uncommitted than its credit (in bytes: plus one poll). It leaves only when
-//! everything it read is committed, or nothing will be committed any more.
+//! Invariants: a worker reads a partition only after the coordinator has assigned the offset. It
+//! never has more read and uncommitted than its credit (in bytes: plus one poll). It leaves only
+//! when everything it read is committed, or nothing will be committed any more.
 
 mod as_of;
 mod backlog;
@@ -204,8 +204,8 @@ impl<T: Topic> WorkerLoop<'_, T> {
                 }
             }
             if self.flow.inputs.is_none() && self.flow.reading.done() {
-                // No worker reads any more: the last epoch ends with the inputs. (Without a clock nothing
-                // was read, and the tables are as old as they were.)
+                // No worker reads any more: the last epoch ends with the inputs. (Without a clock
+                // nothing was read, and the tables are as old as they were.)
                 if self.epoch_clock.is_some() {
                     let closing = self.as_of.close(self.epoch);
                     self.flow.closings.borrow_mut().push_back(closing);
@@ -412,8 +412,8 @@ impl<T: Topic> WorkerLoop<'_, T> {
         }
     }
 
-    /// Publishes ledger metrics and refreshes the remaining-record count (on the process that watches the
-    /// topic, unless a replay rate paces the records).
+    /// Publishes ledger metrics and refreshes the remaining-record count (on the process that
+    /// watches the topic, unless a replay rate paces the records).
     fn refresh_status(&mut self) {
         if self.refreshed_at.elapsed() < REFRESH_INTERVAL {
             return;
@@ -432,8 +432,8 @@ impl<T: Topic> WorkerLoop<'_, T> {
         }
     }
 
-    /// Whether the topic has an end, and all partitions of this worker were read up to theirs. Worker
-    /// 0 is the last one: it raises the floor.
+    /// Whether the topic has an end, and all partitions of this worker were read up to theirs.
+    /// Worker 0 is the last one: it raises the floor.
     fn is_finished(&self) -> bool {
         let controller =
             self.coordinator.as_ref().and_then(|coordinator| coordinator.floor.as_ref());
@@ -505,8 +505,9 @@ impl<T: Topic> WorkerLoop<'_, T> {
         } else if (records > 0 || is_moved)
             && std::mem::replace(&mut self.opened, self.epoch) < self.epoch
         {
-            // Few records wait in the inputs for the end of their epoch: a way through the dataflow costs
-            // the same for one record as for hundreds. Worker 0 must learn that the epoch is open.
+            // Few records wait in the inputs for the end of their epoch: a way through the dataflow
+            // costs the same for one record as for hundreds. Worker 0 must learn that the epoch is
+            // open.
             inputs.progress.flush();
         }
         if records > 0 {

@@ -1,10 +1,11 @@
 //! Odd inputs, one folder each: the program reads it, and the tables hold what was expected.
 //!
-//! `tests/cases/NAME/` holds `in/` (what a user has), perhaps `then/` (files that are added before a
-//! second run) and `expected.json`; see [`Expected`] for its keys. A case whose `in/` holds
-//! `records.ndjson` is a Kafka topic (`key` in hexadecimal, `value` with one character a byte, `ts` in
-//! milliseconds, `partition`); every other one is a folder for `--files`. After each run that ends well
-//! the program runs once more, which must change nothing, and `verify` must find no difference.
+//! `tests/cases/NAME/` holds `in/` (what a user has), perhaps `then/` (files that are added before
+//! a second run) and `expected.json`; see [`Expected`] for its keys. A case whose `in/` holds
+//! `records.ndjson` is a Kafka topic (`key` in hexadecimal, `value` with one character a byte, `ts`
+//! in milliseconds, `partition`); every other one is a folder for `--files`. After each run that
+//! ends well the program runs once more, which must change nothing, and `verify` must find no
+//! difference.
 //!
 //! The same table drives the cases of another collection, `cases/` in `TWEETFLOW_REAL_DATA`, with
 //! the answers in `tests/cases/handed.json`: those that deviate say why.
@@ -24,7 +25,7 @@ use std::time::Duration;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Expected {
-    /// Why this is right; for whoever reads the file.
+    /// Why this is right; for the reader of the file.
     #[serde(rename = "why")]
     _why: String,
     /// More arguments of `run`.

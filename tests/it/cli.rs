@@ -115,8 +115,8 @@ fn layers() {
     assert!(taken(&mut by_variable).contains("--process 9:"));
 }
 
-/// Of two settings that exclude each other the nearer one holds; in the same place both are refused.
-/// What the message names shows which one was taken.
+/// Of two settings that exclude each other the nearer one holds; in the same place both are
+/// refused. What the message names shows which one was taken.
 #[test]
 #[expect(clippy::too_many_lines, clippy::type_complexity, reason = "a table of cases")]
 fn settings_that_exclude_each_other() {

@@ -139,8 +139,8 @@ fn job(name: &str) -> Job {
     Job::new(Server::MariaDb, name)
 }
 
-// Where process 0 leaves something to the server: what a killed one had open, the claim of another. The
-// others are about the processes alone, and on one server.
+// Where process 0 leaves something to the server: what a killed one had open, the claim of another.
+// The others are about the processes alone, and on one server.
 on_both_servers! {
     ; long: any_number_of_processes_makes_the_same_tables,
     a_process_that_is_killed_ends_all,

@@ -1,7 +1,8 @@
 //! The commit protocol against a server in memory that fails at any step.
 //!
 //! After every crash the tables must be exactly the records below the stored offsets, and no sum
-//! may ever fall. The topic, the server and the faults are a function of the seed, which is printed.
+//! may ever fall. The topic, the server and the faults are a function of the seed, which is
+//! printed.
 
 use crate::common::{BEGIN_MS, MemoryTopic, Partitions, Random, Recount};
 use dataflows::catalogue::Tables;
@@ -199,9 +200,9 @@ fn a_predecessor_cannot_commit_behind_what_its_successor_has_read() {
     }
 }
 
-/// Somebody else moves the position by one: at each commit, before it or behind one whose answer was
-/// lost, as the same process or as another one. What is stored is never taken for what this run has
-/// sent: it ends, and nothing of it comes on top.
+/// Somebody else moves the position by one: at each commit, before it or behind one whose answer
+/// was lost, as the same process or as another one. What is stored is never taken for what this run
+/// has sent: it ends, and nothing of it comes on top.
 #[test]
 fn a_position_that_moved_is_mine_only_if_i_may_have_moved_it() {
     let mut random = Random(17);

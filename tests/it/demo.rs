@@ -132,7 +132,7 @@ fn killed_and_started_again_every_tweet_counts_once() {
     let demo = Demo::start(&folder, &["--listen", "0", "--rate", "0", "--input", input]);
     let tweets = within(Duration::from_secs(30), || {
         let state = demo.state();
-        // Beside them stands what came below the floor, for each start forgets.
+        // Beside them are the tweets below the floor, for each start forgets.
         let rows = state["tables"][0]["rows"].as_array()?;
         let tweets = rows.iter().find(|row| row[0] == "tweets")?[1].as_u64();
         tweets.filter(|tweets| *tweets >= 6_000 && state["lag"] == 0)

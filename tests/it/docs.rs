@@ -1,6 +1,7 @@
 //! `docs/tables.md` and `docs/metrics.md` are written from the declarations in the code.
 //!
-//! `TWEETFLOW_WRITE_DOCS=1 cargo test --workspace --test it docs::` writes it anew; otherwise a difference fails.
+//! `TWEETFLOW_WRITE_DOCS=1 cargo test --workspace --test it docs::` writes it anew; otherwise a
+//! difference fails.
 
 use std::fmt::Write;
 use types::Table;

@@ -214,7 +214,8 @@ fn a_stopped_copy_that_wakes_changes_nothing(server: Server) {
     assert_equal(&sql.recount(), &expected);
 }
 
-/// A row that no table can have written ends the start with one line: going on would count from nothing.
+/// A row that no table can have written ends the start with one line: going on would count from
+/// nothing.
 fn a_row_without_a_meaning_ends_the_start(server: Server) {
     let (topic, database) = (fresh_topic("row"), server.fresh_database("row"));
     produce(&topic, 100, &[]);

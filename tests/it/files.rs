@@ -420,8 +420,8 @@ fn a_dead_letter_goes_through_the_ledger() {
     }
 }
 
-/// What did not count is not remembered: where another version has refused records that are known only
-/// by their number, and this one may read them, a start needs a word.
+/// What did not count is not remembered: where another version has refused records that are known
+/// only by their number, and this one may read them, a start needs a word.
 #[test]
 fn what_another_version_left_out_is_not_remembered() {
     let job = Spoilt::new();

@@ -97,7 +97,7 @@ fn a_stopped_server_is_noticed_and_not_waited_for(server: Server) {
     assert_eq!(Sql::connect(&own.url).rows::<u64>("SELECT uses FROM hashtags"), [199]);
 }
 
-/// A proxy that holds everything; and the program is told to stop while it reads the tables.
+/// A proxy that holds everything; and the program gets a signal to stop while it reads the tables.
 fn verify_ends_although_nothing_answers(server: Server) {
     let database = server.fresh_database("hangs_verify");
     let (proxy, url) = proxied(&database);

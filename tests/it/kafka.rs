@@ -1,4 +1,4 @@
-//! The source on a real broker: offsets that are gone, topics that were made anew.
+//! The source on a real broker: offsets that are gone, recreated topics.
 
 use crate::common::{Running, Server, fresh_topic, program, service};
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
@@ -70,8 +70,8 @@ fn an_offset_that_is_gone_is_an_error_and_no_jump() {
     assert!(matches!(error, SourceError::Gap { next: 0, low: 50, .. }), "{error}");
 }
 
-/// Records that take long to decode do not keep a process from its heartbeats: a poll ends early, and
-/// the next ones hand out the rest.
+/// Records that take long to decode do not keep a process from its heartbeats: a poll ends early,
+/// and the next ones hand out the rest.
 #[test]
 fn a_poll_of_slow_records_ends_early() {
     let (topic, file) = (fresh_topic("slow"), tempfile::NamedTempFile::new().unwrap());
@@ -135,7 +135,7 @@ fn records_removed_unread_stop_a_start_until_the_gap_is_accepted() {
     assert_eq!(crate::common::Sql::connect(&database).rows::<u64>(records), [300]);
 }
 
-/// Made anew with as many records, the topic has the same offsets and other records.
+/// Recreated with as many records, the topic has the same offsets and other records.
 #[test]
 fn a_topic_that_was_made_anew_is_noticed() {
     let (topic, database) = (fresh_topic("anew"), Server::MariaDb.fresh_database("anew"));
@@ -159,8 +159,8 @@ fn group_offsets(topic: &str, group: &str, partitions: i32) -> i64 {
     found.elements().iter().filter_map(|partition| partition.offset().to_raw()).sum()
 }
 
-/// Kafka refuses offsets of a group that others have joined. That is all that fails: partitions that are
-/// added are found, and the reason is logged once.
+/// Kafka refuses offsets of a group that others have joined. That is all that fails: partitions
+/// that are added are found, and the reason is logged once.
 #[test]
 fn a_group_that_others_have_joined_costs_nothing_but_the_lag() {
     let (topic, database) = (fresh_topic("joined"), Server::MariaDb.fresh_database("joined"));

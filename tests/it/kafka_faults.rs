@@ -109,8 +109,8 @@ fn aborted_transactions_are_not_counted() {
     assert_totals(&job, &[("time_from_record", 100), ("tweets", 100)]);
 }
 
-/// The position moves over offsets that hold no record, so that retention up to the end, which removes
-/// markers and aborted records as well, is no loss to the next start.
+/// The position moves over offsets that hold no record, so that retention up to the end, which
+/// removes markers and aborted records as well, is no loss to the next start.
 #[test]
 fn the_position_passes_markers_and_aborted_records() {
     let job = Job::new(Server::MariaDb, "markers");
@@ -239,7 +239,7 @@ fn a_paused_job_that_retention_overtakes_stops() {
     assert_eq!(job.verify(&[]).0, Some(3), "what is gone cannot be called equal");
 }
 
-/// A topic that is made anew under the running job stops it, within the minute in which the anchor
+/// A topic that is recreated under the running job stops it, within the minute in which the anchor
 /// still is the old topic's; every later start says so too, also when the new topic's own records
 /// were counted meanwhile.
 #[test]
@@ -302,8 +302,8 @@ fn held(topic: &str) -> usize {
     }
 }
 
-/// Compaction removes records of the middle: whoever counted them keeps them and goes on, and is
-/// told that they cannot be checked; whoever comes later counts what is there.
+/// Compaction removes records of the middle: a job that counted them keeps them and goes on, and is
+/// told that they cannot be checked; a later job counts what is there.
 #[test]
 fn a_compacted_topic_is_read_over_its_holes() {
     let job = Job::new(Server::MariaDb, "compacted");
@@ -364,8 +364,8 @@ fn a_topic_that_is_compacted_late_has_a_ledger() {
     }
 }
 
-/// Partitions without fresh tweets, busy all the time, do not hold the others: notices, tombstones, and
-/// a backfill of old tweets are as far as the timestamps of their records say.
+/// Partitions without fresh tweets, busy all the time, do not hold the others: notices, tombstones,
+/// and a backfill of old tweets are as far as the timestamps of their records say.
 #[test]
 fn busy_partitions_without_fresh_tweets_hold_nobody() {
     const TWEETS: u64 = 1_000;

@@ -1,5 +1,5 @@
-//! What an account may do on a broker with access control: what `docs/operating.md` lists is enough, and
-//! what it calls optional can be missing.
+//! What an account may do on a broker with access control: what `docs/operating.md` lists is
+//! enough, and what it calls optional can be missing.
 
 use crate::common::broker::{Broker, Listener};
 use crate::common::{Running, Server, Sql, program};

@@ -116,8 +116,8 @@ fn every_way_in_with_the_right_key_and_with_a_wrong_one() {
         (3, login("SCRAM-SHA-512", "loud"), "SASL authentication error"),
         (1, "security.protocol=plaintext".to_owned(), ""),
     ];
-    // What is promised: the address, and the reason in the client's words, which are built in. Those of the
-    // broker and of its Java, which follow, are not.
+    // What is promised: the address, and the reason in the client's words, which are built in.
+    // Those of the broker and of its Java, which follow, are not.
     let check = |(way, settings, reason): &(usize, String, &str)| {
         let run = ["run", "--until-end", "--table-prefix", "wrong_"];
         let (code, said) = call(&broker, (*way, settings), &database, &run);

@@ -1,9 +1,9 @@
 //! The integration tests, as one program: it links once, and its tests run side by side.
 //!
 //! A module is one area: `cargo test --test it verify::` runs one. A test of a database takes a
-//! [`crate::common::Server`]; those on MySQL are in modules `mysql9`. Process-wide state (environment,
-//! working folder, panic hook) is never changed here; what a test sets on a shared server must not
-//! disturb the others, or the test starts a server of its own.
+//! [`crate::common::Server`]; those on MySQL are in modules `mysql9`. Process-wide state
+//! (environment, working folder, panic hook) is never changed here; what a test sets on a shared
+//! server must not disturb the others, or the test starts a server of its own.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

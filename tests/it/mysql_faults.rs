@@ -243,8 +243,8 @@ fn a_deadlock_is_tried_again(server: Server) {
     let deadlocks = metric(server, "lock_deadlocks");
     other.run("CREATE TABLE heavy (n INT PRIMARY KEY) ENGINE=InnoDB");
     let rows: Vec<_> = (0..2_000).map(|n| format!("({n})")).collect();
-    // Another test may hold the whole server and wait for this statement, which waits for the program,
-    // whose COMMIT waits for that test: then this one gives way.
+    // Another test may hold the whole server and wait for this statement, which waits for the
+    // program, whose COMMIT waits for that test: then this one gives way.
     other.run("SET SESSION innodb_lock_wait_timeout = 3");
     for round in 0..20 {
         other.run("START TRANSACTION");

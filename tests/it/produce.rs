@@ -220,8 +220,8 @@ fn a_transfer_goes_on_only_with_its_input_its_topic_and_its_brokers() {
     assert_eq!(records(&topic, 1), expected(0..12));
 }
 
-/// Deletes, tombstones and tweets that come again, sent by two runs, are those of the generator; and
-/// what is about a tweet is in its partition or in another.
+/// Deletes, tombstones and tweets that come again, sent by two runs, are those of the generator;
+/// and what is about a tweet is in its partition or in another.
 #[test]
 fn an_untidy_stream_arrives_as_it_was_made() {
     const COUNT: u64 = 3_000;

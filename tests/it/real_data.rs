@@ -1,10 +1,10 @@
 //! Real tweets and hostile input through the decoder, and a plain sequential model behind it.
 //!
 //! The data is not in this repository: `TWEETFLOW_REAL_DATA` names its folder, and CI sets it.
-//! These tests are ignored unless asked for, so that a run without the data does not look as if they
-//! had passed: `cargo test --test it -- --ignored real_`. The figures were counted by another program; what this
-//! catches is a rule that real data does not follow, and a panic, which would end the process
-//! again at every start.
+//! These tests are ignored unless asked for, so that a run without the data does not look as if
+//! they had passed: `cargo test --test it -- --ignored real_`. The figures were counted by another
+//! program; what this catches is a rule that real data does not follow, and a panic, which would
+//! end the process again at every start.
 
 use crate::common::answers::{V1, V2};
 use decode::{DecodeSettings, decode};
@@ -222,7 +222,7 @@ fn broken_json_is_called_so() {
         let found =
             decode(None, Some(&bytes), Version::default(), DecodeSettings::default(), &mut events);
         let is_nothing = found.is_err() || events == [Event::Other(EventKind::KeepAlive)];
-        // The same inside a tweet, in a field that nobody looks at.
+        // The same inside a tweet, in an unread field.
         let inside =
             is_broken(&[br#"{"id":1,"text":"","user":{"id":2},"x":"#, &bytes[..], b"}"].concat());
         match &name[..2] {

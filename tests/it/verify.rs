@@ -289,7 +289,8 @@ fn a_baseline_carries_a_ledger(server: Server) {
     let folder = tempfile::tempdir().unwrap();
     let (file, resume) = (folder.path().join("baseline"), folder.path().join("resume"));
     let baseline = ["--baseline", file.to_str().unwrap()];
-    // Deletes of its own come up to a minute ahead of their tweets, and this stream lasts for seconds.
+    // Deletes of its own come up to a minute ahead of their tweets, and this stream lasts for
+    // seconds.
     let stream = ["--synthetic", "--partitions", "2", "--duplicates", "10"];
     let tweets = Synthetic::new(1);
     let mut sql = job.sql();

@@ -1,9 +1,9 @@
 //! Sends odd records into a topic until it is killed: `poison BROKERS TOPIC SEED PER_SECOND`.
 //!
-//! For `tests/soak`, beside a usual producer: ids that no tweet can have and ids up to an hour ahead,
-//! dates a year ahead, record timestamps in seconds, of other time zones or none, blank values and
-//! keep-alives, edited posts in any order; of all of these some come twice and some are deleted, so
-//! that the ledger meets them. What comes of it is checked by `verify`, not here.
+//! For `tests/soak`, beside a usual producer: ids that no tweet can have and ids up to an hour
+//! ahead, dates a year ahead, record timestamps in seconds, of other time zones or none, blank
+//! values and keep-alives, edited posts in any order; of all of these some come twice and some are
+//! deleted, so that the ledger meets them. What comes of it is checked by `verify`, not here.
 
 #![allow(clippy::unwrap_used, reason = "a test's tool fails by panicking")]
 

@@ -7,14 +7,16 @@
 //! tombstone    no value, and the key is the tweet's id in digits
 //! ```
 //!
-//! Both notices say when the tweet was deleted; a time that cannot be read is as if it were not there.
+//! Both notices say when the tweet was deleted; a time that cannot be read is as if it were not
+//! there.
 //!
 //! Of the other messages none takes a tweet back. A withheld tweet or account is withheld in some
-//! countries only; `scrub_geo` asks to forget coordinates, and no table holds any; a line of a batch
-//! compliance job does not say whether its id is a tweet's or a user's. They are counted by kind.
+//! countries only; `scrub_geo` asks to forget coordinates, and no table holds any; a line of a
+//! batch compliance job does not say whether its id is a tweet's or a user's. They are counted by
+//! kind.
 //!
-//! A notice whose id cannot be read is counted apart (`delete_without_id`) and deletes nothing; so is
-//! a tombstone under another key (`tombstone_without_id`).
+//! A notice whose id cannot be read is counted apart (`delete_without_id`) and deletes nothing; so
+//! is a tombstone under another key (`tombstone_without_id`).
 
 use super::json::{self, Leaf, Part};
 use super::time::CreatedAt;

@@ -1,12 +1,13 @@
 //! Which earlier versions a tweet replaces: each version of an edited tweet is a tweet of its own.
 //!
 //! ```text
-//! first API    {"id": 3, …, "edit_history": {"initial_tweet_id": "1", "edit_tweet_ids": ["1", "2", "3"]}}
+//! first API    {"id": 3, …, "edit_history": {"initial_tweet_id": "1",
+//!                                        "edit_tweet_ids": ["1", "2", "3"]}}
 //! second API   {"id": "3", …, "edit_history_tweet_ids": ["1", "2", "3"]}
 //! ```
 //!
-//! Versions with greater ids say nothing here: they come themselves, or the tweet is the newest version
-//! that was read. A history that is no list of ids is none; it refuses no tweet.
+//! Versions with greater ids say nothing here: they come themselves, or the tweet is the newest
+//! version that was read. A history that is no list of ids is none; it refuses no tweet.
 
 use super::json::{Leaf, Raw, parse};
 use super::{Undecodable, lazy};

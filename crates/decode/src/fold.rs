@@ -1,7 +1,7 @@
 //! What hashtags fall together: those that a reader takes for the same word.
 //!
-//! Unicode's `NFKC_Casefold`: full case folding (`ß` = `ss`, `Σ` = `ς` = `σ`), one form of each sign
-//! (`ＡＢＣ` = `abc`, `ｶﾞ` = `ガ`, composed = decomposed), without what cannot be seen (joiners,
+//! Unicode's `NFKC_Casefold`: full case folding (`ß` = `ss`, `Σ` = `ς` = `σ`), one form of each
+//! sign (`ＡＢＣ` = `abc`, `ｶﾞ` = `ガ`, composed = decomposed), without what cannot be seen (joiners,
 //! variation selectors). Different letters stay different: `ひらがな` and `ヒラガナ`, `Café` and `Cafe`,
 //! `ı` and `i`.
 //!
@@ -28,8 +28,8 @@ pub fn fold(tag: &str) -> Text {
     if is_key(&folded) { folded.into() } else { tag.into() }
 }
 
-/// Letters that fold to themselves whatever stands beside them, and ASCII, of which only capitals do
-/// not: most of what hashtags are made of. Signs that others are composed with are none.
+/// Letters that fold to themselves whatever stands beside them, and ASCII, of which only capitals
+/// do not: most of what hashtags are made of. Signs that others are composed with are none.
 fn is_plain(c: char) -> bool {
     matches!(c,
         '\0'..='\x7f'

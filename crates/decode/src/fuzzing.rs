@@ -7,8 +7,8 @@ use crate::{DecodeSettings, Names, Retweets, decode as decode_record, lazy, mend
 use types::event::Tweet;
 use types::{Event, Version};
 
-/// What is read lazily is what `serde_json` reads, where all of it is looked at; and a value that is
-/// skipped is skipped whole.
+/// What is read lazily is what `serde_json` reads, where all of it is looked at; and a value that
+/// is skipped is skipped whole.
 ///
 /// # Panics
 /// If it is not.
@@ -55,7 +55,8 @@ pub fn decode(bytes: &[u8]) {
         }
         let key = facts(bytes).key;
         for event in events {
-            // `produce` must put a tweet and its deletes where they belong, or leave them without a key.
+            // `produce` must put a tweet and its deletes where they belong, or leave them without a
+            // key.
             if let Event::Tweet(Tweet { version, .. }) | Event::Delete { version, .. } = &event {
                 assert!(key.is_none_or(|key| key == version.tweet_id), "another tweet's key");
             }

@@ -3,8 +3,8 @@
 //!
 //! One rule for every field. An empty object or array, null and a missing key all say nothing. A
 //! number may be written as a number, as digits in a text, as a float without fraction (up to 2⁵³,
-//! where floats begin to round), or as extended JSON's `{"$numberLong": "…"}`. What is none of that is
-//! told apart, so that the caller can decide what it costs.
+//! where floats begin to round), or as extended JSON's `{"$numberLong": "…"}`. What is none of that
+//! is told apart, so that the caller can decide what it costs.
 //!
 //! Invariant: nothing here recurses with the input's depth, because only fields that are looked at
 //! are entered; the rest is skipped by a loop. It does not know tweets.

@@ -1,12 +1,12 @@
 //! JSON of which only what is looked at is read.
 //!
-//! A `serde` deserializer: values that a type has no field for are skipped ([`skip`]), whole numbers
-//! and texts without escapes are read, others are left to `serde_json`. The types of the decoders ask
-//! for two things more, by the name of a newtype: [`RAW`], the bytes of a value, and [`PART`], whether
-//! a value is an object, an array, nothing or something else.
+//! A `serde` deserializer: values that a type has no field for are skipped ([`skip`]), whole
+//! numbers and texts without escapes are read, others are left to `serde_json`. The types of the
+//! decoders ask for two things more, by the name of a newtype: [`RAW`], the bytes of a value, and
+//! [`PART`], whether a value is an object, an array, nothing or something else.
 //!
-//! The hot path says only that it has failed ([`Failed`] has no size); [`explain`] reads again and says
-//! where and why.
+//! The hot path says only that it has failed ([`Failed`] has no size); [`explain`] reads again and
+//! says where and why.
 
 use super::fault::{Explained, Failed, KeyedError};
 use super::skip;
@@ -88,7 +88,8 @@ impl<'de, E: KeyedError> Reader<'de, E> {
         Ok(())
     }
 
-    /// Passes the text that comes next; what stands between its quotes, and whether it has no escapes.
+    /// Passes the text that comes next; what stands between its quotes, and whether it has no
+    /// escapes.
     #[inline]
     fn text(&mut self) -> Result<(&'de [u8], bool), E> {
         self.expect(b'"')?;
@@ -139,8 +140,8 @@ impl<'de, E: KeyedError> Reader<'de, E> {
         }
     }
 
-    /// Passes pairs up to the value of the first key that may be wanted; `None`: there is none, and the
-    /// object is at its end.
+    /// Passes pairs up to the value of the first key that may be wanted; `None`: there is none, and
+    /// the object is at its end.
     fn next_key(&mut self, is_first: &mut bool, wanted: &Wanted) -> Result<Option<&'de [u8]>, E> {
         loop {
             let is_first = std::mem::take(is_first);

@@ -2,20 +2,21 @@
 //!
 //! A record becomes its events, or one [`Undecodable`] for the dead letters and no event at all.
 //! Which form it has is told by its shape, record by record: `v1` for the tweets of the first API,
-//! `v2` for the envelopes and flattened tweets of the second, `notice` for the other messages of both.
-//! All text rules are applied here (shown names, hashtags that can be keys), so that tables are pure
-//! functions of what comes out. Nothing is copied before it is known to be needed, and what is not
-//! needed is skipped and not checked (see `lazy`): of a record that is broken there, what counts is
-//! read all the same.
+//! `v2` for the envelopes and flattened tweets of the second, `notice` for the other messages of
+//! both. All text rules are applied here (shown names, hashtags that can be keys), so that tables
+//! are pure functions of what comes out. Nothing is copied before it is known to be needed, and
+//! what is not needed is skipped and not checked (see `lazy`): of a record that is broken there,
+//! what counts is read all the same.
 //!
-//! Senders differ in how they write the same tweet. `json` takes a value in each form in which it is
-//! not ambiguous; `mend` mends bytes that are not quite JSON (half a surrogate, a byte order mark, a
-//! key that stands twice), on a second reading that only records need which the first one refused.
+//! Senders differ in how they write the same tweet. `json` takes a value in each form in which it
+//! is not ambiguous; `mend` mends bytes that are not quite JSON (half a surrogate, a byte order
+//! mark, a key that stands twice), on a second reading that only records need which the first one
+//! refused.
 //!
-//! A change of what a record becomes raises [`VERSION`]: rows that exist were made by the old
-//! rule. The golden rows in the tests fail otherwise. To count what was refused before needs no new
-//! version: no row that exists changes, and `tweetflow dead-letters retry` brings it in; [`ACCEPTS`] is
-//! raised then.
+//! A change of what a record becomes raises [`VERSION`]: rows that exist were made by the old rule.
+//! The golden rows in the tests fail otherwise. To count what was refused before needs no new
+//! version: no row that exists changes, and `tweetflow dead-letters retry` brings it in;
+//! [`ACCEPTS`] is raised then.
 
 mod date;
 mod delete;
@@ -47,8 +48,9 @@ use types::{Event, Text};
 /// Part of the fingerprint of the tables; raised by hand with every change of meaning.
 pub const VERSION: u32 = 4;
 
-/// Raised by hand with every change by which a record is read that was refused before. Where refused
-/// records are known only by their number, a start must know which decoder has refused them.
+/// Raised by hand with every change by which a record is read that was refused before. Where
+/// refused records are known only by their number, a start must know which decoder has refused
+/// them.
 pub const ACCEPTS: u32 = 1;
 
 /// Characters that a hashtag's column holds.

@@ -1,9 +1,9 @@
-//! What `produce` has to know of a record: its key, the id of the tweet that it is or is about, so that
-//! a tweet and its delete are in one partition; whether the author gives a location, for
+//! What `produce` has to know of a record: its key, the id of the tweet that it is or is about, so
+//! that a tweet and its delete are in one partition; whether the author gives a location, for
 //! `--require-location`; and whether it is a page of statuses.
 //!
-//! It reads a record's form and ids by the decoders' own types, so that both mean the same tweet; it
-//! never refuses a record.
+//! It reads a record's form and ids by the decoders' own types, so that both mean the same tweet;
+//! it never refuses a record.
 
 use super::json::{Given, Leaf, Part, Raw, parse};
 use super::v1::{self, Form};
@@ -11,8 +11,8 @@ use super::{Undecodable, mend};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-/// What is known of a record; nothing of messages that are not about one tweet, of other JSON, and of
-/// what is no JSON.
+/// What is known of a record; nothing of messages that are not about one tweet, of other JSON, and
+/// of what is no JSON.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// The tweet's id: of v1.1 or a flattened v2 tweet, of a message about one, else of `data`.

@@ -3,11 +3,12 @@
 //! A second reading, for what the first one refused. It mends what can mean one thing only: bytes
 //! before and behind the object (a byte order mark, the five bytes of a schema registry, zeros, a
 //! comma), text that is not valid (half a surrogate, bytes that are no UTF-8: U+FFFD; surrogates in
-//! UTF-8, as Java writes them: the character), keys with escapes, and keys that stand twice, of which
-//! the last one counts, as in nearly all parsers. It also knows by name what people send by mistake.
+//! UTF-8, as Java writes them: the character), keys with escapes, and keys that stand twice, of
+//! which the last one counts, as in nearly all parsers. It also knows by name what people send by
+//! mistake.
 //!
-//! Invariant: it recurses only as deep as a decoder looks; what lies deeper is copied. Time grows with
-//! the record's length.
+//! Invariant: it recurses only as deep as a decoder looks; what lies deeper is copied. Time grows
+//! with the record's length.
 
 use super::Undecodable;
 use super::skip;

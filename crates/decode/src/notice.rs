@@ -1,7 +1,7 @@
 //! Messages that are no tweets, of both APIs.
 //!
-//! A message is known by its key and by what stands under it: somebody else's field of the same name
-//! makes no notice of a record.
+//! A message is known by its key and by what stands under it: somebody else's field of the same
+//! name makes no notice of a record.
 //!
 //! ```text
 //! first API    {"limit": {"track": 1}}                    ("Streaming message types" of v1.1)
@@ -82,8 +82,8 @@ struct Envelope {
     data: Part<Second>,
 }
 
-/// A message of the second API. (A tweet or user that is withheld somewhere has a field of that name
-/// too, but also an id.)
+/// A message of the second API. (A tweet or user that is withheld somewhere has a field of that
+/// name too, but also an id.)
 #[derive(serde::Deserialize)]
 struct Second {
     #[serde(default)]

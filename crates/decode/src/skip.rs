@@ -1,7 +1,7 @@
 //! Where a JSON value ends, without reading it.
 //!
-//! It looks for quotes and brackets only, 16 or 64 bytes at a time: a text ends, and brackets of the
-//! value's own kind are in pairs. It does not check that what it skips is JSON.
+//! It looks for quotes and brackets only, 16 or 64 bytes at a time: a text ends, and brackets of
+//! the value's own kind are in pairs. It does not check that what it skips is JSON.
 
 use wide::u8x16;
 

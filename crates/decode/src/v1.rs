@@ -1,12 +1,12 @@
 //! Twitter API v1.1: tweets, pages of statuses; and the form of a record.
 //!
 //! Fields are those of the v1.1 documentation ("Tweet object", "User object"). Only the fields that
-//! some table needs are looked at; everything else is skipped, not checked. Unusual values (a friend
-//! count of -1, a null location, missing entities) are data.
+//! some table needs are looked at; everything else is skipped, not checked. Unusual values (a
+//! friend count of -1, a null location, missing entities) are data.
 //!
-//! [`Message`] is what every record is read as first, so it must take every form without a fault: of
-//! the keys of the second API it only learns whether they are there. A record is a tweet if it looks
-//! like one, whatever other keys stand beside; what else it may be is asked afterwards.
+//! [`Message`] is what every record is read as first, so it must take every form without a fault:
+//! of the keys of the second API it only learns whether they are there. A record is a tweet if it
+//! looks like one, whatever other keys stand beside; what else it may be is asked afterwards.
 
 use super::json::{self, Given, Leaf, List, Part, Raw};
 use super::time::{self, CreatedAt};
@@ -206,8 +206,8 @@ impl<'a> Message<'a> {
     }
 
     /// The tweet's own hashtags. A truncated tweet has all of them only in its extended form, which
-    /// other tweets do not have; so it also counts where `truncated` was left out. A tweet without any
-    /// entities has them only in its text.
+    /// other tweets do not have; so it also counts where `truncated` was left out. A tweet without
+    /// any entities has them only in its text.
     fn hashtags(&self) -> Result<Vec<types::Text>, Undecodable> {
         let own = self.entities.object("entities")?;
         let extended = self.extended_tweet.object("extended_tweet")?;

@@ -8,9 +8,9 @@
 //! Rules. Tweets are the objects of `data` that have a text, and nothing else: those under
 //! `includes` are referenced by them. Users are all of `includes.users`, and the `author` inside a
 //! tweet, that say how many accounts they follow, whether they wrote one of the tweets or not; they
-//! are as new as the record's greatest tweet id. One that cannot be read costs itself, not the page.
-//! `data` that holds users, lists or counts, and pages without data, change nothing; compliance
-//! messages are counted by kind (see `notice`).
+//! are as new as the record's greatest tweet id. One that cannot be read costs itself, not the
+//! page. `data` that holds users, lists or counts, and pages without data, change nothing;
+//! compliance messages are counted by kind (see `notice`).
 //!
 //! The location filter leaves out tweets, not users: who has written a tweet is looked up in the
 //! record, and an author who is not there has no location.
@@ -209,8 +209,8 @@ impl Item<'_> {
         }
     }
 
-    /// Its own hashtags: those of the whole text, where that is there. A text without entities has no
-    /// hashtags, or they were not asked for: the text is right in both cases.
+    /// Its own hashtags: those of the whole text, where that is there. A text without entities has
+    /// no hashtags, or they were not asked for: the text is right in both cases.
     fn hashtags(&self) -> Result<Vec<types::Text>, Undecodable> {
         let own = self.entities.object("entities")?;
         if let Some(note) = self.note_tweet.object("note_tweet")? {

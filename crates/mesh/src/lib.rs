@@ -1,7 +1,7 @@
 //! The mesh: one TCP connection between each two processes of a cluster, made before anything else.
 //!
 //! Each process listens at its own line of the hosts file and calls those with a lower index, in
-//! rising order; it answers those with a higher one when its own calls are done. Whoever calls says
+//! rising order; it answers those with a higher one when its own calls are done. The caller says
 //! a hello, and both sides must find the other fit. When process 0 has heard that every process
 //! has all its connections, it lets all of them go; then the sockets belong to timely.
 //!

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use types::offsets::PartitionOffsets;
 use types::transaction::Transaction;
 
-/// How old the last record of each partition is that a transaction has counted, in milliseconds. A row
-/// without a newer record than those in `newest` moves past offsets that hold none.
+/// How old the last record of each partition is that a transaction has counted, in milliseconds. A
+/// row without a newer record than those in `newest` moves past offsets that hold none.
 pub fn ages<'a>(
     transaction: &'a Transaction,
     progress_table: u8,

@@ -1,9 +1,10 @@
 //! What the running job is doing, for the live page, the metrics and the terminal.
 //!
-//! The pipeline reports what happens; readers cannot make it wait: counters are atomic, the rest
-//! is behind a lock that is held for as long as it takes to copy small rows. The rows that are shown
+//! The pipeline reports what happens; readers cannot make it wait: counters are atomic, the rest is
+//! behind a lock that is held for as long as it takes to copy small rows. The rows that are shown
 //! are those of committed transactions, on top of what the sink held at the start: tables of any
-//! sink, never the dataflow's own state. Invariant: whatever is seen together was committed together.
+//! sink, never the dataflow's own state. Invariant: whatever is seen together was committed
+//! together.
 
 pub mod bar;
 mod cluster;

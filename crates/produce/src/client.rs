@@ -78,8 +78,8 @@ fn client_config(args: &ProduceConfig) -> Result<ClientConfig, ProduceError> {
     }
     settings.set("bootstrap.servers", &args.brokers).set("enable.idempotence", "true");
     // With a second request on its way, a broker that refuses the first one of a new partition (it
-    // does not lead it yet) and takes the second loses the first, and the client calls it delivered:
-    // KAFKA-15591, https://github.com/apache/kafka/pull/23234.
+    // does not lead it yet) and takes the second loses the first, and the client calls it
+    // delivered: KAFKA-15591, https://github.com/apache/kafka/pull/23234.
     settings.set("max.in.flight.requests.per.connection", "1");
     Ok(settings)
 }
@@ -89,7 +89,8 @@ pub(super) fn refused_settings(args: &ProduceConfig, error: &KafkaError) -> Prod
     ProduceError::Client { reason: Hidden::new(&args.kafka).text(&error.to_string()) }
 }
 
-/// A producer that a broker has answered, with a topic to write to; for transactions if it has an id.
+/// A producer that a broker has answered, with a topic to write to; for transactions if it has an
+/// id.
 pub(super) fn connect(
     args: &ProduceConfig,
     id: Option<String>,

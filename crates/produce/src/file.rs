@@ -1,5 +1,5 @@
-//! Owns the bytes of `--input`: a file or standard input, as it is, gzip or Zstandard, told apart by
-//! the first bytes and not by the name.
+//! Owns the bytes of `--input`: a file or standard input, as it is, gzip or Zstandard, told apart
+//! by the first bytes and not by the name.
 //!
 //! Several gzip members or Zstandard frames in a row are one input, as their own tools have it. An
 //! end in the middle of one is an error. What is counted is what was read, before decompression.

@@ -1,10 +1,10 @@
 //! Tweets into a folder of partition files, for a job that follows it in the same process.
 //!
 //! The folder is a topic with a bounded size: what the job has counted is freed again, but for the
-//! newest part, without moving anything (holes at the beginning of the files). The writer waits when
-//! it is too far ahead of the job. Invariant: every record of the input is in the folder once, in
-//! order by partition, also after a kill: a note says how long the files were after so many records,
-//! and what stands behind that is counted again. A line without its end is taken back.
+//! newest part, without moving anything (holes at the beginning of the files). The writer waits
+//! when it is too far ahead of the job. Invariant: every record of the input is in the folder once,
+//! in order by partition, also after a kill: a note says how long the files were after so many
+//! records, and what stands behind that is counted again. A line without its end is taken back.
 
 use super::ProduceError;
 use super::input::{Input, InputBatch, InputPosition, Next, Reading};
@@ -57,8 +57,8 @@ struct FolderProgressNote {
     lengths: Vec<u64>,
 }
 
-/// Writes until the input ends, the limit is reached or `stop` is set; returns how many records were
-/// written. `counted` tells the first offset of each partition that the job has not counted.
+/// Writes until the input ends, the limit is reached or `stop` is set; returns how many records
+/// were written. `counted` tells the first offset of each partition that the job has not counted.
 pub fn run(
     settings: &FolderSettings,
     stop: &AtomicBool,
@@ -256,8 +256,8 @@ fn note_path(folder: &Path) -> PathBuf {
     folder.join(".written")
 }
 
-/// Opens a file to append; takes back a line without its end. Returns the file's length and how many
-/// lines stand behind `noted`.
+/// Opens a file to append; takes back a line without its end. Returns the file's length and how
+/// many lines stand behind `noted`.
 fn open(path: &Path, noted: u64) -> std::io::Result<(File, u64, u64)> {
     let mut file = File::options().create(true).read(true).append(true).open(path)?;
     let mut length = noted.min(file.metadata()?.len());

@@ -1,4 +1,5 @@
-//! Owns the way of the records of `produce` to the sender: from a file, standard input or a generator.
+//! Owns the way of the records of `produce` to the sender: from a file, standard input or a
+//! generator.
 //!
 //! ```text
 //! file, standard input or generator ── one thread ── batches, a few at most ──► the sender
@@ -6,8 +7,8 @@
 //!
 //! A thread of its own, because reading standard input cannot be interrupted, and because making or
 //! reading tweets is half of the work. Invariant: every record of the input leaves once, in order,
-//! byte for byte, unless `--require-location` leaves it out, and that is counted. A record knows its
-//! [`Position`]. Another form of input is one more [`Origin`].
+//! byte for byte, unless `--require-location` leaves it out, and that is counted. A record knows
+//! its [`Position`]. Another form of input is one more [`Origin`].
 
 use std::path::Path;
 use std::sync::Arc;
@@ -53,7 +54,8 @@ pub(super) struct InputRecord<'a> {
 #[derive(Default)]
 pub(super) struct InputBatch {
     bytes: Vec<u8>,
-    /// Per record: its key, where it ends in `bytes`, the position behind it, and whether it is JSON.
+    /// Per record: its key, where it ends in `bytes`, the position behind it, and whether it is
+    /// JSON.
     records: Vec<(Option<u64>, usize, InputPosition, bool)>,
     /// Records that `--require-location` left out.
     pub(super) left_out: u64,

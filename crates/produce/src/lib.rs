@@ -6,11 +6,11 @@
 //!                                           └── confirmed, or failed ◄─────────┘
 //! ```
 //!
-//! It owns the producer: idempotent, every delivery checked, every record keyed by the tweet that it
-//! is or is about; a run that ends without an error has all of its records in the topic, once; with
-//! `--resume` so have several runs together, however each of them ended. It judges nothing: a line that is no tweet is sent as it is,
-//! without a key. Reading follows the brokers' pace; no more than the client library's queue, a few
-//! batches and one record are in memory.
+//! It owns the producer: idempotent, every delivery checked, every record keyed by the tweet that
+//! it is or is about; a run that ends without an error has all of its records in the topic, once;
+//! with `--resume` so have several runs together, however each of them ended. It judges nothing: a
+//! line that is no tweet is sent as it is, without a key. Reading follows the brokers' pace; no
+//! more than the client library's queue, a few batches and one record are in memory.
 
 mod client;
 mod file;

@@ -2,7 +2,8 @@
 //!
 //! Invariant: in no stretch of time do more tweets leave than the rate allows, but for the few that
 //! one slice holds; time lost to a slow broker is made up for [`DEBT`] at most, so that a stall is
-//! never followed by a burst. It does not sleep itself: the caller has callbacks to serve meanwhile.
+//! never followed by a burst. It does not sleep itself: the caller has callbacks to serve
+//! meanwhile.
 
 use std::time::{Duration, Instant};
 

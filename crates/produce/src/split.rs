@@ -10,8 +10,8 @@
 //! - anything else: lines. Each line that is not blank is a record, JSON or not.
 //!
 //! Arrays, pages and objects may follow one another; a stream of lines stays one. An object whose
-//! first line can't be the beginning of JSON that goes on (a syntax error, or the line ends within a
-//! string) is a broken line, and the input is lines.
+//! first line can't be the beginning of JSON that goes on (a syntax error, or the line ends within
+//! a string) is a broken line, and the input is lines.
 //!
 //! Invariant: the bytes of a record are those of the input, line breaks within it included; nothing
 //! is written again, so numbers and escapes stay what they were. In memory is one record, and

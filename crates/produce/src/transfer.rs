@@ -1,12 +1,14 @@
 //! Owns `--resume`: how far an input was sent, so that a later run goes on exactly there.
 //!
 //! Records go in transactions, and each transaction also commits the position that it reaches, as
-//! the offset of a consumer group that nobody consumes with. So the brokers hold records and position
-//! together or neither; whatever a killed run left half done is aborted before the next one asks for
-//! the position, and nothing of it can arrive later. The file of `--resume` only names the group.
+//! the offset of a consumer group that nobody consumes with. So the brokers hold records and
+//! position together or neither; whatever a killed run left half done is aborted before the next
+//! one asks for the position, and nothing of it can arrive later. The file of `--resume` only names
+//! the group.
 //!
-//! Invariant: where that file exists, the brokers have a position. Not finding one is an error, never
-//! a start from the beginning. It does not read the input. See `docs/adr/0009-produce-resumes.md`.
+//! Invariant: where that file exists, the brokers have a position. Not finding one is an error,
+//! never a start from the beginning. It does not read the input. See
+//! `docs/adr/0009-produce-resumes.md`.
 
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
@@ -173,8 +175,8 @@ impl Transfer {
         Ok(())
     }
 
-    /// Takes the records sent since the last commit back, as well as it goes: if this fails, the next
-    /// run does it, or the brokers when the transaction is a minute old.
+    /// Takes the records sent since the last commit back, as well as it goes: if this fails, the
+    /// next run does it, or the brokers when the transaction is a minute old.
     pub(super) fn abort(&mut self, producer: &BaseProducer<DeliveryContext>) {
         if self.begun.take().is_some()
             && let Err(error) = producer.abort_transaction(Duration::from_secs(5))

@@ -5,10 +5,10 @@
 //! ```
 //!
 //! A thread of its own with one runtime. A viewer costs the pipeline nothing: the text is made once
-//! for all, and a viewer that is slow misses some. Connections, and the time that a request may take
-//! to arrive, are bounded. It reads what the [`Monitor`] knows; it never asks the database, and
-//! nothing can be changed through it. It does no encryption and knows no users: it listens on the
-//! loopback unless another address is asked for.
+//! for all, and a viewer that is slow misses some. Connections, and the time that a request may
+//! take to arrive, are bounded. It reads what the [`Monitor`] knows; it never asks the database,
+//! and nothing can be changed through it. It does no encryption and knows no users: it listens on
+//! the loopback unless another address is asked for.
 
 mod guard;
 mod metrics;

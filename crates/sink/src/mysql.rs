@@ -54,7 +54,8 @@ pub struct MySqlSink {
     /// Set by `claim`.
     identity: Option<Identity>,
     connection: Option<Connection>,
-    /// Whether many rows are loaded, not sent as upserts. Set by `claim`, cleared when the server refuses.
+    /// Whether many rows are loaded, not sent as upserts. Set by `claim`, cleared when the server
+    /// refuses.
     loads: AtomicBool,
 }
 
@@ -221,7 +222,8 @@ impl MySqlSink {
         if loads.peek().is_none() {
             return Ok(());
         }
-        // Where somebody's table refers to one of these, a row is replaced by its end and a new one.
+        // Where somebody's table refers to one of these, a row is replaced by its end and a new
+        // one.
         connection.run("committing", "SET SESSION foreign_key_checks=0").await?;
         for load in loads {
             if let Err(error) = load.run(connection, bytes).await {

@@ -10,8 +10,8 @@ use std::str::FromStr;
 /// Longest prefix: with the longest name of a table it stays below 64, the servers' bound.
 const LONGEST: usize = 32;
 
-/// What the names of shadow tables and of replaced tables begin with. No prefix may: a job's tables would be
-/// the shadow tables of another one's.
+/// What the names of shadow tables and of replaced tables begin with. No prefix may: a job's tables
+/// would be the shadow tables of another one's.
 const TWIN: &str = "rb_";
 const REPLACED: &str = "rbold_";
 

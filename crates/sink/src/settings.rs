@@ -1,4 +1,5 @@
-//! Two fingerprints of a job as one sentence: which settings differ, what is stored, what is given now.
+//! Two fingerprints of a job as one sentence: which settings differ, what is stored, what is given
+//! now.
 
 /// What differs, in the order in which a fingerprint names it.
 pub(super) fn differences(stored: &str, now: &str) -> String {

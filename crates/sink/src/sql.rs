@@ -34,8 +34,8 @@ pub(super) fn select_flagged(prefix: &Prefix, table: &Table, column: usize, most
     format!("{rows} WHERE `{}` = 1 ORDER BY {key} LIMIT {most}", table.columns[column].name)
 }
 
-/// The statements that apply changes: deletes, then upserts with absolute values, each sorted
-/// by key so that two writers could never deadlock on the order of rows. A statement is ended by the
+/// The statements that apply changes: deletes, then upserts with absolute values, each sorted by
+/// key so that two writers could never deadlock on the order of rows. A statement is ended by the
 /// row with which it reaches `bytes`.
 ///
 /// # Panics
@@ -74,8 +74,8 @@ pub(super) fn check(table: &Table, rows: &[Row]) {
     assert!(rising, "the rows of {} are not sorted by a unique key", table.name);
 }
 
-/// Joins neighbours as long as they are not more than `bytes`. The server runs them one after another, and none
-/// behind one that fails.
+/// Joins neighbours as long as they are not more than `bytes`. The server runs them one after
+/// another, and none behind one that fails.
 pub(super) fn joined(
     statements: impl Iterator<Item = Vec<u8>>,
     bytes: usize,

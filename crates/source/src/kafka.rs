@@ -3,7 +3,8 @@
 //! It owns a consumer per worker and one for looking at the topic. Invariants: no group is joined
 //! and no offset is read from Kafka, so nothing but the tables decides where to read (committed
 //! offsets are stored under the group's name, for tools that show the lag); an offset that does not
-//! exist is an error, never a jump; only committed records are seen. [`PROTECTED`] settings stay so.
+//! exist is an error, never a jump; only committed records are seen. [`PROTECTED`] settings stay
+//! so.
 //!
 //! It decodes nothing and keeps no record longer than a poll.
 
@@ -300,8 +301,9 @@ impl KafkaTopic {
         }
     }
 
-    /// Checks that the partition still is the one that was read: it is as long, and the records that are
-    /// known by their hashes are the same. Says whether one of them is still there, or none is known.
+    /// Checks that the partition still is the one that was read: it is as long, and the records
+    /// that are known by their hashes are the same. Says whether one of them is still there, or
+    /// none is known.
     pub fn recognize(
         &self,
         consumer: &BaseConsumer<Context>,
@@ -381,7 +383,8 @@ impl KafkaTopic {
         }
     }
 
-    /// Reads one record again, with its hash; `None` if retention, compaction or an abort has removed it.
+    /// Reads one record again, with its hash; `None` if retention, compaction or an abort has
+    /// removed it.
     fn record_at(
         &self,
         consumer: &BaseConsumer<Context>,

@@ -21,8 +21,8 @@ use types::record::{Record, StoredRecord};
 pub use self::place::{AnySource, AnyTopic, AnyWatch};
 pub use crate::foreign::Foreign;
 
-/// Partitions that were added to a topic are to be read within 30 s, and a topic that was recreated is to
-/// be noticed while the anchors still are the old one's.
+/// Partitions that were added to a topic are to be read within 30 s, and a topic that was recreated
+/// is to be noticed while the anchors still are the old one's.
 const DISCOVERY: Duration = Duration::from_secs(10);
 
 /// A fault of a source.
@@ -321,8 +321,9 @@ pub enum Polled<'a> {
     Record(Record<'a>),
     /// After all records of the poll, once for each partition that had any.
     Reached(PolledUpTo),
-    /// Everything in this partition below `next` was handed out, and there is no more, or no more is to
-    /// be read. The last offsets below `next` may hold no record. It comes again after further records.
+    /// Everything in this partition below `next` was handed out, and there is no more, or no more
+    /// is to be read. The last offsets below `next` may hold no record. It comes again after
+    /// further records.
     End {
         /// The partition.
         partition: u32,
@@ -397,8 +398,9 @@ pub trait Watch: Send + 'static {
         Ok(BTreeMap::new())
     }
 
-    /// Tells the topic's own tools, which show the lag, the offset to read next of each partition. Waits
-    /// for the answer no longer than `wait`; says whether it is there, and is to be called again if not.
+    /// Tells the topic's own tools, which show the lag, the offset to read next of each partition.
+    /// Waits for the answer no longer than `wait`; says whether it is there, and is to be called
+    /// again if not.
     fn publish(&mut self, next: &BTreeMap<u32, u64>, wait: Duration) -> Result<bool, SourceError>;
 }
 

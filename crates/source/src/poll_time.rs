@@ -1,8 +1,8 @@
 //! How long a poll may hand out records.
 //!
-//! A worker sends heartbeats and hears of a stop between two polls, and its peers wait for a heartbeat for
-//! 10 s. A few records may take longer than hundreds of others, so that a number of records bounds
-//! nothing. The clock is read once in many bytes.
+//! A worker sends heartbeats and hears of a stop between two polls, and its peers wait for a
+//! heartbeat for 10 s. A few records may take longer than hundreds of others, so that a number of
+//! records bounds nothing. The clock is read once in many bytes.
 
 use std::time::{Duration, Instant};
 

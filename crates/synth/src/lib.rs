@@ -5,14 +5,14 @@
 //! ```
 //!
 //! Invariant: tweet `index` of a seed and rate is always the same bytes for one
-//! [`GENERATOR_VERSION`], and its id rises with the index; so threads can share a run, and a run can
-//! be resumed at an index. The same holds for every record of a stream with deletes and repeats, see
-//! `stream.rs`. (The ranks of users and hashtags go through the platform's `powf`, whose last bit may
-//! differ between C libraries; that moves a rank about once in 10^10 samples.)
+//! [`GENERATOR_VERSION`], and its id rises with the index; so threads can share a run, and a run
+//! can be resumed at an index. The same holds for every record of a stream with deletes and
+//! repeats, see `stream.rs`. (The ranks of users and hashtags go through the platform's `powf`,
+//! whose last bit may differ between C libraries; that moves a rank about once in 10^10 samples.)
 //!
-//! What the numbers are made after: 5,700 tweets a second, Zipf's law for users and hashtags, 35 % of
-//! users without a location, 35 % retweets and quotes with hashtags of their own, 12 % texts that
-//! were cut. It does not read or write anything, and it does not know Kafka.
+//! What the numbers are made after: 5,700 tweets a second, Zipf's law for users and hashtags, 35 %
+//! of users without a location, 35 % retweets and quotes with hashtags of their own, 12 % texts
+//! that were cut. It does not read or write anything, and it does not know Kafka.
 
 mod body;
 mod draw;
@@ -107,8 +107,8 @@ impl Synthetic {
         Self { seed, clock, extras, words, users: zipf(USERS), hashtags: zipf(HASHTAGS) }
     }
 
-    /// The same with so many records in a second of their own time, at most 5,700: whoever watches a
-    /// slow stream sees minutes pass.
+    /// The same with so many records in a second of their own time, at most 5,700: a reader that
+    /// watches a slow stream sees minutes pass.
     #[must_use]
     pub fn at_rate(self, per_second: f64) -> Self {
         const UNIT_MS: u32 = 1_000_000;
@@ -359,7 +359,7 @@ impl Clock {
     /// The id and the time of a tweet: the id rises with the index, within a millisecond too.
     fn snowflake(self, index: u64, draw: &mut Draw) -> (u64, u64) {
         let [tweets, in_ms, span] = [self.tweets, self.in_ms, SPAN_MS].map(u128::from);
-        // Whoever asks for more stays at the last millisecond.
+        // Later records stay at the last millisecond.
         let index = u128::from(index).min(span * tweets / in_ms);
         let millis = index * in_ms / tweets;
         let within = index - (millis * tweets).div_ceil(in_ms);

@@ -1,16 +1,17 @@
-//! Owns what each record of the synthetic stream is: a tweet, a delete of a tweet, or a tweet again.
+//! Owns what each record of the synthetic stream is: a tweet, a delete of a tweet, or a tweet
+//! again.
 //!
 //! ```text
 //! record   0      1      2         3      4                 5        6
 //!          tweet  tweet  delete 0  tweet  delete 6 (ahead)  tweet 3  tweet
 //! ```
 //!
-//! Invariant: record `index` is a pure function of seed, rate, shares and index, as a tweet is, so a
-//! run can be resumed at any record and nothing is remembered. A record that is a tweet is tweet
-//! `index` of the seed, whatever else is in the stream; one that is not is about the next tweet that
-//! is found from a place at a drawn distance, before it or, for some deletes, ahead of it. So a tweet
-//! may be deleted or repeated more than once, and an end of the stream may lie before a tweet whose
-//! delete has come.
+//! Invariant: record `index` is a pure function of seed, rate, shares and index, as a tweet is, so
+//! a run can be resumed at any record and nothing is remembered. A record that is a tweet is tweet
+//! `index` of the seed, whatever else is in the stream; one that is not is about the next tweet
+//! that is found from a place at a drawn distance, before it or, for some deletes, ahead of it. So
+//! a tweet may be deleted or repeated more than once, and an end of the stream may lie before a
+//! tweet whose delete has come.
 
 use std::fmt;
 use std::str::FromStr;

@@ -31,8 +31,8 @@ enum RecordKind {
     Tombstone,
 }
 
-/// One record: the tweet that it is or is about, where that is in the stream, and whether the key is
-/// that tweet's id.
+/// One record: the tweet that it is or is about, where that is in the stream, and whether the key
+/// is that tweet's id.
 struct Seen {
     kind: RecordKind,
     at: u64,

@@ -1,7 +1,7 @@
 //! Circles of imports: files of one crate that need each other in the end.
 //!
-//! A module and its children may name each other: a child is a part of its parent. Every other circle
-//! is found, however long. Only code counts, not documentation and not tests.
+//! A module and its children may name each other: a child is a part of its parent. Every other
+//! circle is found, however long. Only code counts, not documentation and not tests.
 
 use crate::tree::{File, files};
 use std::collections::{BTreeMap, BTreeSet};
@@ -110,7 +110,8 @@ fn code(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Every path that begins with `crate`, `super` or `self`; a group in braces is one path for each name.
+/// Every path that begins with `crate`, `super` or `self`; a group in braces is one path for each
+/// name.
 fn paths(code: &str) -> Vec<Vec<String>> {
     let mut paths = Vec::new();
     for start in ["crate::", "super::", "self::"] {

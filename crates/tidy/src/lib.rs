@@ -4,12 +4,14 @@
 //! |---|---|
 //! | [`layers`] | a crate uses only what stands below it |
 //! | [`circles`] | no two files need each other, but for a module and its own children |
-//! | [`sizes`] | files are short |
+//! | [`sizes`] | files and lines are short |
+//! | [`words`] | no private word where the field has one |
 //!
-//! Each check returns its findings, one line each; the tests say that there are none. It reads text and
-//! understands no more Rust than it needs: paths, `mod tests`, comments.
+//! Each check returns its findings, one line each; the tests say that there are none. It reads text
+//! and understands no more Rust than it needs: paths, `mod tests`, comments.
 
 pub mod circles;
 pub mod layers;
 pub mod sizes;
 pub mod tree;
+pub mod words;

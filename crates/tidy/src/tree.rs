@@ -16,7 +16,8 @@ pub fn top() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Every file with one of these endings below `folder`, in order. What is built is not the repository's.
+/// Every file with one of these endings below `folder`, in order. What is built is not the
+/// repository's.
 ///
 /// # Panics
 /// If a file cannot be read.

@@ -1,13 +1,14 @@
 //! What the clocks of a record say. No single clock is believed alone.
 //!
-//! A tweet has up to three clocks: the time in its id, its `created_at`, the timestamp of its record.
-//! A delete has the id of its tweet, its own time and the timestamp of its record. A reading before
-//! the service's first tweet or from 2100 on is absent: so are timestamps in seconds, and 0.
+//! A tweet has up to three clocks: the time in its id, its `created_at`, the timestamp of its
+//! record. A delete has the id of its tweet, its own time and the timestamp of its record. A
+//! reading before the service's first tweet or from 2100 on is absent: so are timestamps in
+//! seconds, and 0.
 //!
-//! **Proven time.** Of two readings it is the smaller one. Of three it is the second greatest if the
-//! greatest lies at most [`TOLERANCE_MS`] ahead of it, else the least: then no two of them agree on
-//! more. One reading proves nothing. Floors and newest minutes rise only to proven times, so a wrong
-//! clock raises nothing as long as another one of its record is right.
+//! **Proven time.** Of two readings it is the smaller one. Of three it is the second greatest if
+//! the greatest lies at most [`TOLERANCE_MS`] ahead of it, else the least: then no two of them
+//! agree on more. One reading proves nothing. Floors and newest minutes rise only to proven times,
+//! so a wrong clock raises nothing as long as another one of its record is right.
 //!
 //! **Ids before Snowflake** (November 2010) hold no time. Such an id says "before that date": it
 //! supports an older time of the tweet, and nothing else.
@@ -94,8 +95,8 @@ impl Clocks {
         self.proven_ms().or(self.single_ms()).map_or(0, id_at)
     }
 
-    /// Until the floor passes this id, a restart must read the record again. An implausible id would
-    /// hold it for ever: it counts as one of the time of its record.
+    /// Until the floor passes this id, a restart must read the record again. An implausible id
+    /// would hold it for ever: it counts as one of the time of its record.
     pub fn id_to_remember(self) -> u64 {
         if self.is_implausible() { self.id_of_record() } else { self.id }
     }

@@ -85,7 +85,8 @@ impl DeadLetter {
     }
 }
 
-/// Partition and offset of the record that a row is of; `None` for a row that the table cannot hold.
+/// Partition and offset of the record that a row is of; `None` for a row that the table cannot
+/// hold.
 pub fn location(row: &Row) -> Option<(u32, u64)> {
     Some((u32::try_from(row.get(1)?.as_u64()?).ok()?, row.get(2)?.as_u64()?))
 }

@@ -1,4 +1,5 @@
-//! What a record becomes: tweets and users as the tables need them, and the stream's other messages.
+//! What a record becomes: tweets and users as the tables need them, and the stream's other
+//! messages.
 //!
 //! All text rules (names without emoji, hashtags that can be keys) are applied before a tweet
 //! arrives here, so that a table is a pure function of these fields.
@@ -75,7 +76,8 @@ pub enum EventKind {
     TimeFromRecord,
     /// Such a tweet without any time.
     TimeUnknown,
-    /// A tweet or a delete whose id claims a later time than any other clock of its record bears out.
+    /// A tweet or a delete whose id claims a later time than any other clock of its record bears
+    /// out.
     ClockAhead,
     /// A user that a page lists beside its tweets.
     User,

@@ -18,7 +18,8 @@ pub trait Fault: std::error::Error {
     }
 }
 
-/// The exit code of a command that ends with `fault`: 2 for a configuration that cannot work, else 1.
+/// The exit code of a command that ends with `fault`: 2 for a configuration that cannot work, else
+/// 1.
 pub fn exit_code(fault: &dyn Fault) -> u8 {
     if fault.is_config_error() { 2 } else { 1 }
 }

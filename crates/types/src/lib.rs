@@ -3,7 +3,7 @@
 //! | module | owns |
 //! |---|---|
 //! | [`event`] | what a record becomes: tweets, users, deletes |
-//! | [`version`], [`clock`], [`snowflake`] | which statement is newer; what the clocks of a record say |
+//! | [`version`], [`clock`], [`snowflake`] | which statement is newer; the clocks of a record |
 //! | [`value`], [`table`], [`settings`] | rows, declarations of tables, what changes their rows |
 //! | [`record`], [`offsets`] | records as they are read; how far a partition is counted |
 //! | [`dead_letter`] | records that could not be counted, and their quota |

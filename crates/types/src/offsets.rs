@@ -65,8 +65,8 @@ impl PartitionOffsets {
         location(self.partition, &self.file)
     }
 
-    /// The meaning of a row; `None` for one that `kafka_offsets` cannot hold. The topic is part of the
-    /// job's fingerprint and is not looked at here.
+    /// The meaning of a row; `None` for one that `kafka_offsets` cannot hold. The topic is part of
+    /// the job's fingerprint and is not looked at here.
     pub fn of(row: &Row) -> Option<Self> {
         let number = |column: usize| row.get(column)?.as_u64();
         let last = match (row.get(5)?, row.get(6)?, row.get(7)?) {

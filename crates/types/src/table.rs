@@ -24,8 +24,8 @@ pub enum ColumnKind {
 }
 
 impl ColumnKind {
-    /// The kind in a table's definition. Stored fingerprints hold a hash of these words: they stay as
-    /// they are, whatever the variants are called.
+    /// The kind in a table's definition. Stored fingerprints hold a hash of these words: they stay
+    /// as they are, whatever the variants are called.
     fn definition(self) -> String {
         match self {
             ColumnKind::Unsigned => "Unsigned".to_owned(),
@@ -65,8 +65,8 @@ pub enum Restore {
     /// From another table's rows: what leaves at epoch 0 is the difference to this table's own
     /// rows, normally nothing.
     Derived,
-    /// From other tables' rows, which say all of it: what leaves at epoch 0 is dropped, because it is
-    /// in the database already, and the table's own rows are not read.
+    /// From other tables' rows, which say all of it: what leaves at epoch 0 is dropped, because it
+    /// is in the database already, and the table's own rows are not read.
     FromOthers,
     /// There is none: each row is written once and never looked at again.
     Stateless,

@@ -6,8 +6,8 @@
 use ecow::EcoString;
 use serde::{Deserialize, Serialize};
 
-/// Text of rows and tweets: short ones need no memory of their own, long ones share theirs with their
-/// copies. A name is copied half a dozen times on its way from a tweet to the database.
+/// Text of rows and tweets: short ones need no memory of their own, long ones share theirs with
+/// their copies. A name is copied half a dozen times on its way from a tweet to the database.
 pub type Text = EcoString;
 
 /// One column of one row.
@@ -36,8 +36,8 @@ impl Value {
         number.map_or(Value::Null, Value::Int)
     }
 
-    /// How many there are: an unsigned number. What cannot be, less than none, stays visible: a sink
-    /// refuses a signed number in an unsigned column.
+    /// How many there are: an unsigned number. What cannot be, less than none, stays visible: a
+    /// sink refuses a signed number in an unsigned column.
     pub fn count(count: i64) -> Self {
         u64::try_from(count).map_or(Value::Int(count), Value::UInt)
     }
@@ -74,8 +74,9 @@ pub type Row = Box<[Value]>;
 
 /// What a commit does to one key of one table.
 ///
-/// The derived order puts a delete before an upsert of the same key; `dataflows::operators::changes` relies on
-/// it: where both stand at one epoch, the upsert is the newer one.
+/// The derived order puts a delete before an upsert of the same key;
+/// `dataflows::operators::changes` relies on it: where both stand at one epoch, the upsert is the
+/// newer one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Change {
     /// The key has no row any more. Holds the key columns only.

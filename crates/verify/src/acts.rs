@@ -1,21 +1,24 @@
 //! Which posts count: what was said of each tweet, brought together and weighed.
 //!
-//! A job without a ledger counts each post that it reads, and deletes nothing. With a ledger the acts
-//! on a tweet (it was posted, it was deleted) are a set, told apart by when they were read:
+//! A job without a ledger counts each post that it reads, and deletes nothing. With a ledger the
+//! acts on a tweet (it was posted, it was deleted) are a set, told apart by when they were read:
 //!
-//! - *in time*: of the posts one counts, the greatest content (hashtags, then time); a delete, before
-//!   or behind, and none counts; nor if a newer version says that it replaces the tweet. The other posts
-//!   are duplicates.
-//! - *late*, below the floor of that moment: a post counts, whatever else is known; the rest is ignored.
-//! - *transient*, for no tweet can have that id: remembered in one run only, so each post may count.
+//! - *in time*: of the posts one counts, the greatest content (hashtags, then time); a delete,
+//!   before or behind, and none counts; nor if a newer version says that it replaces the tweet. The
+//!   other posts are duplicates.
+//! - *late*, below the floor of that moment: a post counts, whatever else is known; the rest is
+//!   ignored.
+//! - *transient*, for no tweet can have that id: remembered in one run only, so each post may
+//!   count.
 //!
-//! The recount reads partition by partition and cannot know where the floor was ([`super::lateness`]), so
-//! an act is certainly in time or possibly late. What a tweet with possibly late acts adds is a range,
-//! and exactly one: each end is reached by some choice of those that were late.
+//! The recount reads partition by partition and cannot know where the floor was
+//! ([`super::lateness`]), so an act is certainly in time or possibly late. What a tweet with
+//! possibly late acts adds is a range, and exactly one: each end is reached by some choice of those
+//! that were late.
 //!
-//! What was counted before a baseline stands in its rows. Of tweets that were at or above its floor all
-//! acts are read again, in time then, and what they add up to alone is subtracted; of those below
-//! nothing can be in time any more.
+//! What was counted before a baseline stands in its rows. Of tweets that were at or above its floor
+//! all acts are read again, in time then, and what they add up to alone is subtracted; of those
+//! below nothing can be in time any more.
 
 use super::content::{ActKind, TweetContent};
 use super::lateness::{LatenessEvidence, NewestTimes, ReadMoment, id_at};
@@ -63,8 +66,8 @@ struct Seen {
 enum Read {
     /// In time.
     Before,
-    /// Possibly late by its own partition's ids; or by those of others, up to a minute; or, if it is
-    /// not known, because it may have been read before the ledger was.
+    /// Possibly late by its own partition's ids; or by those of others, up to a minute; or, if it
+    /// is not known, because it may have been read before the ledger was.
     Now { is_behind: bool, minute: u64, is_known: bool },
     /// A dead letter until then: possibly late by what was read meanwhile.
     Later,
@@ -220,7 +223,7 @@ impl ActLog {
             }
             When::Later => Read::Later,
         };
-        self.runs.add(TweetAct { id, what: what, is_transient, read }, 1)
+        self.runs.add(TweetAct { id, what, is_transient, read }, 1)
     }
 
     /// An act that is in no set: a post counts, the rest is ignored.

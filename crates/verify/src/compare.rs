@@ -88,8 +88,8 @@ fn changed(key: &Row, stored: Row, state: &Tally) -> Option<Wrong> {
     recount.map(|recount| Wrong::Changed { stored, recount })
 }
 
-/// The row that should stand; `None` where there should be none, where any would do, and where it is
-/// not known.
+/// The row that should stand; `None` where there should be none, where any would do, and where it
+/// is not known.
 pub(super) fn row(key: &Row, state: &Tally) -> Option<Row> {
     match state {
         Tally::Count(count) | Tally::Taken(count) => {

@@ -1,5 +1,5 @@
-//! What the tables that are made of another one's rows should hold: those rows pass by once, the best
-//! are kept, or each adds to some sums.
+//! What the tables that are made of another one's rows should hold: those rows pass by once, the
+//! best are kept, or each adds to some sums.
 
 use super::VerifyPlan;
 use super::compare::row;

@@ -1,7 +1,7 @@
 //! The verifier's own way through a folder of files: each file from its first byte, line by line.
 //!
-//! It shares with the job which file is which partition, how it is unpacked and how it is known again,
-//! and nothing else.
+//! It shares with the job which file is which partition, how it is unpacked and how it is known
+//! again, and nothing else.
 
 use super::VerifyError;
 use super::range::{Range, Visit};
@@ -79,8 +79,8 @@ pub(super) fn changed(error: SourceError) -> VerifyError {
     if error.is_changed() { VerifyError::Changed(error) } else { error.into() }
 }
 
-/// A line without what does not belong to its record: blanks and zeros around it, and the comma that
-/// follows an object; with the place where it ends. `None` if nothing is left.
+/// A line without what does not belong to its record: blanks and zeros around it, and the comma
+/// that follows an object; with the place where it ends. `None` if nothing is left.
 fn record(line: &[u8]) -> Option<(usize, &[u8])> {
     let is_filled = |byte: &u8| *byte != 0 && !byte.is_ascii_whitespace();
     let last = |bytes: &[u8]| bytes.iter().rposition(is_filled);

@@ -1,9 +1,9 @@
 //! What the tables say of how they were counted, and which acts on tweets may have come too late.
 //!
-//! A job with a ledger forgets the tweets below a floor that follows the newest ids; where it was at
-//! which moment is stored nowhere. But it was never above what [`Clock`] says: a span below the newest
-//! time that had been read. So an act is certainly in time, or possibly late. Where the tables say that
-//! nothing was late, nothing was.
+//! A job with a ledger forgets the tweets below a floor that follows the newest ids; where it was
+//! at which moment is stored nowhere. But it was never above what [`Clock`] says: a span below the
+//! newest time that had been read. So an act is certainly in time, or possibly late. Where the
+//! tables say that nothing was late, nothing was.
 
 use std::collections::BTreeMap;
 use types::{Row, Text, Value};
@@ -65,8 +65,8 @@ impl LatenessEvidence {
         names.into_iter().all(|name| self.total(name) == before.total(name))
     }
 
-    /// Whether dead letters were counted since the tables said `before`. The job read them long after
-    /// their place, and which they were is stored nowhere.
+    /// Whether dead letters were counted since the tables said `before`. The job read them long
+    /// after their place, and which they were is stored nowhere.
     pub(super) fn is_retried(&self, before: &LatenessEvidence) -> bool {
         self.total(RETRIED) > before.total(RETRIED)
     }
@@ -87,8 +87,8 @@ impl LatenessEvidence {
         names.into_iter().fold(0, |sum, name| sum.saturating_add(self.total(name)))
     }
 
-    /// The rows of `floors` that ids have: names, with the number where that is known. `newest` is the
-    /// greatest id that another clock bears out.
+    /// The rows of `floors` that ids have: names, with the number where that is known. `newest` is
+    /// the greatest id that another clock bears out.
     pub(super) fn floors(&self, newest: Option<u64>) -> Vec<(&'static str, Option<u64>)> {
         let is_there = |name: &str| self.floors.contains_key(name);
         if !self.has_ledger() {
@@ -144,8 +144,8 @@ pub(super) struct ReadMoment {
 }
 
 impl NewestTimes {
-    /// An act of a record with this timestamp (0: none), the next one of its partition; `id` stands for
-    /// the newest time that it may have proved.
+    /// An act of a record with this timestamp (0: none), the next one of its partition; `id` stands
+    /// for the newest time that it may have proved.
     pub(super) fn read(&mut self, partition: u32, record_ms: u64, id: u64) -> ReadMoment {
         let held = self.partitions.entry(partition).or_default();
         let newest = held.newest;

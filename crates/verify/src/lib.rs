@@ -426,7 +426,7 @@ impl Base {
             base.lateness.see(name, row);
             match name {
                 name if name == offsets::TABLE_NAME => {
-                    base.offsets.extend(PartitionOffsets::of(row))
+                    base.offsets.extend(PartitionOffsets::of(row));
                 }
                 name if name == dead_letter::TABLE_NAME => {
                     base.dead_letters.extend(dead_letter::location(row));

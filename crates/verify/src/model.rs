@@ -1,8 +1,8 @@
 //! What each table should hold, as plain sums and maxima over the events and over the posts that
 //! count: the tables' meaning said a second time. Which posts those are is [`super::acts`]'s.
 //!
-//! Nothing of the dataflows' own code is used here but the declarations and the events; a test holds
-//! on to that. A new table needs a model in [`MODELS`], or a test fails.
+//! Nothing of the dataflows' own code is used here but the declarations and the events; a test
+//! holds on to that. A new table needs a model in [`MODELS`], or a test fails.
 
 use super::content::TweetContent;
 use super::readings::Readings;

@@ -1,7 +1,8 @@
-//! Ranges beside what stands: where the table's number is one of those that there may be, it is taken.
+//! Ranges beside what stands: where the table's number is one of those that there may be, it is
+//! taken.
 //!
-//! So what is made of such rows (rankings, sums over spellings, trends) is held against the table by
-//! the numbers that the table itself has. What lies outside stays a range, and is a difference.
+//! So what is made of such rows (rankings, sums over spellings, trends) is held against the table
+//! by the numbers that the table itself has. What lies outside stays a range, and is a difference.
 
 use super::compare::by_key;
 use super::runs::{Entry, Runs};

@@ -1,8 +1,8 @@
 //! Which clocks of a record agree: the rule of the job, written a second time.
 //!
-//! A time is proven by two readings. A reading from before the first tweet or after 2099 is none, and an
-//! id from before November 2010 is one only beside an older time. Of three readings the one in the
-//! middle counts if the latest is close to it, else the earliest; of two the earlier.
+//! A time is proven by two readings. A reading from before the first tweet or after 2099 is none,
+//! and an id from before November 2010 is one only beside an older time. Of three readings the one
+//! in the middle counts if the latest is close to it, else the earliest; of two the earlier.
 
 use types::Event;
 use types::Version;

@@ -256,8 +256,8 @@ impl<'a> Recount<'a> {
         weigh(sums, acts, (metadata.lateness, before.lateness)).map_err(VerifyError::Temporary)
     }
 
-    /// The row that a partition should have. Where it begins, also to be read again, is taken from the
-    /// one that it has.
+    /// The row that a partition should have. Where it begins, also to be read again, is taken from
+    /// the one that it has.
     fn progress(&self, stored: &PartitionOffsets) -> Row {
         let PartitionOffsets { partition, start, replay_from, .. } = *stored;
         let mut before = self.before.offsets.iter().filter(|stored| stored.partition == partition);

@@ -2,8 +2,8 @@
 //! what is left.
 //!
 //! A tweet that came too late was below the floor of its moment, so it is below the last one too:
-//! floors only rise. What should stand is therefore all tweets from the last floor on, and the order
-//! in which they came needs not be known.
+//! floors only rise. What should stand is therefore all tweets from the last floor on, and the
+//! order in which they came needs not be known.
 
 use super::VerifyPlan;
 use super::runs::Entry;

@@ -2,8 +2,8 @@
 //!
 //! What is added stands in a map; when that is as large as the bound, it goes into a temporary file
 //! as one sorted run. Reading merges the runs and adds up what several of them say of one key
-//! (external merge sort). Of many runs one is made before that: a process may have open only so many
-//! files. Memory: the bound, then one buffer a run.
+//! (external merge sort). Of many runs one is made before that: a process may have open only so
+//! many files. Memory: the bound, then one buffer a run.
 
 use super::state::Tally;
 use itertools::Itertools;

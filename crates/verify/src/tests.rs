@@ -1,8 +1,8 @@
 //! The recount against a plain job: a list of acts, a floor that rises, and nothing forgotten.
 //!
-//! A schedule is a topic that is written while it is read, partitions that lag behind, a ledger that is
-//! switched on and off, and a baseline somewhere. Whatever the job's tables hold in the end must be
-//! found right, and a number that was changed must not.
+//! A schedule is a topic that is written while it is read, partitions that lag behind, a ledger
+//! that is switched on and off, and a baseline somewhere. Whatever the job's tables hold in the end
+//! must be found right, and a number that was changed must not.
 
 use super::acts::When;
 use super::content::TweetContent;
@@ -417,8 +417,8 @@ impl Schedule {
         Commit::of(&self.job, &self.partitions)
     }
 
-    /// Checks the tables of a commit, from the one before on. Returns the lines and how many keys are
-    /// uncertain.
+    /// Checks the tables of a commit, from the one before on. Returns the lines and how many keys
+    /// are uncertain.
     fn verify(
         &self,
         plan: &VerifyPlan,
@@ -427,7 +427,7 @@ impl Schedule {
     ) -> (String, VerifySummary) {
         let (places, none) = (Places::new(), LatenessEvidence::default());
         let said =
-            |lateness| TableMetadata { dead_letters: &places, offsets: &[], lateness: lateness };
+            |lateness| TableMetadata { dead_letters: &places, offsets: &[], lateness };
         let before_marks = before.map_or(&none, |before| &before.lateness);
         let settings = decode::DecodeSettings::default();
         let mut recount = Recount::new(plan, settings, said(&now.lateness), said(before_marks));

@@ -1,5 +1,5 @@
-//! The verifier's own way through the topic: one consumer, all partitions, every record once. A folder
-//! of files is [`folder`]'s.
+//! The verifier's own way through the topic: one consumer, all partitions, every record once. A
+//! folder of files is [`folder`]'s.
 //!
 //! It shares the client's settings with the job and nothing else: an error in how the job reads
 //! would be repeated otherwise. Invariant: [`read`] comes back without a fault only after every
@@ -31,8 +31,8 @@ pub(super) fn is_compacted(topic: &AnyTopic) -> bool {
     }
 }
 
-/// Refuses a topic that is not the one that was counted: shorter, or with other records where the tables
-/// know one by its hash. Every difference would follow from that.
+/// Refuses a topic that is not the one that was counted: shorter, or with other records where the
+/// tables know one by its hash. Every difference would follow from that.
 pub(super) fn recognize(topic: &AnyTopic, counted: &[PartitionOffsets]) -> Result<(), VerifyError> {
     let recognized = match topic {
         AnyTopic::Kafka(topic) => recognize_partitions(topic, counted),
@@ -62,8 +62,8 @@ pub(super) struct Unread {
     pub(super) offsets: (u64, u64),
 }
 
-/// The partitions with records that are not among those that are counted. A new file of a folder may be
-/// there before the job sees it, and says nothing of the tables.
+/// The partitions with records that are not among those that are counted. A new file of a folder
+/// may be there before the job sees it, and says nothing of the tables.
 pub(super) fn unread(
     topic: &AnyTopic,
     counted: &[PartitionOffsets],

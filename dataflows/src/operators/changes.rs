@@ -20,8 +20,8 @@ use types::value::{Change, Row};
 /// The changes of one table, each with the table's number and its epoch.
 pub type Changes<'scope> = StreamVec<'scope, Epoch, TableChange>;
 
-/// The changes of table number `number`, whose rows are `row(key, value)` for each pair of `counted`,
-/// where `counted` holds at most one pair per key (as the output of `count_total` does).
+/// The changes of table number `number`, whose rows are `row(key, value)` for each pair of
+/// `counted`, where `counted` holds at most one pair per key (as the output of `count_total` does).
 pub fn changes<'scope, K, V>(
     counted: &Shared<'scope, (K, V)>,
     number: u8,

@@ -1,5 +1,5 @@
-//! The ledger: a tweet that stands in the topic twice counts once, a deleted one not at all, and of an
-//! edited one its newest version.
+//! The ledger: a tweet that stands in the topic twice counts once, a deleted one not at all, and of
+//! an edited one its newest version.
 //!
 //! It stands before all tables that add up and turns what was read ([`Act`]) into what counts
 //! ([`Effect`]). What it keeps of a tweet is up to its caller.
@@ -7,24 +7,26 @@
 //! **Rule.** Per tweet id at or above the floor it remembers the content that counts, or that the
 //! tweet is deleted. What an id adds up to is a function of the *set* of its acts: one post counts,
 //! the others are duplicates; where posts differ the greatest content counts; one delete, before or
-//! behind the posts, and none counts; nor does one of a tweet that a newer version says it replaces. A
-//! tweet that is both is deleted. So neither the order of arrival nor the number of workers nor a
-//! restart can make a difference. Below the floor a post counts and is not remembered, anything else
-//! is ignored.
+//! behind the posts, and none counts; nor does one of a tweet that a newer version says it
+//! replaces. A tweet that is both is deleted. So neither the order of arrival nor the number of
+//! workers nor a restart can make a difference. Below the floor a post counts and is not
+//! remembered, anything else is ignored.
 //!
-//! **Transient acts.** An id that no tweet can have ([`types::clock`]) would be remembered for ever, and
-//! what must be remembered must be read again by a restart. So an act on such an id is remembered in
-//! this run only (`transient`). An entry of it stands for effects that left since the start, so no
-//! count falls below zero, whatever a restart forgets. Ordinary acts on the same id go before: they
-//! make what they would make without the transient ones, and take back what those had counted.
+//! **Transient acts.** An id that no tweet can have ([`types::clock`]) would be remembered for
+//! ever, and what must be remembered must be read again by a restart. So an act on such an id is
+//! remembered in this run only (`transient`). An entry of it stands for effects that left since the
+//! start, so no count falls below zero, whatever a restart forgets. Ordinary acts on the same id go
+//! before: they make what they would make without the transient ones, and take back what those had
+//! counted.
 //!
-//! **Floor.** One number that never falls and is the same on all workers. It holds behind the epoch at
-//! which it enters, so a floor and the counts that were made above it leave in one transaction. To
-//! forget what is below emits nothing: its effects stay.
+//! **Floor.** One number that never falls and is the same on all workers. It holds behind the epoch
+//! at which it enters, so a floor and the counts that were made above it leave in one transaction.
+//! To forget what is below emits nothing: its effects stay.
 //!
-//! **Restore.** At [`RESTORED`] enter the stored floor and all acts since [`Replay::from`] that were
-//! counted before, in any order. They make the memory what it was, and nothing leaves: it stands in
-//! the rows. Their order does not matter, so they are not held back until the epoch is complete.
+//! **Restore.** At [`RESTORED`] enter the stored floor and all acts since [`Replay::from`] that
+//! were counted before, in any order. They make the memory what it was, and nothing leaves: it
+//! stands in the rows. Their order does not matter, so they are not held back until the epoch is
+//! complete.
 //!
 //! It does not know where the floor comes from ([`Policy`] does), nor what a content is for.
 
@@ -65,8 +67,9 @@ pub enum Act<C> {
     TransientDelete(u64),
 }
 
-/// What a tweet adds up to. Of an id with posts exactly one of the first three stands, and the fourth
-/// once for each post but the first: their sum is the number of posts. The others say what was late.
+/// What a tweet adds up to. Of an id with posts exactly one of the first three stands, and the
+/// fourth once for each post but the first: their sum is the number of posts. The others say what
+/// was late.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Effect<C> {
     /// The tweet counts.
@@ -286,7 +289,8 @@ impl<C: Clone + Ord> Memory<C> {
         }
     }
 
-    /// The tweet is deleted, or else replaced. `was_posted`: a transient post of it was taken for that.
+    /// The tweet is deleted, or else replaced. `was_posted`: a transient post of it was taken for
+    /// that.
     fn withdraw(
         &mut self,
         id: u64,

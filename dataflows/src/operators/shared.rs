@@ -88,7 +88,8 @@ pub struct RestoredRows<'scope> {
 pub type Unreadable = Rc<Cell<Option<Restored>>>;
 
 impl<'scope> RestoredRows<'scope> {
-    /// Shares the rows. The caller checks `unreadable` before it uses anything that was made of them.
+    /// Shares the rows. The caller checks `unreadable` before it uses anything that was made of
+    /// them.
     pub fn new(
         rows: VecCollection<'scope, Epoch, Restored, isize>,
         unreadable: Unreadable,

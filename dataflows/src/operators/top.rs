@@ -14,9 +14,9 @@
 //!
 //! Each epoch is ranked by itself, so that the table is of the same moment as the one it ranks.
 //!
-//! Restore: the sums are restored by the table that they belong to. The rows that the database holds
-//! are what the first ranking is compared with, so that a restart writes the difference: normally
-//! nothing.
+//! Restore: the sums are restored by the table that they belong to. The rows that the database
+//! holds are what the first ranking is compared with, so that a restart writes the difference:
+//! normally nothing.
 
 use crate::operators::changes::Changes;
 use crate::operators::counted::{Counted, Sums};

@@ -6,14 +6,15 @@
 //! the newest minute (every worker hears it) ──┘
 //! ```
 //!
-//! It owns the sums, by minute. The floor is a span below the newest minute. Invariant: after each epoch,
-//! every pair at or above the floor has its sum, whatever came in which order; of pairs below nothing is
-//! held. The newest minute of an epoch is the greatest of all that were heard at epochs up to it, so all
-//! workers use the same one, and the result at an epoch is a function of all updates so far: a late update
-//! below the floor counts nothing, and since floors only rise, one at or above it has been below none.
+//! It owns the sums, by minute. The floor is a span below the newest minute. Invariant: after each
+//! epoch, every pair at or above the floor has its sum, whatever came in which order; of pairs
+//! below nothing is held. The newest minute of an epoch is the greatest of all that were heard at
+//! epochs up to it, so all workers use the same one, and the result at an epoch is a function of
+//! all updates so far: a late update below the floor counts nothing, and since floors only rise,
+//! one at or above it has been below none.
 //!
-//! The old sum goes and the new one comes side by side, as [`crate::operators::changes`] wants it. It does not
-//! decide which minute is the newest; see [`crate::tables::floors`].
+//! The old sum goes and the new one comes side by side, as [`crate::operators::changes`] wants it.
+//! It does not decide which minute is the newest; see [`crate::tables::floors`].
 //!
 //! Restore: sums and newest minute enter at epoch 0 like any others.
 
@@ -33,8 +34,8 @@ use timely::dataflow::operators::generic::operator::Operator;
 /// Update triples of pairs of minute and data.
 pub type Updates<D, R> = Vec<((u32, D), Epoch, R)>;
 
-/// The sums of `updates` that are not more than `span` minutes older than the newest minute. `pact` brings
-/// all updates of a pair to one worker.
+/// The sums of `updates` that are not more than `span` minutes older than the newest minute. `pact`
+/// brings all updates of a pair to one worker.
 pub fn windowed_sums<'scope, D, R, P>(
     updates: VecCollection<'scope, Epoch, (u32, D), R>,
     (newest, span): (Minutes<'scope>, u32),
@@ -85,7 +86,7 @@ where
     sums.as_collection()
 }
 
-/// What came at an epoch that may still get more.
+/// Updates of an epoch that may still get more.
 struct PendingEpoch<D, R> {
     capability: Capability<Epoch>,
     updates: Vec<((u32, D), R)>,

@@ -1,12 +1,12 @@
-//! `dead_letter_overflow`: what the bound of `dead_letters` leaves out, as a range for each partition and
-//! decoder.
+//! `dead_letter_overflow`: what the bound of `dead_letters` leaves out, as a range for each
+//! partition and decoder.
 //!
 //! A record that cannot be counted is a row of `dead_letters`, or one of the `records` between the
 //! first and the last offset that stand here: nothing is unaccounted for. The oldest letters are
 //! kept; room that a successful retry makes is used again.
 //!
-//! Which records of a range these are is stored nowhere: the decoder that has refused them refuses them
-//! again, another one may read some.
+//! Which records of a range these are is stored nowhere: the decoder that has refused them refuses
+//! them again, another one may read some.
 //!
 //! Restore: as `users`, by a difference that adds ranges up.
 

@@ -1,13 +1,13 @@
 //! `dead_letters`: records that could not be counted, each with its place and the reason.
 //!
 //! They are written in the transaction that moves the offset past them, so that every record is
-//! either counted or stands here, or in [`crate::tables::dead_letter_overflow`] where there is no room. A stateless table: a
-//! record is met once.
+//! either counted or stands here, or in [`crate::tables::dead_letter_overflow`] where there is no
+//! room. A stateless table: a record is met once.
 //!
 //! To have a record tried again, set `retry` of its row to 1 (`tweetflow dead-letters retry`). The
-//! running job reads flagged records again from the topic. A record that can be counted now is counted
-//! in the transaction that deletes its row; any other keeps its row, with the flag cleared. So
-//! a record counts exactly while no dead letter of it stands, whenever the job dies.
+//! running job reads flagged records again from the topic. A record that can be counted now is
+//! counted in the transaction that deletes its row; any other keeps its row, with the flag cleared.
+//! So a record counts exactly while no dead letter of it stands, whenever the job dies.
 
 use crate::operators::changes::{Changes, changes};
 use crate::{Epoch, Shared};

@@ -1,14 +1,14 @@
 //! `floors(name, newest)`: the newest key that was seen of what is forgotten by age.
 //!
-//! Whatever is forgotten is forgotten by one number that rises and never falls: its floor. Only times
-//! and ids that two clocks of a record bear out raise one ([`types::clock`]). That of minutes lies a
-//! fixed span below the newest one: a function of the data's own keys, so that it is
-//! the same whatever the order of arrival, the epochs and the workers. That of the ledger is the
-//! program's to raise ([`SystemUpdates`]). Any monotone floor is exact; it decides only memory use and
-//! what counts as late. Floors are stored, because the newest key may have no row of its own.
+//! Whatever is forgotten is forgotten by one number that rises and never falls: its floor. Only
+//! times and ids that two clocks of a record bear out raise one ([`types::clock`]). That of minutes
+//! lies a fixed span below the newest one: a function of the data's own keys, so that it is the
+//! same whatever the order of arrival, the epochs and the workers. That of the ledger is the
+//! program's to raise ([`SystemUpdates`]). Any monotone floor is exact; it decides only memory use
+//! and what counts as late. Floors are stored, because the newest key may have no row of its own.
 //!
-//! [`Newest::rises`] and [`Inputs::newest_minute`] are how the others learn a floor: at the epoch in which it
-//! rose.
+//! [`Newest::rises`] and [`Inputs::newest_minute`] are how the others learn a floor: at the epoch
+//! in which it rose.
 //!
 //! Restore: a row is the greatest key so far, so it enters as that and only a greater one replaces
 //! it.

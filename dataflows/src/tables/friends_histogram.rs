@@ -5,7 +5,8 @@
 //! squeeze all others into the first. Users whose count is not said, or is below zero (it occurs),
 //! are in no bucket.
 //!
-//! A user whose newest count moves it leaves the old bucket in the epoch in which it enters the new.
+//! A user whose newest count moves it leaves the old bucket in the epoch in which it enters the
+//! new.
 //!
 //! Restore: a function of `users`, which is restored from its rows; its own rows are not read.
 

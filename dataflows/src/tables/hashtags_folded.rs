@@ -1,13 +1,14 @@
-//! `hashtags_folded(hashtag, uses, shown_as)`: hashtags that differ only in how they are written, as
-//! one: `#Rust` and `#rust` add up.
+//! `hashtags_folded(hashtag, uses, shown_as)`: hashtags that differ only in how they are written,
+//! as one: `#Rust` and `#rust` add up.
 //!
 //! What falls together is the fold's word ([`crate::Fold`]), a pure text rule that is handed in, so
-//! that this crate knows no Unicode tables. It is applied to the sums of `hashtags` and not to tweets:
-//! once for each hashtag that a batch changes, and to restored rows by the same line of code. Shown is
-//! the most used spelling; of equally used ones the first by bytes.
+//! that this crate knows no Unicode tables. It is applied to the sums of `hashtags` and not to
+//! tweets: once for each hashtag that a batch changes, and to restored rows by the same line of
+//! code. Shown is the most used spelling; of equally used ones the first by bytes.
 //!
 //! State: each spelling with its uses, by folded hashtag; an operator of its own, because `reduce`
-//! would keep the same twice. A sum that changes is a difference here, in any order within an epoch.
+//! would keep the same twice. A sum that changes is a difference here, in any order within an
+//! epoch.
 //!
 //! Restore: a function of `hashtags`, which is restored from its rows; its own rows are not read.
 

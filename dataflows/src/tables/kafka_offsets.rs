@@ -1,16 +1,16 @@
 //! `kafka_offsets`: how far each partition is counted, as one more table.
 //!
 //! What was polled during epoch *e* and the offsets that were reached both enter the dataflow at
-//! time *e*, so they leave in one transaction: that is the whole of exactly-once. A partition has one
-//! reader, which numbers its updates; the newest is the greatest, so this is `Latest` again.
+//! time *e*, so they leave in one transaction: that is the whole of exactly-once. A partition has
+//! one reader, which numbers its updates; the newest is the greatest, so this is `Latest` again.
 //!
-//! `replay_from` is where a restart reads again what the ledger must remember. It is a function of the
-//! floor that is stored in the same transaction, or an earlier one. It falls only where a dead letter
-//! of an older record is counted after all.
+//! `replay_from` is where a restart reads again what the ledger must remember. It is a function of
+//! the floor that is stored in the same transaction, or an earlier one. It falls only where a dead
+//! letter of an older record is counted after all.
 //!
-//! Beside the last record stands an older one, the anchor. A topic that is deleted and recreated while
-//! the job runs soon has its own last record here; the anchor is still the old topic's for a minute,
-//! in which the watcher, or the next start, finds another record at its offset.
+//! Beside the last record stands an older one, the anchor. A topic that is deleted and recreated
+//! while the job runs soon has its own last record here; the anchor is still the old topic's for a
+//! minute, in which the watcher, or the next start, finds another record at its offset.
 //!
 //! Restore: as `users`. The rows are read a second time, before the workers start, to know where
 //! to read on ([`Stored`]).

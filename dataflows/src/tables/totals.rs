@@ -1,15 +1,14 @@
 //! `totals(name, records)`: what was read, by kind: tweets that count, tweets that the filter left
 //! out, users that pages list beside their tweets, and the stream's other messages.
 //!
-//! A tweet that was read and whose time is not its own adds one to `time_from_record` or `time_unknown` as well;
-//! a tweet or delete whose id claims a later time than its other clocks bear out ([`types::clock`]) one to
-//! `clock_ahead`.
-//! Every record adds at least one here, or is a dead letter: nothing is unaccounted for. A page of
-//! the second API adds one for each of its tweets and users. With a ledger the tweets that were read
-//! are told apart: those that count, those that were deleted, earlier versions of edited ones, and what
-//! stood in the topic again.
-//! Tweets and deletes that were dead letters before add one to `retried` as well: what came too late
-//! may then be anything ([`crate::operators::ledger`]), which a recount must know.
+//! A tweet that was read and whose time is not its own adds one to `time_from_record` or
+//! `time_unknown` as well; a tweet or delete whose id claims a later time than its other clocks
+//! bear out ([`types::clock`]) one to `clock_ahead`. Every record adds at least one here, or is a
+//! dead letter: nothing is unaccounted for. A page of the second API adds one for each of its
+//! tweets and users. With a ledger the tweets that were read are told apart: those that count,
+//! those that were deleted, earlier versions of edited ones, and what stood in the topic again.
+//! Tweets and deletes that were dead letters before add one to `retried` as well: those that came
+//! too late may then be anything ([`crate::operators::ledger`]), which a recount must know.
 //!
 //! Restore: a row's number is the difference that its records add up to.
 

@@ -7,9 +7,10 @@
 //! Score: `100 × (now − before)² ÷ (now + before)`, rounded down; hashtags that do not rise have
 //! none. That is the chi-squared statistic of the question whether two counts come from the same
 //! rate, times 100: 384 is the usual 5 % level. So growth counts for more the less chance explains
-//! it: a hashtag that doubles from 100 to 200 (3333) stands before one that comes from 0 to 5 (500),
-//! and a single use (100) before none. It is a whole number, so equal counts have equal scores on
-//! every machine, and ties are broken by the hashtag's bytes: nothing moves but what was used.
+//! it: a hashtag that doubles from 100 to 200 (3333) stands before one that comes from 0 to 5
+//! (500), and a single use (100) before none. It is a whole number, so equal counts have equal
+//! scores on every machine, and ties are broken by the hashtag's bytes: nothing moves but what was
+//! used.
 //!
 //! The two windows are the uses of the last N and of the last 2 N minutes, both `within` a floor of
 //! their own: an epoch costs what changed in it, and a new minute what stands in the minutes that

@@ -42,11 +42,12 @@ pub const TABLE: Table = Table {
     version: 1,
 };
 
-/// What one tweet, or the page around it, states about a user. The derived order decides by the version, whose
-/// fields come first in their order; the others only make it total.
+/// What one tweet, or the page around it, states about a user. The derived order decides by the
+/// version, whose fields come first in their order; the others only make it total.
 ///
-/// A user is one of these for as long as the job lives. Fields are apart that other types hold together, so that
-/// no byte is left between them: an `Option` of a number takes as much as two numbers.
+/// A user is one of these for as long as the job lives. Fields are apart that other types hold
+/// together, so that no byte is left between them: an `Option` of a number takes as much as two
+/// numbers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Profile {
     tweet_id: u64,

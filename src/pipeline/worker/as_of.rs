@@ -1,8 +1,9 @@
 //! The moments that the tables show as `as_of`, and that pace the heartbeat.
 //!
-//! Invariants: the pace follows the monotonic clock alone. `as_of` follows the machine's clock; while that
-//! one is set back, `as_of` goes on at half speed until the clock has caught up, so it neither falls nor
-//! stands. Only a clock that was wrong by more than a day takes `as_of` back with it.
+//! Invariants: the pace follows the monotonic clock alone. `as_of` follows the machine's clock;
+//! while that one is set back, `as_of` goes on at half speed until the clock has caught up, so it
+//! neither falls nor stands. Only a clock that was wrong by more than a day takes `as_of` back with
+//! it.
 
 use crate::pipeline::commit_batcher::Closing;
 use dataflows::Epoch;

@@ -1,18 +1,18 @@
 //! How long an epoch is: short while the worker keeps up, longer the further it is behind.
 //!
-//! A few long epochs cost less than many short ones: more changes of a key are netted before they are
-//! sorted, sent and written. Readers of the tables do not notice while the worker is behind.
+//! A few long epochs cost less than many short ones: more changes of a key are netted before they
+//! are sorted, sent and written. Readers of the tables do not notice while the worker is behind.
 //!
-//! Rule. A worker is behind if polls keep returning as many records as it requested. Such a poll adds
-//! its records to the backlog; any other poll halves it, because one short poll proves little: the
-//! client may be fetching. Records that wait for the database count as backlog, and so does the
+//! Rule. A worker is behind if polls keep returning as many records as it requested. Such a poll
+//! adds its records to the backlog; any other poll halves it, because one short poll proves little:
+//! the client may be fetching. Records that wait for the database count as backlog, and so does the
 //! worker's share of what the topic is known to hold: on a busy machine a client fetches late, and
 //! polls return fewer records than there are.
 //!
 //! An epoch lasts the shortest length for each [`STEP`] of backlog, up to [`LONGEST`] and at most
-//! twice the epoch before: the database gets its first rows soon, and never many more at once than it
-//! has just committed. Lengthening the epoch reduces the backlog that caused it, so below 100,000
-//! records a second and worker the length returns to the shortest by itself.
+//! twice the epoch before: the database gets its first rows soon, and never many more at once than
+//! it has just committed. Lengthening the epoch reduces the backlog that caused it, so below
+//! 100,000 records a second and worker the length returns to the shortest by itself.
 //!
 //! The backlog is an estimate; exactness does not depend on it.
 
@@ -20,8 +20,8 @@ use std::time::Duration;
 
 /// Records of backlog that make an epoch longer by its shortest length.
 const STEP: u64 = 1_600;
-/// No epoch is longer than this (or than the shortest, if that is more): readers of the tables expect
-/// fresh rows.
+/// No epoch is longer than this (or than the shortest, if that is more): readers of the tables
+/// expect fresh rows.
 const LONGEST: Duration = Duration::from_millis(500);
 /// More records a second than a worker reads: an epoch ends before its credit does.
 const FASTEST: u64 = 400_000;

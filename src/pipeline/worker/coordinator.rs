@@ -1,5 +1,5 @@
-//! The coordinator, worker 0: restores the rows, ends epochs, raises the floor, and forwards what the
-//! watcher finds.
+//! The coordinator, worker 0: restores the rows, ends epochs, raises the floor, and forwards what
+//! the watcher finds.
 
 use super::{MAX_PARK, WorkerLoop};
 use crate::pipeline::flow::Control;
@@ -118,8 +118,8 @@ impl<T: Topic> WorkerLoop<'_, T> {
         }
     }
 
-    /// On worker 0: every worker learns of partitions that were added to the topic, and of records that
-    /// are to be tried again.
+    /// On worker 0: every worker learns of partitions that were added to the topic, and of records
+    /// that are to be tried again.
     pub(super) fn forward_news(&mut self) -> Result<(), SourceError> {
         // What is found while the ledger remembers waits.
         if self.epoch_clock.is_none() {

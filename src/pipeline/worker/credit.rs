@@ -1,20 +1,21 @@
 //! How much a worker may read before it is committed.
 //!
 //! Two bounds. The credit is what memory allows. The window is what is committed in [`WAIT`]: a
-//! transaction takes all that was read before it began, so with a server that is slower than the workers
-//! read each would be as large as the credit, and seconds apart.
+//! transaction takes all that was read before it began, so with a server that is slower than the
+//! workers read each would be as large as the credit, and seconds apart.
 //!
-//! Rule of the window (Little's law): what was read and not committed, by how long the oldest of it had
-//! waited when it was committed, is how much is committed in a second. Never less than a tenth of the
-//! credit: a server whose commits are slow however small they are must not be given less and less.
+//! Rule of the window (Little's law): what was read and not committed, by how long the oldest of it
+//! had waited when it was committed, is how much is committed in a second. Never less than a tenth
+//! of the credit: a server whose commits are slow however small they are must not be given less and
+//! less.
 
 use crate::config::Credit;
 use dataflows::Epoch;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// From a record's reading to its commit, if the server is what all wait for. Half of it is the transaction
-/// before.
+/// From a record's reading to its commit, if the server is what all wait for. Half of it is the
+/// transaction before.
 const TARGET_WAIT: Duration = Duration::from_millis(1_500);
 
 /// What was read at an epoch, and when the first of it was.
@@ -75,7 +76,8 @@ impl InFlight {
         }
     }
 
-    /// The window, if so many records were outstanding when the oldest of them had waited for so long.
+    /// The window, if so many records were outstanding when the oldest of them had waited for so
+    /// long.
     fn window_after(&self, records: u64, waited: Duration) -> u64 {
         let most = self.credit.records;
         let of = u128::from(records) * self.wait.as_micros() / waited.as_micros().max(1);

@@ -17,8 +17,8 @@ const HALF_LIFE: Duration = Duration::from_hours(1);
 const OF_LATE: u64 = 10;
 
 /// Whether bad records are the exception: a topic whose form has changed is not to run into the
-/// dead letters as a whole. A number alone does not tell: a quiet job may meet a bad record a day for
-/// years, and a busy one a thousand at once from one sender among many.
+/// dead letters as a whole. A number alone does not tell: a quiet job may meet a bad record a day
+/// for years, and a busy one a thousand at once from one sender among many.
 pub(super) struct Refusals {
     /// Records that could not be counted, less those that could since; never below 0.
     excess: u64,
@@ -96,8 +96,8 @@ pub(super) fn record_dead_letter(
     detail
 }
 
-/// Decodes one record; what it becomes stands in `decoded`, in place of what stood there, or its dead
-/// letter comes back.
+/// Decodes one record; what it becomes stands in `decoded`, in place of what stood there, or its
+/// dead letter comes back.
 pub(super) fn decode(
     record: &Record<'_>,
     settings: ::decode::DecodeSettings,

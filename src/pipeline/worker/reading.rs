@@ -1,4 +1,5 @@
-//! One partition as its reader keeps it: what was read, and the update of `kafka_offsets` that says so.
+//! One partition as its reader keeps it: what was read, and the update of `kafka_offsets` that says
+//! so.
 //!
 //! Owns the position, the anchor that is stored next, and what the ledger must remember of the
 //! partition. It reads nothing itself.
@@ -51,7 +52,8 @@ impl ReadPosition {
     }
 
     /// What counts is read from now on. Where that starts is stored before the first record:
-    /// `--from latest` would else mean another place after a crash. A row that stands stays as it is.
+    /// `--from latest` would else mean another place after a crash. A row that stands stays as it
+    /// is.
     pub(super) fn begin(&mut self) -> Update {
         self.position = self.progress.next_offset;
         (self.partition, Latest(self.progress.clone()))
@@ -62,8 +64,8 @@ impl ReadPosition {
         self.replay.note(self.position, id);
     }
 
-    /// A record that was passed long ago is counted now: who reads on from `offset` finds it, and its
-    /// act on the tweet of this id.
+    /// A record that was passed long ago is counted now: who reads on from `offset` finds it, and
+    /// its act on the tweet of this id.
     pub(super) fn remember_early_act(&mut self, offset: u64, id: u64) {
         self.replay.note_early(offset, id);
     }
@@ -91,8 +93,8 @@ impl ReadPosition {
         self.update()
     }
 
-    /// Everything below `next` was read; the last offsets may hold no record. The update, if that moves
-    /// the offset to read next.
+    /// Everything below `next` was read; the last offsets may hold no record. The update, if that
+    /// moves the offset to read next.
     pub(super) fn end(&mut self, next: u64, floor: Option<u64>) -> Option<Update> {
         if next <= self.progress.next_offset {
             return None;

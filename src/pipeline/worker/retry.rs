@@ -1,7 +1,9 @@
-//! How a dead letter is tried again: by the worker that reads its partition, in the epoch that it is in.
+//! How a dead letter is tried again: by the worker that reads its partition, in the epoch that it
+//! is in.
 //!
-//! What the record becomes goes through the ledger like any other, what becomes of its row leaves in the
-//! same transaction, and so does the offset from which a restart must read to remember the record.
+//! What the record becomes goes through the ledger like any other, what becomes of its row leaves
+//! in the same transaction, and so does the offset from which a restart must read to remember the
+//! record.
 
 use super::ingest::decode;
 use super::{WorkerLoop, find};
@@ -30,8 +32,8 @@ impl<T: Topic> WorkerLoop<'_, T> {
             match decode(&record, self.shared.config.decode, &mut self.decoded) {
                 Ok(()) => {
                     let before = if self.shared.topic.counts_bytes() {
-                        // A line's offset is its last byte. Who reads from within the line before finds
-                        // nothing in what is left of that.
+                        // A line's offset is its last byte. Who reads from within the line before
+                        // finds nothing in what is left of that.
                         payload.map_or(0, |line| line.len() as u64 + 1)
                     } else {
                         0

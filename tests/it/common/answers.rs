@@ -1,7 +1,7 @@
 //! The right answers for the real tweets, counted by another program.
 
-/// Per file: tweets, those kept by the filter, hashtags, distinct ones, hashtags of the kept, users,
-/// sum of their newest friend counts.
+/// Per file: tweets, those kept by the filter, hashtags, distinct ones, hashtags of the kept,
+/// users, sum of their newest friend counts.
 pub(crate) const V1: &[(&str, [usize; 6], i64)] = &[
     ("twut_500.jsonl", [500, 299, 138, 129, 83, 498], 739_354),
     ("twut_100.jsonl", [100, 59, 20, 20, 11, 100], 69_686),

@@ -38,7 +38,8 @@ impl Random {
 /// The payloads of each partition.
 pub(crate) type Partitions = Arc<Vec<Vec<Vec<u8>>>>;
 
-/// The timestamp of the first record of a partition in memory: 2023-11-14, a time that can be right.
+/// The timestamp of the first record of a partition in memory: 2023-11-14, a time that can be
+/// right.
 pub(crate) const BEGIN_MS: u64 = 1_700_000_000_000;
 
 /// A topic in memory that ends where its payloads end.

@@ -1,7 +1,7 @@
 //! A TCP proxy that a test can cut, hold, slow down, or cut at one request.
 //!
-//! It knows no protocol: a scenario gives it a look at each piece that a client sends. Whatever goes
-//! wrong on a connection closes both of its ends, as a real network would.
+//! It knows no protocol: a scenario gives it a look at each piece that a client sends. Whatever
+//! goes wrong on a connection closes both of its ends, as a real network would.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};

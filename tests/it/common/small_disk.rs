@@ -24,8 +24,8 @@ const SHELL: &str = r#"
     deploy/local stop --dir "$1"
 "#;
 
-/// Ways to mount something that only one shell and its children see: as anybody where the kernel lets
-/// users have namespaces, else as root; the last one also in a chroot, whose root is no mount.
+/// Ways to mount something that only one shell and its children see: as anybody where the kernel
+/// lets users have namespaces, else as root; the last one also in a chroot, whose root is no mount.
 const NAMESPACES: [&[&str]; 3] =
     [&["--map-root-user", "--mount"], &["--mount"], &["--mount", "--propagation", "unchanged"]];
 

@@ -40,8 +40,8 @@ fn counted(database: &str) -> (String, impl Fn() -> u64 + use<>) {
     (url, move || loads.load(Ordering::Relaxed))
 }
 
-/// A job that has committed `MANY` hashtags, each used once; a second commit uses them `uses` times after
-/// `between`.
+/// A job that has committed `MANY` hashtags, each used once; a second commit uses them `uses` times
+/// after `between`.
 fn twice(url: &str, between: &[&str], uses: u64) -> Result<(), SinkError> {
     let mut sink = MySqlSink::new(url).unwrap();
     block_on(async {
@@ -123,7 +123,8 @@ fn a_row_that_refers_to_a_replaced_one_stays(server: Server) {
     drop(globals);
 }
 
-/// It is the error that an upsert would be, not the warning that `LOCAL` makes of it without `REPLACE`.
+/// It is the error that an upsert would be, not the warning that `LOCAL` makes of it without
+/// `REPLACE`.
 fn a_row_that_does_not_fit_is_refused_and_nothing_stays(server: Server) {
     let globals = Globals::set(server, &[("local_infile", "ON")]);
     let url = server.fresh_database("does_not_fit");

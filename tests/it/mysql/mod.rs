@@ -1,6 +1,6 @@
 //! The sink on real servers, MariaDB and MySQL: the fence, the read that waits, the snapshot; a
-//! [`session`] that is not as it was set; ways to [`sign_in`]; [`strings`] as they went in; [`tables`] that exist; many rows as
-//! [`loads`].
+//! [`session`] that is not as it was set; ways to [`sign_in`]; [`strings`] as they went in;
+//! [`tables`] that exist; many rows as [`loads`].
 
 mod loads;
 mod session;

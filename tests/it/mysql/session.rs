@@ -1,5 +1,5 @@
-//! A session means what this program set: whatever the server's defaults are, and if a proxy between
-//! does not pass settings on, the start is refused.
+//! A session means what this program set: whatever the server's defaults are, and if a proxy
+//! between does not pass settings on, the start is refused.
 
 use super::{block_on, hashtag, identity, snapshot, transaction};
 use crate::common::own::OwnServer;

@@ -148,8 +148,8 @@ fn is_key(text: &str) -> bool {
     !text.is_empty() && !text.chars().any(|c| c.is_whitespace() || c.is_control())
 }
 
-/// As names of users, hashtags, and dead letters; under modes that change what a quote means. Few rows, then
-/// so many that they are loaded.
+/// As names of users, hashtags, and dead letters; under modes that change what a quote means. Few
+/// rows, then so many that they are loaded.
 fn naughty_strings_come_back_byte_by_byte(server: Server) {
     let globals = [("sql_mode", "NO_BACKSLASH_ESCAPES,ANSI_QUOTES"), ("local_infile", "ON")];
     let globals = Globals::set(server, &globals);

@@ -87,8 +87,8 @@ async fn things(connection: &mut Connection, table: &str) -> Result<Vec<String>,
     connection.all(DOING, sql).await
 }
 
-/// The indexes but for the primary key, each with its parts as a definition has them; `None` for a part
-/// or a kind of index that is not plain.
+/// The indexes but for the primary key, each with its parts as a definition has them; `None` for a
+/// part or a kind of index that is not plain.
 async fn indexes(
     connection: &mut Connection,
     table: &str,

@@ -1,8 +1,8 @@
 //! A job takes its tables: the named lock, then the generation.
 //!
 //! Invariants: one job has a set of tables, and of two that come at once one is refused; the
-//! generation is raised in a committed transaction of its own. A copy that waits takes the lock only
-//! when the copy that works has left it for good.
+//! generation is raised in a committed transaction of its own. A copy that waits takes the lock
+//! only when the copy that works has left it for good.
 
 use super::connection::Connection;
 use super::{COMMIT_TABLE, LEFT_TIME, MySqlSink, PREDECESSOR_TIME, hexadecimal, load, schema};

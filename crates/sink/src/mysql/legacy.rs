@@ -1,8 +1,8 @@
 //! The old program's tables, out of the way: `hashtags(hashtag)`, one row a use, and
 //! `users(username, nb_friends)`, one row a tweet, stand under names that the job's tables need.
 //!
-//! They are known by their columns, exactly; a table with any other column is somebody else's, or the
-//! job's, and is left alone. One statement renames what is renamed. No row is read or changed.
+//! They are known by their columns, exactly; a table with any other column is somebody else's, or
+//! the job's, and is left alone. One statement renames what is renamed. No row is read or changed.
 
 use super::{MySqlSink, hexadecimal, schema};
 use crate::SinkError;

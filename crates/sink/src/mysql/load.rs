@@ -1,11 +1,13 @@
-//! Many rows at once: `LOAD DATA LOCAL … REPLACE`, past the server's parser of literals, which takes a quarter
-//! of what an upsert costs it.
+//! Many rows at once: `LOAD DATA LOCAL … REPLACE`, past the server's parser of literals, which
+//! takes a quarter of what an upsert costs it.
 //!
-//! It means the same as an upsert only where a table is exactly as this program makes it (`schema` looks): a row
-//! that is replaced loses what is in a column that it does not name. Where a server does not take it, or takes a
-//! row other than it was sent, the transaction is dropped and sent again as upserts, which say what is wrong.
+//! It means the same as an upsert only where a table is exactly as this program makes it (`schema`
+//! looks): a row that is replaced loses what is in a column that it does not name. Where a server
+//! does not take it, or takes a row other than it was sent, the transaction is dropped and sent
+//! again as upserts, which say what is wrong.
 //!
-//! The rows go as text with a tab between columns. It opens no connection and decides nothing but the text.
+//! The rows go as text with a tab between columns. It opens no connection and decides nothing but
+//! the text.
 
 use super::connection::Connection;
 use super::{SinkError, sql};
@@ -14,7 +16,8 @@ use types::fault::Fault;
 use types::{Row, Table, Value};
 
 const DOING: &str = "committing";
-/// A table's rows from which on they are loaded. Of fewer, statements go together in one round trip.
+/// A table's rows from which on they are loaded. Of fewer, statements go together in one round
+/// trip.
 pub(super) const FROM: usize = 1_000;
 /// Rows of one statement: less than the 10,000 after which a Galera server may commit in its midst
 /// (`wsrep_load_data_splitting`).
@@ -34,8 +37,8 @@ pub(super) async fn is_taken(connection: &mut Connection) -> Result<bool, SinkEr
     Ok(found.is_some_and(|(_, value)| value == "ON"))
 }
 
-/// Whether an answer to one says that another way must be taken. (1047 is a cluster's answer that it is not
-/// ready, and a proxy's that it does not know the statement.)
+/// Whether an answer to one says that another way must be taken. (1047 is a cluster's answer that
+/// it is not ready, and a proxy's that it does not know the statement.)
 pub(super) fn is_refused(error: &SinkError) -> bool {
     match error {
         SinkError::Server { code: 1047, .. } => true,
@@ -51,8 +54,8 @@ pub(super) fn loads<'a>(
     upserts: &'a [Row],
 ) -> impl Iterator<Item = Load> + use<'a> {
     sql::check(table, upserts);
-    // Binary: bytes are taken as they are, and no part of a character in UTF-8 is a tab, a line's end or a
-    // backslash. (The text is the server's word for the file, which nobody opens.)
+    // Binary: bytes are taken as they are, and no part of a character in UTF-8 is a tab, a line's
+    // end or a backslash. (The text is the server's word for the file, which nobody opens.)
     let sql = format!(
         r"LOAD DATA LOCAL INFILE 'rows' REPLACE INTO TABLE `{}` CHARACTER SET binary FIELDS TERMINATED BY '\t' ESCAPED BY '\\' LINES TERMINATED BY '\n' ({})",
         prefix.table(table.name),
@@ -68,8 +71,8 @@ pub(super) fn loads<'a>(
 }
 
 impl Load {
-    /// Sends it, in packets of `bytes`. With `REPLACE` and a strict session what does not fit is an error; whatever the
-    /// server warns of beside, or counts otherwise, is one here.
+    /// Sends it, in packets of `bytes`. With `REPLACE` and a strict session what does not fit is an
+    /// error; whatever the server warns of beside, or counts otherwise, is one here.
     pub(super) async fn run(
         self,
         connection: &mut Connection,
@@ -115,7 +118,8 @@ fn push_field(text: &mut Vec<u8>, value: &Value) {
     }
 }
 
-/// What ends a field or a line, and what escapes, is escaped; so is NUL, which some servers take for padding.
+/// What ends a field or a line, and what escapes, is escaped; so is NUL, which some servers take
+/// for padding.
 fn push_escaped(text: &mut Vec<u8>, value: &[u8]) {
     for byte in value {
         match byte {

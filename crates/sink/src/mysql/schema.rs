@@ -3,8 +3,8 @@
 //! Everything here runs on a connection of its own, before the generation is raised. Nothing that
 //! exists is ever altered or dropped, and nothing is made before everything that exists was found
 //! right. What a difference would do is silent (another row is overwritten, a rollback is none), so
-//! each is an error that names the statement that mends it. Triggers are no error: an account with the least
-//! rights does not see them.
+//! each is an error that names the statement that mends it. Triggers are no error: an account with
+//! the least rights does not see them.
 
 use super::connection::Connection;
 use super::{SinkError, hexadecimal};
@@ -15,8 +15,9 @@ const DOING: &str = "preparing the tables";
 /// Collations that tell two different texts apart, always; the last two on one kind of server each.
 const BYTEWISE: [&str; 3] = ["utf8mb4_bin", "utf8mb4_0900_bin", "utf8mb4_nopad_bin"];
 
-/// Checks the tables that exist, then makes those that are missing. The answer is what somebody has added to one
-/// of them, if it is seen: something of it would go where a row is replaced by another one of its key.
+/// Checks the tables that exist, then makes those that are missing. The answer is what somebody has
+/// added to one of them, if it is seen: something of it would go where a row is replaced by another
+/// one of its key.
 pub(super) async fn prepare(
     mut connection: Connection,
     shapes: &[Shape],
@@ -105,8 +106,8 @@ struct ColumnInfo {
     is_omissible: bool,
 }
 
-/// The condition that finds a table. The first comparison finds it quickly; the second compares byte
-/// by byte, because `Users` is another table than `users`.
+/// The condition that finds a table. The first comparison finds it quickly; the second compares
+/// byte by byte, because `Users` is another table than `users`.
 pub(super) fn place(table: &str) -> String {
     format!(
         "table_schema = DATABASE() AND table_name = '{table}' AND table_name = {}",

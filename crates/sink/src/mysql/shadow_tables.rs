@@ -1,4 +1,5 @@
-//! Shadow tables of all tables: filled beside the job that writes the tables, then put in their place.
+//! Shadow tables of all tables: filled beside the job that writes the tables, then put in their
+//! place.
 //!
 //! | names | what they are |
 //! |---|---|
@@ -88,8 +89,8 @@ impl MySqlSink {
         Ok(counted)
     }
 
-    /// Puts the shadow tables in the place of the tables and drops those. Tried again for `retry_for`: an
-    /// attempt whose answer was lost is found out by looking.
+    /// Puts the shadow tables in the place of the tables and drops those. Tried again for
+    /// `retry_for`: an attempt whose answer was lost is found out by looking.
     pub async fn finish_rebuild(
         &self,
         identity: &Identity,
@@ -135,7 +136,8 @@ impl MySqlSink {
             let attached = find_attached(&mut connection, identity, stored.as_deref()).await?;
             carry(&mut connection, identity, &attached).await?;
             // A job that runs notices with its next commit, ten seconds from now at the latest, and
-            // leaves the lock; then the generation of a process that took it meanwhile is overtaken.
+            // leaves the lock; then the generation of a process that took it meanwhile is
+            // overtaken.
             raise(&mut connection, prefix, job).await?;
             self.wait_for_lock(&mut connection, identity, Duration::ZERO).await?;
             let generation = raise(&mut connection, prefix, job).await?;

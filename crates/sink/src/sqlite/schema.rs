@@ -1,8 +1,8 @@
 //! The tables in the file: made where they are missing, checked where they exist; and the text of
 //! their statements.
 //!
-//! Runs inside the transaction that claims them. Nothing that exists is ever altered or dropped. What
-//! a difference would do is silent, so each is an error.
+//! Runs inside the transaction that claims them. Nothing that exists is ever altered or dropped.
+//! What a difference would do is silent, so each is an error.
 
 use super::{SinkError, refused};
 use crate::ddl::{ColumnShape, Shape};

@@ -64,8 +64,8 @@ impl Context {
     }
 }
 
-/// The offset in "Fetch from broker 1 reached end of partition at offset 7 (`HighwaterMark` 7)". The
-/// binding drops the number of the event.
+/// The offset in "Fetch from broker 1 reached end of partition at offset 7 (`HighwaterMark` 7)".
+/// The binding drops the number of the event.
 fn end_of(reason: &str) -> Option<u64> {
     let (_, rest) = reason.split_once("end of partition at offset ")?;
     rest.split(' ').next()?.parse().ok()

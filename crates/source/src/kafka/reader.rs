@@ -68,8 +68,8 @@ impl KafkaPartition {
         true
     }
 
-    /// The partition ended at `end` when it was fetched last. Says whether that is an end to report: not
-    /// where reading is to go further.
+    /// The partition ended at `end` when it was fetched last. Says whether that is an end to
+    /// report: not where reading is to go further.
     fn ended(&mut self, end: u64) -> bool {
         if self.is_done {
             return false;
@@ -82,7 +82,8 @@ impl KafkaPartition {
 }
 
 impl KafkaSource {
-    /// What an error of a poll means: nothing (it passes), the end of a partition at `end`, or the end.
+    /// What an error of a poll means: nothing (it passes), the end of a partition at `end`, or the
+    /// end.
     fn on_error(
         &mut self,
         (error, end): (KafkaError, Option<u64>),
@@ -135,8 +136,9 @@ impl KafkaSource {
         })
     }
 
-    /// The client has fetched partition `number` up to its end. Without `end` the consumer's position is
-    /// the next best: it passes the markers of transactions, but no batch that compaction has emptied.
+    /// The client has fetched partition `number` up to its end. Without `end` the consumer's
+    /// position is the next best: it passes the markers of transactions, but no batch that
+    /// compaction has emptied.
     fn on_end(
         &mut self,
         number: u32,

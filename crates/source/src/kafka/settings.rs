@@ -1,7 +1,8 @@
 //! The operator's settings of the Kafka client: checked one by one, named in errors, never shown.
 //!
-//! Any of them may be a secret, also under a name that is misspelt; and the library repeats values in
-//! its errors and log lines. What comes from the library goes through [`Hidden`] before it is shown.
+//! Any of them may be a secret, also under a name that is misspelt; and the library repeats values
+//! in its errors and log lines. What comes from the library goes through [`Hidden`] before it is
+//! shown.
 
 use rdkafka::config::ClientConfig;
 use rdkafka::error::KafkaError;

@@ -1,7 +1,7 @@
 //! How the watcher looks at a Kafka topic: two consumers that consume nothing.
 //!
-//! It decides nothing: where the topic is read and what a difference means is the topic's to say. What
-//! it stores under the group's name is for Kafka's own tools, and never read back.
+//! It decides nothing: where the topic is read and what a difference means is the topic's to say.
+//! What it stores under the group's name is for Kafka's own tools, and never read back.
 
 use super::context::is_of_group;
 use super::{ANSWER_TIME, Context, KafkaTopic};
@@ -21,7 +21,8 @@ use types::record::StoredRecord;
 pub struct KafkaWatch {
     topic: KafkaTopic,
     consumer: BaseConsumer<Context>,
-    /// One that only publishes: with a commit under way the client starts to read no other partition.
+    /// One that only publishes: with a commit under way the client starts to read no other
+    /// partition.
     publisher: Arc<BaseConsumer<Context>>,
     publishing: Option<Publishing>,
 }
@@ -113,8 +114,8 @@ impl KafkaWatch {
         Ok(KafkaWatch { topic, consumer, publisher, publishing: None })
     }
 
-    /// Sends the offsets, on a thread of its own: the client waits 45 s where it finds no coordinator of the
-    /// group, and reports the outcome only to a caller that waits.
+    /// Sends the offsets, on a thread of its own: the client waits 45 s where it finds no
+    /// coordinator of the group, and reports the outcome only to a caller that waits.
     fn begin_to_publish(&self, next: &BTreeMap<u32, u64>) -> Result<Publishing, SourceError> {
         let mut list = TopicPartitionList::new();
         for (partition, next) in next {

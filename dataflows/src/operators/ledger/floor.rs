@@ -2,12 +2,13 @@
 //!
 //! It owns how far each partition is, and the floor. Exactness does not depend on it: the ledger is
 //! exact for any floor that rises. It decides how much is remembered, and what is late: the floor
-//! follows the partition that is furthest behind, else all that is read of it while catching up would
-//! be late. A partition that is at its end has nothing to wait for.
+//! follows the partition that is furthest behind, else all that is read of it while catching up
+//! would be late. A partition that is at its end has nothing to wait for.
 //!
-//! **Progress.** A partition is as far as its newest tweet whose time is proven ([`types::clock`]). One
-//! that has no fresh tweets (notices, tombstones, a backfill of old tweets) is as far as all partitions
-//! were in records with timestamps up to its own: the timestamps of records move it, too.
+//! **Progress.** A partition is as far as its newest tweet whose time is proven ([`types::clock`]).
+//! One that has no fresh tweets (notices, tombstones, a backfill of old tweets) is as far as all
+//! partitions were in records with timestamps up to its own: the timestamps of records move it,
+//! too.
 //!
 //! **Bounds.** A partition that stands still while it could be read ([`Reached::is_stalled`]) holds
 //! neither the floor nor the others, as long as one of the others moves or waits.
@@ -86,8 +87,8 @@ impl Policy {
         self.partitions.values().all(|reached| reached.is_at_end)
     }
 
-    /// The partitions that are to wait for others: the ledger is as wide as they are apart. One that
-    /// `waits` already does so for longer, so that it does not start and stop all the time.
+    /// The partitions that are to wait for others: the ledger is as wide as they are apart. One
+    /// that `waits` already does so for longer, so that it does not start and stop all the time.
     pub fn waiting(&self, waits: &BTreeSet<u32>) -> BTreeSet<u32> {
         let Some(behind) = self.furthest_behind() else { return BTreeSet::new() };
         let must_wait = |(number, reached): &(&u32, &ReachedTimes)| {

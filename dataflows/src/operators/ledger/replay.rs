@@ -1,14 +1,15 @@
 //! From where a partition must be read again, so that the ledger remembers what it did.
 //!
 //! One for each partition that is read. It keeps the partition's acts in chunks, of each the place
-//! before the first one and the greatest tweet id, and forgets the oldest ones as long as all they hold is below the
-//! floor. So whatever is left out below [`Replay::from`] is below the floor; what is read again
-//! needlessly is forgotten again.
+//! before the first one and the greatest tweet id, and forgets the oldest ones as long as all they
+//! hold is below the floor. So whatever is left out below [`Replay::from`] is below the floor; what
+//! is read again needlessly is forgotten again.
 //!
-//! Invariant: the offset falls only where an act of an older record is noted ([`Replay::note_early`]),
-//! as the floor does not fall. An implausible id ([`types::clock::Clocks::is_implausible`]) must be
-//! kept from here: it would hold the offset for ever. An id of the time of its record stands for it, so
-//! that `verify` finds what may still be remembered.
+//! Invariant: the offset falls only where an act of an older record is noted
+//! ([`Replay::note_early`]), as the floor does not fall. An implausible id
+//! ([`types::clock::Clocks::is_implausible`]) must be kept from here: it would hold the offset for
+//! ever. An id of the time of its record stands for it, so that `verify` finds what may still be
+//! remembered.
 
 use std::collections::{BTreeMap, VecDeque};
 

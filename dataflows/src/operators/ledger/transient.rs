@@ -1,9 +1,9 @@
-//! What is remembered of implausible ids: in this run only, of at most [`LIMIT`] of them, and for as
-//! long as an ordinary tweet of the same record would be.
+//! What is remembered of implausible ids: in this run only, of at most [`LIMIT`] of them, and for
+//! as long as an ordinary tweet of the same record would be.
 //!
-//! It owns their entries. Invariant: an entry stands for effects that left since the start of the run,
-//! and no id has an entry here and one in the ledger. To forget entries emits nothing, so they may go
-//! at any time.
+//! It owns their entries. Invariant: an entry stands for effects that left since the start of the
+//! run, and no id has an entry here and one in the ledger. To forget entries emits nothing, so they
+//! may go at any time.
 
 use super::{Effect, TweetState, gone};
 use std::collections::HashMap;
@@ -79,8 +79,8 @@ impl<C: Clone + Ord> Transient<C> {
         emit(Effect::Duplicate, 1);
     }
 
-    /// The ledger gets an entry because the tweet is deleted, or else replaced: that holds for what was
-    /// posted here. Returns whether something was.
+    /// The ledger gets an entry because the tweet is deleted, or else replaced: that holds for what
+    /// was posted here. Returns whether something was.
     pub(super) fn give_way_to_withdrawal(
         &mut self,
         id: u64,

@@ -16,9 +16,9 @@ const SQL_MODE: &str = "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION";
 /// No bound on rows: the greatest number, because the default is what the server was told.
 const ALL: &str = "18446744073709551615";
 
-/// What each session is set to first, so that the rest can be asked and set. The comments are read as
-/// SQL by one kind of server each: without a limit of time, so that a server's own limit does not
-/// end the reading of a large table.
+/// What each session is set to first, so that the rest can be asked and set. The comments are read
+/// as SQL by one kind of server each: without a limit of time, so that a server's own limit does
+/// not end the reading of a large table.
 pub(in crate::mysql) const SETUP: [&str; 2] = [
     "SET NAMES utf8mb4 COLLATE utf8mb4_bin",
     "SET SESSION sql_select_limit=18446744073709551615, \
@@ -27,9 +27,9 @@ pub(in crate::mysql) const SETUP: [&str; 2] = [
      autocommit=1/*M!100108 , max_statement_time=0 *//*!80000 , max_execution_time=0 */",
 ];
 
-/// Each variable that changes what a statement of this program means, or whether it may run, and its
-/// value as the server writes it. Those that a server does not have are left out there; those that
-/// differ are set in this order.
+/// Each variable that changes what a statement of this program means, or whether it may run, and
+/// its value as the server writes it. Those that a server does not have are left out there; those
+/// that differ are set in this order.
 const SETTINGS: [(&str, &str); 32] = [
     ("sql_mode", SQL_MODE),
     ("time_zone", "+00:00"),
@@ -80,8 +80,8 @@ const LEAST_PACKET: usize = 16 << 10;
 /// What the server says of its variables, by name.
 type SessionValues = BTreeMap<String, String>;
 
-/// Sets the session, refuses one that does not stay so; else the bytes after which a statement is to
-/// be ended.
+/// Sets the session, refuses one that does not stay so; else the bytes after which a statement is
+/// to be ended.
 pub(in crate::mysql) async fn prepare(connection: &mut Connection) -> Result<usize, SinkError> {
     let mut found = read(connection).await?;
     if let Some(statement) = corrections(&found) {
