@@ -67,7 +67,7 @@ def records(brokers, topic):
 
 def filled(brokers, tweets):
     """The pinned topic, made if there is none."""
-    source = (ROOT / "src/produce/synthetic.rs").read_text()
+    source = (ROOT / "crates/synth/src/lib.rs").read_text()
     version = re.search(r"const GENERATOR_VERSION: u32 = (\d+);", source)[1]
     topic = f"bench-v{version}-{tweets}"
     if records(brokers, topic)[0] == 0:

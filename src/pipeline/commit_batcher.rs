@@ -156,7 +156,7 @@ impl CommitterLink {
     }
 }
 
-/// What [`Gatherer::take`] found.
+/// What `CommitBatcher::take` found.
 enum NextBatch {
     Nothing,
     TooEarly(Duration),

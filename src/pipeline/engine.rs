@@ -62,7 +62,7 @@ impl Engine {
         receive(receiver, self.peers.as_ref())
     }
 
-    /// Waits for all workers. After [`RunError::Silent`] they are still there.
+    /// Waits for all workers. After [`RunError::PeerTimeout`] they are still there.
     pub(super) fn wait(self) -> Result<Vec<WorkerSummary>, RunError> {
         let Engine { guards, peers } = self;
         // A worker that panicked has ended the process, if the program's panic hook is installed.

@@ -4,7 +4,7 @@
 //! prove ([`types::clock`]) or at most 5 minutes ahead of it: archives are old, not wrong, and
 //! clocks differ a little. Further ahead, unreadable or missing: the proven time, which `totals`
 //! counts. A clock that has no other beside it is taken too, but raises nothing: see
-//! [`dataflows::tables::floors`]. No time is before the service's first tweet or after 2099; where
+//! the table `floors`. No time is before the service's first tweet or after 2099; where
 //! nothing is left, the tweet has none.
 //!
 //! Why: the newest minute decides which minutes are forgotten, so one wrong date ahead would empty

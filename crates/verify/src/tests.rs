@@ -426,8 +426,7 @@ impl Schedule {
         now: &Commit,
     ) -> (String, VerifySummary) {
         let (places, none) = (Places::new(), LatenessEvidence::default());
-        let said =
-            |lateness| TableMetadata { dead_letters: &places, offsets: &[], lateness };
+        let said = |lateness| TableMetadata { dead_letters: &places, offsets: &[], lateness };
         let before_marks = before.map_or(&none, |before| &before.lateness);
         let settings = decode::DecodeSettings::default();
         let mut recount = Recount::new(plan, settings, said(&now.lateness), said(before_marks));

@@ -1,5 +1,5 @@
-//! What the acts on one tweet come to: the rule of [`super::acts`] as a function of how many there are
-//! of each kind, and of how many may have been late.
+//! What the acts on one tweet come to: the rule of [`super::acts`] as a function of how many there
+//! are of each kind, and of how many may have been late.
 
 use super::content::{ActKind, TweetContent};
 use super::state::Tally;
@@ -127,9 +127,9 @@ impl TweetActs {
 }
 
 impl TweetActs {
-    /// What transient acts may add. Each post may count, be a duplicate or be deleted, by what its run
-    /// remembered; and what was counted before the baseline may be taken back. On the other acts they
-    /// have no effect.
+    /// What transient acts may add. Each post may count, be a duplicate or be deleted, by what its
+    /// run remembered; and what was counted before the baseline may be taken back. On the other
+    /// acts they have no effect.
     fn transient(&self) -> Totals {
         let mut posts = Times::default();
         self.posts.iter().for_each(|(_, times)| posts.add(*times));
@@ -207,8 +207,8 @@ mod tests {
         TweetContent { hashtags: vec![tag.into()], time: Time::Own(7) }
     }
 
-    /// The same rule in other words: the acts of a tweet one after the other. Returns how often each
-    /// content counts, then the totals.
+    /// The same rule in other words: the acts of a tweet one after the other. Returns how often
+    /// each content counts, then the totals.
     fn one_by_one(acts: &[(ActKind, bool)]) -> (BTreeMap<TweetContent, i64>, [i64; 7]) {
         let (mut counts, mut totals) = (BTreeMap::new(), [0; 7]);
         let (mut held, mut is_deleted, mut is_replaced, mut posts) = (None, false, false, 0);
