@@ -254,6 +254,11 @@ fn run_member<T: Topic>(run: PreparedRun<T>) -> Result<RunSummary, RunError> {
     shared.take_fault().map_or_else(|| Ok(summary()), Err)
 }
 
+/// The tables that are restored first: a start must know them before it plans what to read.
+fn tables_of_a_start(tables: &Tables) -> Vec<u8> {
+    vec![tables.progress(), tables.dead_letters(), tables.dead_letter_overflow(), tables.floors()]
+}
+
 /// The process that has the database: it starts the committer, and its worker 0 coordinates.
 fn run_coordinator<T: Topic, S: Sink>(
     run: PreparedRun<T>,
@@ -268,20 +273,14 @@ fn run_coordinator<T: Topic, S: Sink>(
     let (durable, is_closed) = (Committed::default(), Arc::<AtomicBool>::default());
     let channels = Channels {
         offsets: offsets_in,
-        first: vec![
-            tables.progress(),
-            tables.dead_letters(),
-            tables.dead_letter_overflow(),
-            tables.floors(),
-        ],
+        first: tables_of_a_start(&tables),
         rows: rows_in,
         orders: orders_out,
         committed: note_offsets(&durable, tables.progress()),
         dead_letters: (tables.dead_letters(), dead_letter::RETRY),
+        // A row that another program wrote has no record to try.
         retry_requested: Box::new(move |row| {
-            let letter = DeadLetter::of(&row);
-            // A row that somebody else wrote has no record to try.
-            letter.map(|letter| requests_in.send(letter));
+            DeadLetter::of(&row).map(|letter| requests_in.send(letter));
         }),
         monitor: run.monitor.clone(),
         stop: run.stop.clone(),
@@ -309,13 +308,9 @@ fn run_coordinator<T: Topic, S: Sink>(
             for assignment in &mut assignments {
                 assignment.dead_letters = known.dead_letter_usage.of(assignment.partition);
             }
+            let dead_letters = known.dead_letters;
             // A worker 0 that has ended needs none.
-            let _ = begun_in.send(ReadPlan {
-                assignments,
-                ledger,
-                dead_letters: known.dead_letters,
-                news,
-            });
+            let _ = begun_in.send(ReadPlan { assignments, ledger, dead_letters, news });
             engine.wake();
             watcher
         }

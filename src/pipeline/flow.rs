@@ -177,7 +177,7 @@ pub(super) fn build(
         let ledger = LedgerInputs { replayed: Shared::new(replayed), figures: Rc::clone(&figures) };
         let ledger = config.ledger.span_ms().map(|_| ledger);
         let (events, retried) = (Shared::new(events), Shared::new(retried));
-        let sources = Sources { events, retried, rows, system_updates: system_updates, ledger };
+        let sources = Sources { events, retried, rows, system_updates, ledger };
         let functions = (config.flows, decode::fold as dataflows::Fold);
         let own = [offsets, dead_letters, overflow];
         let changes = dataflows::build(tables.flows(), functions, sources, own);
@@ -197,7 +197,7 @@ pub(super) fn build(
             inputs,
             control,
             mailbox,
-            reports_out: reports_out,
+            reports_out,
             reports_in: reports,
             figures,
             fault,

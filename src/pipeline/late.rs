@@ -13,20 +13,20 @@ const INTERVAL: Duration = Duration::from_mins(10);
 /// What was said so far.
 pub(super) struct Late {
     span: Duration,
-    late_tweets: u64,
+    tweets: u64,
     next: Instant,
 }
 
 impl Late {
     pub(super) fn new(span: Duration) -> Self {
-        Late { span, late_tweets: 0, next: Instant::now() + INTERVAL }
+        Late { span, tweets: 0, next: Instant::now() + INTERVAL }
     }
 
     /// Says it if it is time.
     pub(super) fn warn_if_due(&mut self, monitor: &Monitor) {
         let (posts, deletes) = monitor.late();
-        if posts > self.late_tweets && Instant::now() >= self.next {
-            (self.late_tweets, self.next) = (posts, Instant::now() + INTERVAL);
+        if posts > self.tweets && Instant::now() >= self.next {
+            (self.tweets, self.next) = (posts, Instant::now() + INTERVAL);
             warn(self.span, posts, deletes);
         }
     }

@@ -64,7 +64,7 @@ impl LedgerStart {
             // What an earlier ledger remembered is forgotten.
             let had_one = known(FloorName::Span).is_some();
             let system_updates = forgotten.filter(|_| had_one).into_iter().collect();
-            return LedgerStart { floor: None, is_empty: true, system_updates: system_updates };
+            return LedgerStart { floor: None, is_empty: true, system_updates };
         };
         let forgotten = forgotten.filter(|_| settings.forget);
         let above = forgotten.map(|(_, id)| id).max(known(FloorName::Forgotten)).map(|id| id + 1);
@@ -72,11 +72,7 @@ impl LedgerStart {
         let ledger = Some((FloorName::Ledger, floor)).filter(|_| floor > 0);
         let span = (FloorName::Span, u64::MAX - span_ms);
         let system_updates = [Some(span), forgotten, ledger].into_iter().flatten().collect();
-        LedgerStart {
-            floor: Some(floor),
-            is_empty: settings.forget,
-            system_updates: system_updates,
-        }
+        LedgerStart { floor: Some(floor), is_empty: settings.forget, system_updates }
     }
 }
 

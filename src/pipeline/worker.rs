@@ -443,6 +443,14 @@ impl<T: Topic> WorkerLoop<'_, T> {
             && controller.is_none_or(FloorController::is_all_read)
     }
 
+    /// A partition that may not be read now keeps nobody waiting.
+    fn restart_patience(&mut self) {
+        let now = Instant::now();
+        for partition in &mut self.partitions {
+            partition.progress.restart_patience(now);
+        }
+    }
+
     /// Reads as many records as there are and credit allows, at the current epoch.
     fn poll(&mut self) -> Result<u64, SourceError> {
         let room = self.in_flight.available();
@@ -455,10 +463,7 @@ impl<T: Topic> WorkerLoop<'_, T> {
         }
         let due = room.min(released);
         if due == 0 {
-            let now = Instant::now();
-            self.partitions
-                .iter_mut()
-                .for_each(|partition| partition.progress.restart_patience(now));
+            self.restart_patience();
             return Ok(0);
         }
         let (settings, decoded) = (self.shared.config.decode, &mut self.decoded);

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// AllowedHosts beside addresses and `localhost` under which the server may be asked.
+/// Host names, beside addresses and `localhost`, under which the server may be asked.
 pub type AllowedHosts = Vec<String>;
 
 /// What every answer says to the browser.

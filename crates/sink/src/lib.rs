@@ -114,8 +114,8 @@ pub trait Sink: Send + 'static {
     /// was applied: ask [`Sink::position`].
     async fn commit(&mut self, at: Position, transaction: &Transaction) -> Result<(), SinkError>;
 
-    /// At most [`MAX_FLAGGED_ROWS`] rows of table number `table` whose `column` is 1, in the order of
-    /// their keys.
+    /// At most [`MAX_FLAGGED_ROWS`] rows of table number `table` whose `column` is 1, in the order
+    /// of their keys.
     async fn flagged(&mut self, table: u8, column: usize) -> Result<Vec<Row>, SinkError>;
 
     /// The stored position, once no transaction can change it any more, on a new connection.

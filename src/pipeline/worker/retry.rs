@@ -50,7 +50,7 @@ impl<T: Topic> WorkerLoop<'_, T> {
                 }
                 // The row is rewritten without its flag; it keeps its quota.
                 Err(again) => {
-                    inputs.dead_letters.update(DeadLetter { file: letter.file, ..again }, 1)
+                    inputs.dead_letters.update(DeadLetter { file: letter.file, ..again }, 1);
                 }
             }
         } else {
