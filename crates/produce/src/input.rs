@@ -8,7 +8,7 @@
 //! A thread of its own, because reading standard input cannot be interrupted, and because making or
 //! reading tweets is half of the work. Invariant: every record of the input leaves once, in order,
 //! byte for byte, unless `--require-location` leaves it out, and that is counted. A record knows
-//! its [`Position`]. Another form of input is one more [`Origin`].
+//! its [`InputPosition`]. Another form of input is one more [`Origin`].
 
 use std::path::Path;
 use std::sync::Arc;

@@ -185,7 +185,7 @@ pub(super) fn write(to: &mut impl Write, value: &impl Serialize) -> Result<()> {
     to.write_all(&bytes)
 }
 
-/// Reads what [`write`] wrote; `None` at the end.
+/// Reads what [`write()`] wrote; `None` at the end.
 pub(super) fn read<T: DeserializeOwned>(from: &mut impl Read) -> Result<Option<T>> {
     let mut length = [0; 4];
     match from.read_exact(&mut length) {
