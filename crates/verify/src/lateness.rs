@@ -1,7 +1,8 @@
 //! What the tables say of how they were counted, and which acts on tweets may have come too late.
 //!
 //! A job with a ledger forgets the tweets below a floor that follows the newest ids; where it was
-//! at which moment is stored nowhere. But it was never above what [`NewestTimes`] says: a span below the
+//! at which moment is stored nowhere. But it was never above what [`NewestTimes`] says: a span
+//! below the
 //! newest time that had been read. So an act is certainly in time, or possibly late. Where the
 //! tables say that nothing was late, nothing was.
 

@@ -1,6 +1,6 @@
 //! How much a worker may read before it is committed.
 //!
-//! Two bounds. The credit is what memory allows. The window is what is committed in [`WAIT`]: a
+//! Two bounds. The credit is what memory allows. The window is what commits in [`TARGET_WAIT`]: a
 //! transaction takes all that was read before it began, so with a server that is slower than the
 //! workers read each would be as large as the credit, and seconds apart.
 //!

@@ -10,8 +10,8 @@
 //! partitions were in records with timestamps up to its own: the timestamps of records move it,
 //! too.
 //!
-//! **Bounds.** A partition that stands still while it could be read ([`ReachedTimes::is_stalled`]) holds
-//! neither the floor nor the others, as long as one of the others moves or waits.
+//! **Bounds.** A partition that stands still while it could be read ([`ReachedTimes::is_stalled`])
+//! holds neither the floor nor the others, as long as one of the others moves or waits.
 
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
