@@ -1,7 +1,7 @@
 //! Which tables a job has.
 //!
-//! Those of the crate `dataflows` that are switched on, then the pipeline's own: a table's number
-//! is its place here, for all that handles rows. What is switched off is not built, has no DDL, and
+//! Those that are functions of tweets and switched on, then the pipeline's own: a table's number is
+//! its place here, for all that handles rows. What is switched off is not built, has no DDL, and
 //! is not part of the fingerprint; so a change of the set stops the next start, as any other change
 //! of what the tables are.
 

@@ -1,7 +1,7 @@
 //! The tables: each is one file, a declaration (`TABLE`) and a function (`build`).
 //!
 //! The last four belong to the pipeline itself: they say what was read, what could not be counted,
-//! and how far behind the tables are.
+//! and how far behind the tables are. `freshness` has no function: the program writes its rows.
 
 pub mod floors;
 pub mod friends_histogram;

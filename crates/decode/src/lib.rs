@@ -208,7 +208,7 @@ fn object(
             }
         }
         v1::Form::Statuses(statuses) => v1::statuses(statuses, version, settings, events)?,
-        v1::Form::Letter => events.push(Event::Other(EventKind::Other)),
+        v1::Form::DirectMessage => events.push(Event::Other(EventKind::Other)),
         v1::Form::Other => events.push(notice::first(bytes, version)?),
     }
     Ok(())

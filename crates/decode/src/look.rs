@@ -44,7 +44,7 @@ fn read_facts(record: &[u8]) -> Result<Facts, Undecodable> {
             return Ok(Facts { key: own, lacks_location, is_page: false });
         }
         Form::Statuses(_) => return Ok(Facts { is_page: true, ..Facts::default() }),
-        Form::Letter => own,
+        Form::DirectMessage => own,
         Form::Page | Form::Other => {
             let outermost: Outermost<'_> = parse(record)?;
             match &outermost.data {

@@ -106,7 +106,7 @@ pub(super) enum Form<'a> {
     /// An envelope of the second API, unless it is a notice with a foreign key.
     Page,
     /// A direct message of the second API.
-    Letter,
+    DirectMessage,
     /// A notice, or nothing that is known.
     Other,
 }
@@ -168,7 +168,7 @@ impl<'a> Message<'a> {
         }
         let has_id = !self.id.is_absent() && matches!(self.user, Part::Absent) && !is_first;
         if has_id && is_text(self.text) {
-            return if self.event_type.is_some() { Form::Letter } else { Form::Flat };
+            return if self.event_type.is_some() { Form::DirectMessage } else { Form::Flat };
         }
         match self.statuses {
             Some(statuses) if statuses.0.starts_with(b"[") => Form::Statuses(statuses),

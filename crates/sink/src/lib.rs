@@ -1,11 +1,5 @@
 //! Where rows go: the trait of all sinks, and what a transaction is.
 //!
-//! ```text
-//! workers ─changes─► commit batcher (worker 0) ─transaction─► committer (thread) ─► Sink
-//!    ▲                    │ holds the capability until…                           │
-//!    └── durable probe ◄──┴──────────────── …the transaction is committed ◄───────┘
-//! ```
-//!
 //! Exactly-once rests on three rules that every sink keeps:
 //! 1. A transaction is applied whole or not at all, and only onto the position it was made for
 //!    (compare-and-set of `generation`, `commit_no` and `writer`).

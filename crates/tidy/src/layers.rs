@@ -36,12 +36,15 @@ const MAY_USE: [(&str, &[&str]); 13] = [
         ],
     ),
 ];
-/// Libraries that only some crates may use: the argument parser, the engine, the database drivers.
-const RESERVED: [(&str, &[&str]); 5] = [
+/// Libraries that only some crates may use: the argument parser, the engine, the
+/// runtime, the clients of databases and of Kafka.
+const RESERVED: [(&str, &[&str]); 7] = [
     ("clap", &["tweetflow"]),
     ("mysql_async", &["sink"]),
     ("rusqlite", &["sink"]),
+    ("timely", &["dataflows", "mesh", "tweetflow"]),
     ("differential-dataflow", &["dataflows", "tweetflow"]),
+    ("tokio", &["source", "sink", "produce", "verify", "server", "tweetflow"]),
     ("rdkafka", &["source", "produce", "verify"]),
 ];
 
@@ -75,17 +78,28 @@ fn read(manifest: &str) -> Option<(&str, Vec<&str>)> {
     let (mut section, mut name, mut used) = ("", None, Vec::new());
     for line in manifest.lines() {
         if line.starts_with('[') {
-            section = line;
+            section = line.trim_end();
+            // `[dependencies.NAME]`, also of builds and of some systems.
+            let one = section.split_once("dependencies.").map(|(_, one)| one.trim_end_matches(']'));
+            used.extend(one.filter(|_| is_of_the_program(section)));
         } else if let Some((key, value)) = line.split_once('=') {
             let key = key.trim().trim_end_matches(".workspace");
             match section {
                 "[package]" if key == "name" => name = Some(value.trim().trim_matches('"')),
-                "[dependencies]" => used.push(key),
+                section if is_of_the_program(section) && section.ends_with("dependencies]") => {
+                    used.push(key);
+                }
                 _ => {}
             }
         }
     }
     name.map(|name| (name, used))
+}
+
+/// Whether a section lists what the crate itself needs: not its tests, nor the list of the
+/// workspace.
+fn is_of_the_program(section: &str) -> bool {
+    !section.starts_with("[dev-") && !section.starts_with("[workspace.")
 }
 
 #[cfg(test)]
@@ -101,7 +115,8 @@ mod tests {
     #[test]
     fn a_manifest_is_read() {
         let text = "[package]\nname = \"a\"\n[dependencies]\nb.workspace = true\n\
-                    # c = 1\nd = { version = \"1\" }\n[dev-dependencies]\ne = \"1\"\n";
-        assert_eq!(read(text), Some(("a", vec!["b", "# c", "d"])));
+                    # c = 1\nd = { version = \"1\" }\n[dev-dependencies]\ne = \"1\"\n\
+                    [build-dependencies]\nf = \"1\"\n[dependencies.g]\npath = \"g\"\n";
+        assert_eq!(read(text), Some(("a", vec!["b", "# c", "d", "f", "g"])));
     }
 }

@@ -7,7 +7,7 @@
 //! program's to raise ([`SystemUpdates`]). Any monotone floor is exact; it decides only memory use
 //! and what counts as late. Floors are stored, because the newest key may have no row of its own.
 //!
-//! `Newest::rises` and [`Inputs::newest_minute`] are how the others learn a floor: at the epoch
+//! `rises` and [`Inputs::newest_minute`] are how the others learn a floor: at the epoch
 //! in which it rose.
 //!
 //! Restore: a row is the greatest key so far, so it enters as that and only a greater one replaces

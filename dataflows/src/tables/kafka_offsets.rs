@@ -13,7 +13,7 @@
 //! minute, in which the watcher, or the next start, finds another record at its offset.
 //!
 //! Restore: as `users`. The rows are read a second time, before the workers start, to know where
-//! to read on (`Stored`).
+//! to read on (`PartitionOffsets`).
 
 use crate::operators::changes::{Changes, changes};
 use crate::operators::latest::Latest;
