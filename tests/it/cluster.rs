@@ -111,7 +111,10 @@ impl Cluster {
             assert_eq!(code, Some(1), "process {started}:\n{said}");
             let line = said.lines().last().unwrap_or_default();
             // A second one may have ended meanwhile, and be missed first.
-            assert!(line.starts_with("tweetflow: process "), "process {started}:\n{said}");
+            let is_named = ["tweetflow: process ", "tweetflow: no heartbeat from process "]
+                .iter()
+                .any(|start| line.starts_with(start));
+            assert!(is_named, "process {started}:\n{said}");
             assert_one_line(&said);
             println!("process {started} after {:?}: {line}", since.elapsed());
         }
