@@ -28,6 +28,7 @@ fn difference(name: &str, stored: Option<String>, now: Option<String>) -> Option
         "from" => "--from",
         "require_location" => "--require-location",
         "names" => "--names",
+        "retweets" => "--retweets",
         "minutes_span" => "--minutes-span",
         "trend_minutes" => "--trend-minutes",
         _ => "",
@@ -54,7 +55,8 @@ mod tests {
 
     #[test]
     fn only_what_differs_is_named() {
-        let stored = "decoder=3 topic=a from=earliest require_location=false names=plain hashtags=0a \
+        let stored = "decoder=3 topic=a from=earliest require_location=false names=plain retweets=as-sent \
+             hashtags=0a \
              users=1b top_users=2c";
         let cases = [
             ("topic=a", "topic=b", "--topic was a and is b now"),
@@ -64,6 +66,7 @@ mod tests {
                 "the records came from Kafka and come from a folder (--files) now",
             ),
             ("=false", "=true", "--require-location was false and is true now"),
+            ("as-sent", "none", "--retweets was as-sent and is none now"),
             ("users=1b", "users=1c", "table users is defined otherwise in this version"),
             (" top_users=2c", "", "table top_users was on and is off now (--with, --without)"),
             ("=2c", "=2c pairs=3d", "table pairs was off and is on now (--with, --without)"),
