@@ -74,7 +74,7 @@ fn act(args: &DeadLettersArgs) -> Result<String, JobError> {
     let chosen = args.chosen();
     match args.action {
         Action::List => {
-            let rows = runtime.block_on(sink.chosen_rows(table, &chosen, args.limit));
+            let rows = runtime.block_on(sink.filtered_rows(table, &chosen, args.limit));
             let (count, rows) = rows.map_err(RunError::from)?;
             let lines = rows.iter().filter_map(DeadLetter::of).map(|letter| line(&letter));
             let lines = lines.collect::<String>();

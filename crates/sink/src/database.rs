@@ -40,15 +40,15 @@ impl Database {
     }
 
     /// How many rows of a table there are with these values, and the first `limit` of them by key.
-    pub async fn chosen_rows(
+    pub async fn filtered_rows(
         &self,
         table: (&Prefix, &Table),
-        chosen: &[(usize, Value)],
+        filter: &[(usize, Value)],
         limit: u64,
     ) -> Result<(u64, Vec<Row>), SinkError> {
         match self {
-            Database::MySql(sink) => sink.filtered_rows(table, chosen, limit).await,
-            Database::Sqlite(sink) => sink.chosen_rows(table, chosen, limit),
+            Database::MySql(sink) => sink.filtered_rows(table, filter, limit).await,
+            Database::Sqlite(sink) => sink.filtered_rows(table, filter, limit),
         }
     }
 
@@ -57,11 +57,11 @@ impl Database {
         &self,
         table: (&Prefix, &Table),
         flag: usize,
-        chosen: &[(usize, Value)],
+        filter: &[(usize, Value)],
     ) -> Result<u64, SinkError> {
         match self {
-            Database::MySql(sink) => sink.flag_rows(table, flag, chosen).await,
-            Database::Sqlite(sink) => sink.flag_rows(table, flag, chosen),
+            Database::MySql(sink) => sink.flag_rows(table, flag, filter).await,
+            Database::Sqlite(sink) => sink.flag_rows(table, flag, filter),
         }
     }
 }

@@ -1,26 +1,26 @@
 //! Rows of one table, filtered by column values: read, or flagged for the job.
 
-use super::{Bound, DOING_READ, SinkError, SqliteSink, read_rows, refused, sql};
+use super::{Bound, SinkError, SqliteSink, read_rows, refused, sql};
 use crate::Prefix;
 use rusqlite::params_from_iter;
 use types::{Row, Table, Value};
 
 impl SqliteSink {
     /// How many rows there are with these values, and the first `limit` of them by key.
-    pub fn chosen_rows(
+    pub fn filtered_rows(
         &self,
         (prefix, table): (&Prefix, &Table),
-        chosen: &[(usize, Value)],
+        filter: &[(usize, Value)],
         limit: u64,
     ) -> Result<(u64, Vec<Row>), SinkError> {
         let connection = self.open_existing()?;
         let mut found = Vec::new();
         let key = sql::names(&table.columns[..table.key]);
         let query = format!("{} ORDER BY {key}", sql::select(prefix, table));
-        let is_chosen =
-            |row: &Row| chosen.iter().all(|(column, value)| row.get(*column) == Some(value));
+        let is_wanted =
+            |row: &Row| filter.iter().all(|(column, value)| row.get(*column) == Some(value));
         read_rows(&connection, &query, (0, table), &mut |rows| {
-            found.extend(rows.into_iter().map(|restored| restored.row).filter(is_chosen));
+            found.extend(rows.into_iter().map(|restored| restored.row).filter(is_wanted));
         })?;
         let count = found.len() as u64;
         found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
@@ -32,17 +32,17 @@ impl SqliteSink {
         &self,
         (prefix, table): (&Prefix, &Table),
         flag: usize,
-        chosen: &[(usize, Value)],
+        filter: &[(usize, Value)],
     ) -> Result<u64, SinkError> {
         let connection = self.open_existing()?;
         let (name, flag) = (prefix.table(table.name), table.columns[flag].name);
-        let columns = chosen.iter().map(|(column, _)| table.columns[*column].name);
+        let columns = filter.iter().map(|(column, _)| table.columns[*column].name);
         let conditions = columns.map(|column| format!(" AND `{column}` = ?"));
         let conditions = conditions.collect::<String>();
         let sql = format!("UPDATE `{name}` SET `{flag}` = 1 WHERE `{flag}` = 0{conditions}");
-        let values = params_from_iter(chosen.iter().map(|(_, value)| Bound(value)));
+        let values = params_from_iter(filter.iter().map(|(_, value)| Bound(value)));
         let flagged =
-            connection.execute(&sql, values).map_err(|error| refused(DOING_READ, &error))?;
+            connection.execute(&sql, values).map_err(|error| refused("flagging rows", &error))?;
         Ok(flagged as u64)
     }
 }
