@@ -15,7 +15,8 @@ use std::time::Instant;
 use synth::Synthetic;
 use timely::dataflow::operators::Probe;
 use types::Version;
-use types::{Event, Restored, TableSettings};
+use types::settings::TableSettings;
+use types::{Event, Restored};
 
 /// As in the program.
 #[global_allocator]
@@ -87,8 +88,10 @@ fn each(tweets: usize, mut visit: impl FnMut(&[Vec<u8>])) {
 
 /// Appends the events of a tweet, as with `--require-location`.
 fn decode_one(payload: &[u8], offset: usize, events: &mut Vec<Event>) {
-    let settings =
-        decode::DecodeSettings { require_location: true, ..decode::DecodeSettings::default() };
+    let settings = types::settings::DecodeSettings {
+        require_location: true,
+        ..types::settings::DecodeSettings::default()
+    };
     let offset = offset as u64;
     let version = Version { tweet_id: 0, record_ms: 1_795_424_460_000, partition: 0, offset };
     let decoded = decode::decode(None, Some(payload), version, settings, events);

@@ -1,11 +1,13 @@
-//! The typed configuration of a run. `commands` builds it and has checked every value by then.
+//! The typed configuration of a run, as plain data. `commands` builds it from the arguments.
+//!
+//! Invariant: it knows nothing of what it configures; its types are those of [`types`] and of the
+//! standard library. What a run is by its configuration (its tables, its fingerprint) is worked out
+//! in `pipeline::identity`.
 
-use dataflows::catalogue::Tables;
-use decode;
-use mesh::Cluster;
-use sink::{Identity, Prefix};
 use std::time::Duration;
 use types::dead_letter::Quota;
+use types::prefix::Prefix;
+use types::settings::{Cluster, DecodeSettings, TableChoice, TableSettings};
 
 /// Whether there is a ledger, and how long it remembers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,11 +55,11 @@ pub struct RunConfig {
     /// Where the first start began to read, as text; part of the fingerprint.
     pub from: String,
     /// Which tables there are; part of the fingerprint.
-    pub tables: Tables,
+    pub tables: TableChoice,
     /// What decides about a record beside its bytes.
-    pub decode: decode::DecodeSettings,
+    pub decode: DecodeSettings,
     /// What the operator said about the tables.
-    pub flows: types::TableSettings,
+    pub flows: TableSettings,
     /// Deletes and duplicates. Part of no fingerprint: exactness does not depend on it.
     pub ledger: LedgerConfig,
     /// At least so long from one epoch to the next.
@@ -88,9 +90,9 @@ impl RunConfig {
             job: "tweetflow".to_owned(),
             table_prefix: Prefix::default(),
             from: "earliest".to_owned(),
-            tables: Tables::default(),
-            decode: decode::DecodeSettings::default(),
-            flows: types::TableSettings::default(),
+            tables: TableChoice::default(),
+            decode: DecodeSettings::default(),
+            flows: TableSettings::default(),
             ledger: LedgerConfig { span: Duration::from_mins(15), forget: false },
             // A tweet is visible in 9 ms at 5,000 a second, for 0.27 cores; with 5 ms it was 7, for
             // 0.34.
@@ -109,50 +111,63 @@ impl RunConfig {
         self.cluster.as_ref().is_none_or(|cluster| cluster.process == 0)
     }
 
-    /// What all processes of a cluster must have the same, as words.
-    pub fn agreed(&self) -> String {
-        let Quota { rows, bytes } = self.dead_letters;
-        format!(
-            "{} job={} prefix={} dead_letter_rows={rows} dead_letter_bytes={bytes} \
-             max_dead_letters={} ledger_ms={}",
-            self.fingerprint(&self.tables.all()),
-            self.job,
-            self.table_prefix,
-            self.max_dead_letters,
-            self.ledger.span.as_millis()
-        )
-    }
-
-    /// The part of the fingerprint that says what is read from where.
-    pub fn location(&self) -> String {
-        format!(" topic={} from={} ", self.topic, self.from)
-    }
-
-    /// The job and its tables, as a sink knows them.
-    pub fn identity(&self) -> Identity {
-        let tables = self.tables.all();
-        let fingerprint = self.fingerprint(&tables);
-        let (job, prefix) = (self.job.clone(), self.table_prefix.clone());
-        Identity { job, fingerprint, tables, known: Tables::every().all(), prefix }
-    }
-
-    /// What the rows mean, readable: a start with another one must not go on from them.
-    fn fingerprint(&self, tables: &[types::Table]) -> String {
-        use std::fmt::Write;
-        let mut text = format!(
-            "decoder={}{}require_location={} names={} retweets={} minutes_span={} trend_minutes={}",
-            decode::VERSION,
-            self.location(),
-            self.decode.require_location,
-            self.decode.names,
-            self.decode.retweets,
-            self.flows.minutes_span,
-            self.flows.trend_minutes
-        );
-        for table in tables {
-            let definition = xxhash_rust::xxh3::xxh3_64(table.definition().as_bytes());
-            let _ = write!(text, " {}={:08x}", table.name, definition >> 32);
+    /// Whether the values fit together, whatever the arguments' own bounds are.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let is_valid = |is_valid, error| if is_valid { Ok(()) } else { Err(error) };
+        is_valid(self.workers > 0, ConfigError::NoWorker)?;
+        is_valid(self.credit.records > 0 && self.credit.bytes > 0, ConfigError::NoCredit)?;
+        let TableSettings { minutes_span, trend_minutes } = self.flows;
+        is_valid(minutes_span > 0 && trend_minutes > 0, ConfigError::NoMinutes)?;
+        match &self.cluster {
+            Some(cluster) if cluster.process >= cluster.processes() => {
+                let (process, processes) = (cluster.process, cluster.processes());
+                Err(ConfigError::Process { process, processes })
+            }
+            _ => Ok(()),
         }
-        text
+    }
+}
+
+/// Values that no run can work with.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum ConfigError {
+    #[error("a run without a worker reads nothing; set --workers to 1 or more")]
+    NoWorker,
+    #[error("a worker that may hold no record reads nothing; set --max-records to 1 or more")]
+    NoCredit,
+    #[error("--minutes-span and --trend-minutes are 1 or more")]
+    NoMinutes,
+    #[error("--process {process} of {processes} processes: they are numbered from 0")]
+    Process { process: usize, processes: usize },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cluster, Duration, RunConfig};
+
+    #[test]
+    fn values_that_no_run_can_work_with_are_refused() {
+        type Change = fn(&mut RunConfig);
+        let refused: [(Change, &str); 5] = [
+            (|config| config.workers = 0, "--workers"),
+            (|config| config.credit.records = 0, "--max-records"),
+            (|config| config.flows.minutes_span = 0, "--minutes-span"),
+            (|config| config.flows.trend_minutes = 0, "--trend-minutes"),
+            (
+                |config| {
+                    let (hosts, patience) = (vec!["a:1".into(), "b:1".into()], Duration::ZERO);
+                    config.cluster = Some(Cluster { process: 2, hosts, patience });
+                },
+                "--process 2 of 2 processes",
+            ),
+        ];
+        assert!(RunConfig::new("t").validate().is_ok());
+        for (change, text) in refused {
+            let mut config = RunConfig::new("t");
+            change(&mut config);
+            let error = config.validate().expect_err(text).to_string();
+            assert!(error.contains(text), "{error}");
+        }
     }
 }

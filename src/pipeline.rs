@@ -40,6 +40,7 @@ mod engine;
 pub mod error;
 mod flow;
 mod freshness;
+pub mod identity;
 mod late;
 mod ledger;
 mod outage;
@@ -137,6 +138,7 @@ enum TopicNews {
 /// What all workers of the process share.
 struct RunContext<T> {
     config: RunConfig,
+    tables: Tables,
     topic: T,
     monitor: Arc<Monitor>,
     /// Set to end the run.
@@ -173,9 +175,9 @@ pub fn run_watched<T: Topic, S: Sink>(
     stop: Arc<AtomicBool>,
     monitor: &Arc<Monitor>,
 ) -> Result<RunSummary, RunError> {
+    let tables = identity::tables(&config)?;
     topic.check()?;
     config.ledger.span_ms().map_or(Ok(()), |span_ms| topic.keeps(span_ms))?;
-    let tables = config.tables.clone();
     monitor.begin(tables.all());
     if tables.freshness().is_some() {
         // Its rows say where the topic ends.
@@ -183,16 +185,19 @@ pub fn run_watched<T: Topic, S: Sink>(
     }
     let mesh = match &config.cluster {
         None => None,
-        Some(cluster) => match mesh::join(cluster, config.workers, config.agreed(), &stop) {
-            Ok(mesh) => Some(mesh),
-            Err(MeshError::Stopped) => return Ok(RunSummary::default()),
-            Err(error) => return Err(error.into()),
-        },
+        Some(cluster) => {
+            let agreed = identity::agreed(&config, &tables);
+            match mesh::join(cluster, config.workers, agreed, &stop) {
+                Ok(mesh) => Some(mesh),
+                Err(MeshError::Stopped) => return Ok(RunSummary::default()),
+                Err(error) => return Err(error.into()),
+            }
+        }
     };
     if let (Some(mesh), Some(cluster)) = (&mesh, &config.cluster) {
         monitor.join(cluster.process, &cluster.hosts, mesh.traffic());
     }
-    let run = PreparedRun { config, topic, stop, monitor: monitor.clone(), mesh };
+    let run = PreparedRun { config, tables, topic, stop, monitor: monitor.clone(), mesh };
     let result =
         if run.config.has_coordinator() { run_coordinator(run, sink) } else { run_member(run) };
     match result {
@@ -205,6 +210,7 @@ pub fn run_watched<T: Topic, S: Sink>(
 /// A run that may begin.
 struct PreparedRun<T> {
     config: RunConfig,
+    tables: Tables,
     topic: T,
     stop: Arc<AtomicBool>,
     monitor: Arc<Monitor>,
@@ -218,11 +224,12 @@ impl<T: Topic> PreparedRun<T> {
         lead: Option<CoordinatorChannels>,
         is_closed: Arc<AtomicBool>,
     ) -> Result<(Arc<RunContext<T>>, Engine), RunError> {
-        let PreparedRun { config, topic, stop, monitor, mesh } = self;
+        let PreparedRun { config, tables, topic, stop, monitor, mesh } = self;
         let peers = config.cluster.as_ref().map(|cluster| Arc::new(Peers::new(cluster, &monitor)));
         let (ended, fault, lead) = (AtomicBool::default(), Mutex::default(), Mutex::new(lead));
         let shared = RunContext {
             config,
+            tables,
             topic,
             monitor,
             stop,
@@ -265,7 +272,8 @@ fn run_coordinator<T: Topic, S: Sink>(
     sink: S,
 ) -> Result<RunSummary, RunError> {
     let config = &run.config;
-    let (tables, identity) = (config.tables.clone(), config.identity());
+    let tables = run.tables.clone();
+    let identity = identity::identity(config, &tables);
     let (offsets_in, offsets) = sync_channel(1);
     let (rows_in, rows) = sync_channel(4);
     let (requests_in, requests) = channel();
@@ -298,7 +306,7 @@ fn run_coordinator<T: Topic, S: Sink>(
     let Some(offsets) = engine.receive(&offsets)? else {
         return Err(end_unstarted_run(&shared, engine, None, committer));
     };
-    let (known, ledger) = match RestoredState::read_checked(&offsets, &shared.config) {
+    let (known, ledger) = match RestoredState::read_checked(&offsets, &shared) {
         Ok(read) => read,
         Err(error) => return Err(end_unstarted_run(&shared, engine, Some(error), committer)),
     };
@@ -367,12 +375,12 @@ struct RestoredState {
 
 impl RestoredState {
     /// What the rows say, and how the ledger starts with it.
-    fn read_checked(
+    fn read_checked<T>(
         rows: &[Restored],
-        config: &RunConfig,
+        shared: &RunContext<T>,
     ) -> Result<(Self, ledger::LedgerStart), RunError> {
-        let mut known = RestoredState::read(rows, &config.tables)?;
-        let ledger = ledger::LedgerStart::new(config.ledger, &known.floors);
+        let mut known = RestoredState::read(rows, &shared.tables)?;
+        let ledger = ledger::LedgerStart::new(shared.config.ledger, &known.floors);
         if ledger.is_empty {
             for stored in &mut known.stored {
                 stored.replay_from = stored.next;

@@ -6,9 +6,10 @@ use crate::{Result, float, rounded};
 use dataflows::tables::{hashtags, users};
 use serde_json::{Value, json};
 use sink::mysql::MySqlSink;
-use sink::{Identity, Prefix, Sink};
+use sink::{Identity, Sink};
 use std::collections::BTreeSet;
 use std::time::Instant;
+use types::prefix::Prefix;
 use types::transaction::{TableChanges, Transaction};
 use types::{Row, Value as Column};
 

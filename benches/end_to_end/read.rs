@@ -1,13 +1,14 @@
 //! `drain` and `decode`: the program's own source, and its own decoder behind it.
 
 use crate::Result;
-use decode::{DecodeSettings, decode};
+use decode::decode;
 use source::kafka::{From, KafkaConfig, KafkaTopic};
 use source::{Polled, Source, Topic};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 use types::Version;
 use types::offsets::Assignment;
+use types::settings::DecodeSettings;
 
 /// How much of the program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

@@ -16,7 +16,8 @@ use std::time::Instant;
 use timely::dataflow::operators::{Inspect, Probe};
 use types::Version;
 use types::event::{Time, Tweet, User};
-use types::{Event, Restored, TableSettings};
+use types::settings::TableSettings;
+use types::{Event, Restored};
 
 /// As in the program.
 #[global_allocator]

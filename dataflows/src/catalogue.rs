@@ -8,6 +8,7 @@
 use crate::tables::{self, dead_letter_overflow, dead_letters, floors, freshness, kafka_offsets};
 use crate::{Changes, Inputs, Rows};
 use types::Table;
+use types::settings::TableChoice;
 
 /// Whether a job has a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +90,8 @@ impl Tables {
     }
 
     /// The tables that are on by default, some more and some less.
-    pub fn choose(with: &[String], without: &[String]) -> Result<Self, String> {
+    pub fn choose(choice: &TableChoice) -> Result<Self, String> {
+        let TableChoice { with, without } = choice;
         let is_named = |names: &[String], table: &str| names.iter().any(|name| name == table);
         if let Some(name) = with.iter().find(|name| is_named(without, name)) {
             return Err(format!("--with and --without both name {name}"));
@@ -162,11 +164,11 @@ impl Tables {
 
 #[cfg(test)]
 mod tests {
-    use super::Tables;
+    use super::{TableChoice, Tables};
 
     fn names(with: &[&str], without: &[&str]) -> Result<Vec<&'static str>, String> {
         let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let tables = Tables::choose(&owned(with), &owned(without))?;
+        let tables = Tables::choose(&TableChoice { with: owned(with), without: owned(without) })?;
         Ok(tables.all().iter().map(|table| table.name).collect())
     }
 

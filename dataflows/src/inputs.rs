@@ -8,7 +8,8 @@ use crate::tables::{floors, hashtag_pairs, hashtags, hashtags_by_minute, users};
 use crate::{Definition, Events, RestoredRows, Rows};
 use crate::{Fold, Sources};
 use std::cell::OnceCell;
-use types::{Table, TableSettings};
+use types::Table;
+use types::settings::TableSettings;
 
 /// The events, the restored rows, and what is shared.
 pub struct Inputs<'scope> {

@@ -31,7 +31,8 @@ pub use operators::shared::{Events, RestoredRows, Rows, Shared, Unreadable};
 
 use tables::floors;
 use timely::dataflow::operators::Concatenate;
-use types::{Change, TableSettings, Text};
+use types::settings::TableSettings;
+use types::{Change, Text};
 
 /// Logical time: a counter within one run. It is never stored.
 pub type Epoch = u64;

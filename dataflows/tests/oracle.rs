@@ -28,7 +28,8 @@ use std::sync::{Arc, Mutex};
 use timely::dataflow::operators::{Inspect, Probe};
 use types::Version;
 use types::event::{EventKind, Time, Tweet, User};
-use types::{Change, Event, Restored, Row, TableSettings, Text, Value};
+use types::settings::TableSettings;
+use types::{Change, Event, Restored, Row, Text, Value};
 
 /// Rows of all tables by table and key.
 type Tables = Vec<BTreeMap<Vec<Value>, Row>>;

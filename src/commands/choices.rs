@@ -12,7 +12,7 @@ pub(super) enum NamesArg {
     Legacy,
 }
 
-impl From<NamesArg> for decode::Names {
+impl From<NamesArg> for types::settings::Names {
     fn from(names: NamesArg) -> Self {
         match names {
             NamesArg::Clean => Self::Clean,
@@ -31,7 +31,7 @@ pub(super) enum RetweetsArg {
     None,
 }
 
-impl From<RetweetsArg> for decode::Retweets {
+impl From<RetweetsArg> for types::settings::Retweets {
     fn from(retweets: RetweetsArg) -> Self {
         match retweets {
             RetweetsArg::AsSent => Self::AsSent,
@@ -73,10 +73,10 @@ mod tests {
     #[test]
     fn a_rule_is_called_as_its_option_says() {
         for names in NamesArg::value_variants() {
-            assert_eq!(name(names), decode::Names::from(*names).to_string());
+            assert_eq!(name(names), types::settings::Names::from(*names).to_string());
         }
         for retweets in RetweetsArg::value_variants() {
-            assert_eq!(name(retweets), decode::Retweets::from(*retweets).to_string());
+            assert_eq!(name(retweets), types::settings::Retweets::from(*retweets).to_string());
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use super::job::JobError;
 use clap::Args;
-use mesh::Cluster;
 use std::path::PathBuf;
+use types::settings::Cluster;
 
 /// Arguments of a cluster.
 #[derive(Args)]
@@ -34,7 +34,7 @@ impl ClusterArgs {
         }
         match &self.hosts {
             _ if processes == 1 => Ok(None),
-            Some(hosts) => Ok(Some(Cluster::read(hosts, processes, process)?)),
+            Some(hosts) => Ok(Some(mesh::read_hosts(hosts, processes, process)?)),
             None => Err(JobError::Argument(format!("--processes {processes} needs --hosts FILE"))),
         }
     }

@@ -9,17 +9,18 @@ use crate::pipeline::error::RunError;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use dataflows::catalogue::Tables;
-use decode;
 use mesh::HostsError;
 use produce::ProduceError;
 use server::{JobInfo, ServerError};
+use sink::Database;
 use sink::mysql::MySqlSink;
-use sink::{Database, Prefix};
 use source::AnyTopic;
 use source::files::{FilesConfig, FilesTopic};
 use source::kafka::{From, KafkaConfig, KafkaTopic};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use types::prefix::Prefix;
+use types::settings::{DecodeSettings, TableChoice, TableSettings};
 
 const EARLIEST: &str = "earliest";
 
@@ -68,9 +69,9 @@ pub(crate) struct TablesArgs {
 }
 
 impl TablesArgs {
-    /// The tables, if they fit together.
-    pub(crate) fn tables(&self) -> Result<Tables, String> {
-        Tables::choose(&self.with, &self.without)
+    /// The tables that are asked for.
+    pub(crate) fn choice(&self) -> TableChoice {
+        TableChoice { with: self.with.clone(), without: self.without.clone() }
     }
 }
 
@@ -253,25 +254,23 @@ impl JobArgs {
     }
 
     /// What the rows mean, and where they are; the rest is at its default.
-    pub(super) fn config(&self) -> Result<RunConfig, JobError> {
+    pub(super) fn config(&self) -> RunConfig {
         let mut config = RunConfig::new(&self.topic);
-        config.tables = self.tables.tables().map_err(JobError::Argument)?;
+        config.tables = self.tables.choice();
         config.job.clone_from(&self.job);
         config.table_prefix = self.place.table_prefix.clone();
         config.from.clone_from(&self.from);
         if self.files.is_some() {
             "files".clone_into(&mut config.from);
         }
-        config.decode = decode::DecodeSettings {
+        config.decode = DecodeSettings {
             require_location: self.require_location,
             names: self.names.into(),
             retweets: self.retweets.into(),
         };
-        config.flows = types::TableSettings {
-            minutes_span: self.minutes_span,
-            trend_minutes: self.trend_minutes,
-        };
-        Ok(config)
+        config.flows =
+            TableSettings { minutes_span: self.minutes_span, trend_minutes: self.trend_minutes };
+        config
     }
 }
 

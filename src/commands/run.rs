@@ -11,6 +11,7 @@ use crate::config::Credit;
 use crate::config::RunConfig;
 use crate::pipeline;
 use crate::pipeline::RunSummary;
+use crate::pipeline::identity;
 use crate::pipeline::rebuild;
 use clap::Args;
 use monitor::Monitor;
@@ -164,7 +165,7 @@ fn rebuild(
 }
 
 fn config(args: &RunArgs) -> Result<RunConfig, JobError> {
-    let mut config = args.job.config()?;
+    let mut config = args.job.config();
     config.workers = usize::from(args.workers);
     config.epoch = Duration::from_millis(args.epoch_ms);
     config.pace.interval = Duration::from_millis(args.commit_interval_ms);
@@ -176,6 +177,8 @@ fn config(args: &RunArgs) -> Result<RunConfig, JobError> {
     config.dead_letters =
         Quota { rows: args.dead_letter_rows, bytes: args.dead_letter_mb.saturating_mul(1 << 20) };
     config.retry_for = Duration::from_secs(args.retry_seconds);
+    // Refused here, before anything is opened.
+    identity::tables(&config)?;
     Ok(config)
 }
 

@@ -10,11 +10,12 @@ use super::job::{DatabaseArgs, TablesArgs, UnreadableUrl};
 use clap::Args;
 use dataflows::catalogue::Tables;
 use sink::mysql::{MySqlSink, Server, ServerFamily};
-use sink::{Prefix, SinkError, ddl};
+use sink::{SinkError, ddl};
 use std::fmt::Write;
 use types::dead_letter;
 use types::fault::Fault;
 use types::fault::one_line;
+use types::prefix::Prefix;
 
 /// Examples of `--help`.
 pub(crate) const EXAMPLES: &str = "Examples:\n  \
@@ -81,7 +82,7 @@ impl SchemaError {
 
 /// The text that the command prints.
 pub(super) fn run(args: &SchemaArgs) -> Result<String, SchemaError> {
-    let tables = args.tables.tables().map_err(SchemaError::Tables)?;
+    let tables = Tables::choose(&args.tables.choice()).map_err(SchemaError::Tables)?;
     let server = if let Some(kind) = args.server.map(ServerFamily::from) {
         kind_text(kind).to_owned()
     } else {

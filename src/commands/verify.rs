@@ -2,10 +2,12 @@
 
 use super::job::{JobArgs, JobError};
 use crate::config::RunConfig;
+use crate::pipeline::identity;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use dataflows::catalogue::Tables;
 use dataflows::tables::freshness;
+use sink::Identity;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
@@ -54,13 +56,13 @@ fn percent(text: &str) -> Result<f64, String> {
 }
 
 impl VerifyArgs {
-    /// The job, which must have the tables that are named.
-    fn config(&self) -> Result<RunConfig, JobError> {
-        let config = self.job.config()?;
-        let all = config.tables.all();
-        let is_missing = |name: &&String| all.iter().all(|table| table.name != **name);
+    /// The job, which must have the tables that are named; and what it is.
+    fn config(&self) -> Result<(RunConfig, Identity), JobError> {
+        let config = self.job.config();
+        let identity = identity::identity(&config, &identity::tables(&config)?);
+        let is_missing = |name: &&String| identity.tables.iter().all(|table| table.name != **name);
         match self.tables.iter().find(is_missing) {
-            None => Ok(config),
+            None => Ok((config, identity)),
             Some(name) => {
                 Err(JobError::Argument(format!("--table {name}: the job has no such table")))
             }
@@ -72,7 +74,7 @@ impl VerifyArgs {
 pub(super) fn run(args: &VerifyArgs, stop: &AtomicBool) -> ExitCode {
     let prepared = args.job.topic(false, false);
     let prepared = prepared.and_then(|topic| Ok((topic, args.job.sink()?, args.config()?)));
-    let (topic, sink, config) = match prepared {
+    let (topic, sink, (config, identity)) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => return super::fail(&error, JobError::exit_code(&error)),
     };
@@ -84,7 +86,7 @@ pub(super) fn run(args: &VerifyArgs, stop: &AtomicBool) -> ExitCode {
         baseline: args.baseline.clone(),
     };
     let check = Check {
-        identity: &config.identity(),
+        identity: &identity,
         topic_name: &config.topic,
         decode: config.decode,
         flows: config.flows,

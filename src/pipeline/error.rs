@@ -3,6 +3,7 @@
 //! Each message says what happened, to what, and what to do. Messages never contain a secret and
 //! never print their sources: `main` prints the chain once.
 
+use crate::config::ConfigError;
 use mesh::MeshError;
 use sink::SinkError;
 use source::SourceError;
@@ -18,6 +19,12 @@ pub enum RunError {
     /// The database's side.
     #[error(transparent)]
     Sink(#[from] SinkError),
+    /// Values of the configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Tables that do not fit together.
+    #[error("{0}")]
+    Tables(String),
     /// The dataflow engine did not start.
     #[error("the dataflow engine did not start: {0}; is --workers a number this machine can run?")]
     Engine(String),
@@ -74,6 +81,7 @@ impl Fault for RunError {
             RunError::Source(error) => error.is_config_error(),
             RunError::Sink(error) => error.is_config_error(),
             RunError::Mesh(error) => error.is_config_error(),
+            RunError::Config(_) | RunError::Tables(_) => true,
             RunError::Engine(_)
             | RunError::System { .. }
             | RunError::RebuildStopped

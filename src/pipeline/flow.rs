@@ -7,6 +7,7 @@ use super::ledger::WorkerReport;
 use crate::config::RunConfig;
 use crate::pipeline::commit_batcher;
 use crate::pipeline::commit_batcher::{Closings, CommitFault, CommitOrder, commit_batcher};
+use dataflows::catalogue::Tables;
 use dataflows::operators::latest::Latest;
 use dataflows::tables::dead_letter_overflow::{self, Extent};
 use dataflows::tables::dead_letters;
@@ -130,7 +131,7 @@ pub(super) struct Flow {
 /// Builds the dataflow on this worker. `orders` leads to the committer, on worker 0.
 pub(super) fn build(
     worker: &mut Worker,
-    config: &RunConfig,
+    (config, tables): (&RunConfig, &Tables),
     orders: Option<tokio::sync::mpsc::Sender<CommitOrder>>,
 ) -> Flow {
     worker.dataflow_named::<Epoch, _, _>("tweetflow", |scope| {
@@ -167,7 +168,6 @@ pub(super) fn build(
 
         let unreadable = Unreadable::default();
         let rows = RestoredRows::new(rows, Rc::clone(&unreadable));
-        let tables = &config.tables;
         let restored = Rows::new(&rows, tables.progress());
         let offsets = kafka_offsets::build(&config.topic, updates, &restored);
         let dead_letters = dead_letters::build(&config.topic, dead_letters, tables.dead_letters());

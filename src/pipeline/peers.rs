@@ -10,7 +10,6 @@
 
 use super::RunContext;
 use crate::pipeline::error::RunError;
-use mesh::Cluster;
 use monitor::{Monitor, ProcessReport};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,6 +20,7 @@ use timely::dataflow::operators::Inspect;
 use timely::dataflow::operators::vec::{Broadcast, Input};
 use timely::worker::Worker;
 use types::fault::one_line;
+use types::settings::Cluster;
 
 /// Time between two heartbeats.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);

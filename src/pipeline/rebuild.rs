@@ -11,7 +11,7 @@
 
 use crate::config::RunConfig;
 use crate::pipeline::error::RunError;
-use crate::pipeline::{self, RunSummary};
+use crate::pipeline::{self, RunSummary, identity};
 use monitor::Monitor;
 use sink::mysql::MySqlSink;
 use sink::unless_stopped;
@@ -34,14 +34,14 @@ pub fn run(
     stop: &Arc<AtomicBool>,
     monitor: &Arc<Monitor>,
 ) -> Result<RunSummary, RunError> {
-    let identity = config.identity();
+    let identity = identity::identity(&config, &identity::tables(&config)?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let doing = "starting the rebuild";
     let runtime = runtime.map_err(|source| RunError::System { doing, source })?;
     let sink = MySqlSink::new(url)?;
     let beginning = runtime.block_on(unless_stopped(stop, sink.begin_rebuild(&identity)));
     if let Some(counted) = beginning.ok_or(RunError::RebuildStopped)??
-        && counted.fingerprint.contains(&config.location())
+        && counted.fingerprint.contains(&identity::location(&config))
     {
         kafka.starts = counted.starts;
     }

@@ -66,7 +66,7 @@ pub(super) fn run<T: Topic>(timely: &mut Worker, shared: &RunContext<T>) -> Work
     let orders = channels.as_ref().map(|channels| channels.orders.clone());
     // Held to the end: the committer that goes while they are open has failed.
     let held = orders.clone();
-    let mut flow = flow::build(timely, &shared.config, orders);
+    let mut flow = flow::build(timely, (&shared.config, &shared.tables), orders);
     let peers = shared.peers.as_ref();
     let mut heartbeat =
         peers.and_then(|peers| HeartbeatSender::build(timely, peers, shared.config.workers));

@@ -51,7 +51,7 @@ fn config(workers: u64, credit: u64) -> RunConfig {
     config.workers = usize::try_from(workers).unwrap();
     config.credit = Credit { records: credit, bytes: u64::MAX };
     config.epoch = Duration::from_millis(1);
-    config.flows = types::TableSettings { minutes_span: 20, trend_minutes: 5 };
+    config.flows = types::settings::TableSettings { minutes_span: 20, trend_minutes: 5 };
     config
 }
 

@@ -7,13 +7,14 @@
 //! end the process again at every start.
 
 use crate::common::answers::{V1, V2};
-use decode::{DecodeSettings, decode};
+use decode::decode;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use types::Version;
 use types::event::EventKind;
+use types::settings::DecodeSettings;
 use types::{Event, Text};
 
 /// The folder. Its absence is a failure: these tests run only where they are asked for.

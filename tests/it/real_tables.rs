@@ -5,13 +5,14 @@
 
 use crate::common::answers::{V1, V2};
 use crate::common::{Server, Sql, fresh_topic, program, service};
-use decode::{DecodeSettings, decode};
+use decode::decode;
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
+use types::settings::DecodeSettings;
 
 on_both_servers! {
     #[ignore = "real tweets: TWEETFLOW_REAL_DATA names their folder"]

@@ -3,8 +3,9 @@
 //! Each function panics when a promise is broken and does nothing else.
 
 use crate::look::facts;
-use crate::{DecodeSettings, Names, Retweets, decode as decode_record, lazy, mend, skip};
+use crate::{decode as decode_record, lazy, mend, skip};
 use types::event::Tweet;
+use types::settings::{DecodeSettings, Names, Retweets};
 use types::{Event, Version};
 
 /// What is read lazily is what `serde_json` reads, where all of it is looked at; and a value that

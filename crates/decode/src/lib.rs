@@ -38,11 +38,10 @@ mod v1;
 mod v2;
 
 pub use fold::fold;
-pub use name::Names;
 
-use std::fmt;
 use types::Version;
 use types::event::EventKind;
+use types::settings::{DecodeSettings, Retweets};
 use types::{Event, Text};
 
 /// Part of the fingerprint of the tables; raised by hand with every change of meaning.
@@ -55,38 +54,6 @@ pub const ACCEPTS: u32 = 1;
 
 /// Characters that a hashtag's column holds.
 const HASHTAG_CHARACTERS: usize = 255;
-
-/// What decides about a record beside its bytes.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct DecodeSettings {
-    /// Leave out tweets whose author gives no location (it is null, or there is no author).
-    pub require_location: bool,
-    /// What a shown name becomes.
-    pub names: Names,
-    /// What a retweet adds to the hashtags.
-    pub retweets: Retweets,
-}
-
-/// Whose hashtags a retweet's are. Its text and entities are a copy of the original's, which the
-/// service cuts to 140 characters; a quote has a text of its own and is not meant.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Retweets {
-    /// Its own, as the API gives them: those of the original, as far as they lie before the cut
-    #[default]
-    AsSent,
-    /// None: hashtags count once for the original, however often it is retweeted
-    None,
-}
-
-impl fmt::Display for Retweets {
-    /// As the flag and the fingerprint say it.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Retweets::AsSent => "as-sent",
-            Retweets::None => "none",
-        })
-    }
-}
 
 /// A record that cannot be counted.
 #[derive(Debug, thiserror::Error)]

@@ -10,9 +10,9 @@
 use icu_properties::CodePointSetData;
 use icu_properties::props::Emoji;
 use regex::Regex;
-use std::fmt;
 use std::sync::LazyLock;
 use types::Text;
+use types::settings::Names;
 use unicode_segmentation::UnicodeSegmentation;
 
 /// The name of somebody whose name is blank.
@@ -22,33 +22,11 @@ const CHARACTERS: usize = 255;
 /// Makes a keycap of the digit before it.
 const KEYCAP: char = '\u{20e3}';
 
-/// What becomes of a shown name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Names {
-    /// Without emoji, every letter kept
-    #[default]
-    Clean,
-    /// As the first version of these tables had them; damages names in many scripts
-    Legacy,
-}
-
-impl fmt::Display for Names {
-    /// As the flag and the fingerprint say it.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Names::Clean => "clean",
-            Names::Legacy => "legacy",
-        })
-    }
-}
-
-impl Names {
-    /// The name as the tables keep it, cut to the column.
-    pub(super) fn shown(self, name: &str) -> Text {
-        match self {
-            Names::Clean => clean(name),
-            Names::Legacy => legacy(name),
-        }
+/// The name as the tables keep it, cut to the column.
+pub(super) fn shown(names: Names, name: &str) -> Text {
+    match names {
+        Names::Clean => clean(name),
+        Names::Legacy => legacy(name),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The same tweet as senders write it, and what a part that cannot be read costs.
 
 use super::tests::{LOCATED, golden, golden_with};
-use super::{DecodeSettings, Retweets};
+use types::settings::{DecodeSettings, Retweets};
 
 /// As the decoder reads it, however it is written: a whole one, of the first API.
 #[test]

@@ -2,11 +2,12 @@
 //!
 //! A change of a golden row raises [`VERSION`].
 
-use super::{ACCEPTS, DecodeSettings, Names, Retweets, Undecodable, VERSION, decode};
+use super::{ACCEPTS, Undecodable, VERSION, decode};
 use std::fmt::Write;
 use types::Event;
 use types::Version;
 use types::event::{EventKind, Tweet, User};
+use types::settings::{DecodeSettings, Names, Retweets};
 
 /// Its record is of 2026-11-23 09:01, minute 29,923,741.
 const PLACE: Version =

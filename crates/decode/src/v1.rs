@@ -9,6 +9,7 @@
 //! looks like one, whatever other keys stand beside; what else it may be is asked afterwards.
 
 use super::json::{self, Given, Leaf, List, Part, Raw};
+use super::name::shown;
 use super::time::{self, CreatedAt};
 use super::{DecodeSettings, Retweets, Undecodable, edits, hashtag, hashtags_of_text};
 use serde::de::IgnoredAny;
@@ -246,6 +247,6 @@ impl Author<'_> {
         else {
             return Stated::Unreadable;
         };
-        Stated::User(User { id, name: settings.names.shown(name), friends, followers })
+        Stated::User(User { id, name: shown(settings.names, name), friends, followers })
     }
 }

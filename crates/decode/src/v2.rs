@@ -17,15 +17,17 @@
 
 use super::edits::Versions;
 use super::json::{self, Given, Leaf, List, OneOrMany, Part, Raw};
+use super::name::shown;
 use super::time::{self, CreatedAt};
 use super::v1::Stated;
-use super::{DecodeSettings, Retweets, Undecodable, hashtag, hashtags_of_text};
+use super::{Undecodable, hashtag, hashtags_of_text};
 use serde::de::IgnoredAny;
 use std::collections::HashSet;
 use types::Event;
 use types::Version;
 use types::clock::Clocks;
 use types::event::{EventKind, Tweet, User};
+use types::settings::{DecodeSettings, Retweets};
 
 /// An envelope.
 #[derive(serde::Deserialize)]
@@ -251,7 +253,7 @@ impl Account<'_> {
         else {
             return Stated::Unreadable;
         };
-        let name = settings.names.shown(name);
+        let name = shown(settings.names, name);
         Stated::User(User { id, name, friends: Some(friends), followers })
     }
 }

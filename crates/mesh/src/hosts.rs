@@ -2,17 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-/// The cluster as one of its processes sees it.
-#[derive(Clone, Debug)]
-pub struct Cluster {
-    /// The own index; 0 has the database.
-    pub process: usize,
-    /// `host:port` of each process, by index.
-    pub hosts: Vec<String>,
-    /// How long a start waits for the others.
-    pub patience: Duration,
-}
+use types::settings::Cluster;
 
 /// Why a hosts file is refused.
 #[derive(Debug, thiserror::Error)]
@@ -26,51 +16,34 @@ pub enum HostsError {
     Line { path: PathBuf, process: usize },
 }
 
-impl Cluster {
-    /// Reads the first `processes` lines; empty ones and those with a `#` in front do not count.
-    pub fn read(path: &Path, processes: usize, process: usize) -> Result<Self, HostsError> {
-        let path = path.to_owned();
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(source) => return Err(HostsError::Read { path, source }),
-        };
-        let lines = text.lines().map(str::trim);
-        let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
-        let hosts: Vec<_> = lines.take(processes).map(str::to_owned).collect();
-        let is_address = |line: &str| {
-            line.rsplit_once(':').is_some_and(|(host, port)| {
-                // `parse` takes a sign as well.
-                !host.is_empty() && !port.starts_with('+') && port.parse::<u16>().is_ok()
-            })
-        };
-        if let Some(process) = hosts.iter().position(|line| !is_address(line)) {
-            return Err(HostsError::Line { path, process });
-        }
-        if hosts.len() < processes {
-            return Err(HostsError::Few { path, found: hosts.len(), processes });
-        }
-        Ok(Cluster { process, hosts, patience: Duration::from_secs(30) })
+/// Reads the first `processes` lines; empty ones and those with a `#` in front do not count.
+pub fn read(path: &Path, processes: usize, process: usize) -> Result<Cluster, HostsError> {
+    let path = path.to_owned();
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(source) => return Err(HostsError::Read { path, source }),
+    };
+    let lines = text.lines().map(str::trim);
+    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let hosts: Vec<_> = lines.take(processes).map(str::to_owned).collect();
+    let is_address = |line: &str| {
+        line.rsplit_once(':').is_some_and(|(host, port)| {
+            // `parse` takes a sign as well.
+            !host.is_empty() && !port.starts_with('+') && port.parse::<u16>().is_ok()
+        })
+    };
+    if let Some(process) = hosts.iter().position(|line| !is_address(line)) {
+        return Err(HostsError::Line { path, process });
     }
-
-    /// How many processes there are.
-    pub fn processes(&self) -> usize {
-        self.hosts.len()
+    if hosts.len() < processes {
+        return Err(HostsError::Few { path, found: hosts.len(), processes });
     }
-
-    /// Where this process listens.
-    pub fn own(&self) -> &str {
-        &self.hosts[self.process]
-    }
-
-    /// A process, for people.
-    pub fn name(&self, process: usize) -> String {
-        format!("process {process} at {}", self.hosts[process])
-    }
+    Ok(Cluster { process, hosts, patience: Duration::from_secs(30) })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Cluster;
+    use super::read;
 
     #[test]
     fn a_line_is_a_process() {
@@ -78,7 +51,7 @@ mod tests {
         let path = directory.path().join("hosts");
         let read = |text: &str, processes| {
             std::fs::write(&path, text).unwrap();
-            Cluster::read(&path, processes, 1).map_err(|error| error.to_string())
+            read(&path, processes, 1).map_err(|error| error.to_string())
         };
         let cluster = read("# the cluster\na:1\n\n [::1]:2 \nc:3\n", 2).unwrap();
         assert_eq!(cluster.hosts, ["a:1", "[::1]:2"]);

@@ -13,7 +13,8 @@ mod hello;
 mod hosts;
 mod link;
 
-pub use hosts::{Cluster, HostsError};
+pub use hosts::{HostsError, read as read_hosts};
+use types::settings::Cluster;
 
 use hello::{Hello, Verdict};
 use link::Link;

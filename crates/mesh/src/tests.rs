@@ -1,12 +1,13 @@
 //! Meshes of threads on the loopback.
 
-use super::{Cluster, Mesh, MeshError, join};
+use super::{Mesh, MeshError, join};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use types::settings::Cluster;
 
 fn hosts(processes: usize) -> Vec<String> {
     // All at once, so that no port is given twice.

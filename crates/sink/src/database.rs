@@ -4,9 +4,10 @@
 
 use super::mysql::MySqlSink;
 use super::sqlite::SqliteSink;
-use super::{ConsistentRead, Identity, Prefix, Sink, SinkError};
+use super::{ConsistentRead, Identity, Sink, SinkError};
 use std::sync::Arc;
 use types::answers::Answers;
+use types::prefix::Prefix;
 use types::transaction::{Position, Transaction};
 use types::{Restored, Row, Table, Value};
 

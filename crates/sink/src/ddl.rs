@@ -4,9 +4,9 @@
 //! existing ones with it, `tweetflow schema` prints it. Nothing is left to a server's defaults:
 //! engine, character set, collation and row format are spelt out. One text for MariaDB and MySQL.
 
-use super::Prefix;
 use std::fmt::Write;
 use types::Table;
+use types::prefix::Prefix;
 use types::table::{Column, ColumnKind};
 
 /// The table that holds one row per job: the fence, and "as of when".

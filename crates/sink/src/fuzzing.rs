@@ -2,8 +2,8 @@
 //!
 //! Each function panics when a promise is broken and does nothing else.
 
-use crate::Prefix;
 use types::Value;
+use types::prefix::Prefix;
 use types::table::{Column, ColumnKind, Panel, Restore, Table};
 
 const TABLE: Table = Table {

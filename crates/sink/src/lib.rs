@@ -15,7 +15,6 @@ mod error;
 pub mod fuzzing;
 pub mod memory;
 pub mod mysql;
-mod prefix;
 mod settings;
 pub(crate) mod sql;
 pub mod sqlite;
@@ -23,13 +22,13 @@ mod stop;
 
 pub use self::database::Database;
 pub use self::error::SinkError;
-pub use self::prefix::{NoPrefix, Prefix};
 pub use self::stop::{Stop, unless_stopped};
 use backon::BackoffBuilder;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 use types::answers::Answers;
+use types::prefix::Prefix;
 use types::transaction::{Position, Transaction};
 use types::{Restored, Row, Table};
 

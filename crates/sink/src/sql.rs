@@ -6,10 +6,10 @@
 //! `sql_mode`. Statements are cut at a size, so that a server's `max_allowed_packet` bounds a
 //! statement and never a transaction. This module opens no connection.
 
-use super::Prefix;
 use itertools::Itertools;
 use std::fmt::Write;
 use types::Table;
+use types::prefix::Prefix;
 use types::{Row, Value};
 
 /// Bytes after which a statement is ended where the server allows it. A thousand rows: a round trip
@@ -183,7 +183,8 @@ impl Write for SqlText<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Prefix, STATEMENT_BYTES, Value, moment, moment_ms, select, statements};
+    use super::{STATEMENT_BYTES, Value, moment, moment_ms, select, statements};
+    use types::prefix::Prefix;
     use types::table::{Column, ColumnKind, Panel, Restore, Table};
 
     const TABLE: Table = Table {

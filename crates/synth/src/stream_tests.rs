@@ -144,7 +144,7 @@ fn a_delete_has_the_form_of_the_first_api_and_is_understood() {
         let (key, line) = record(&synthetic, index);
         let (digits, version, mut events) = (key.to_string(), Version::default(), Vec::new());
         let payload = Some(&*line).filter(|line| !line.is_empty());
-        let settings = decode::DecodeSettings::default();
+        let settings = types::settings::DecodeSettings::default();
         decode::decode(Some(digits.as_bytes()), payload, version, settings, &mut events).unwrap();
         let [Event::Delete { version: Version { tweet_id, .. }, kind, .. }] = events[..] else {
             panic!("{events:?}")

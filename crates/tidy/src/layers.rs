@@ -1,6 +1,8 @@
 //! The layers: which crate of the workspace may use which.
 //!
 //! A crate's manifest is the rule, so only `[dependencies]` count: tests may use what they like.
+//! Inside the program two rules more: its configuration is plain data, and only the commands know
+//! the argument parser.
 
 use crate::tree;
 use std::path::Path;
@@ -50,7 +52,7 @@ const RESERVED: [(&str, &[&str]); 7] = [
 
 /// What uses what it may not, one line each.
 pub fn findings(top: &Path) -> Vec<String> {
-    let mut findings = Vec::new();
+    let mut findings = inside_the_program(top);
     for manifest in tree::files(top, "", &["Cargo.toml"]) {
         let Some((name, used)) = read(&manifest.text) else { continue };
         if manifest.path.starts_with("fuzz/") {
@@ -67,6 +69,26 @@ pub fn findings(top: &Path) -> Vec<String> {
                 || reserved.is_some_and(|(_, crates)| !crates.contains(&name));
             if is_refused {
                 findings.push(format!("{}: {name} may not use {one}", manifest.path));
+            }
+        }
+    }
+    findings
+}
+
+/// What `src/config.rs` imports beside plain data, and who beside the commands knows clap.
+fn inside_the_program(top: &Path) -> Vec<String> {
+    let mut findings = Vec::new();
+    for file in tree::files(top, "src", &["rs"]) {
+        let imports = file.text.lines().filter_map(|line| line.trim().strip_prefix("use "));
+        for import in imports {
+            let root = import.split([':', ';', ' ']).next().unwrap_or_default();
+            let is_plain = ["std", "types", "super"].contains(&root);
+            let is_refused = match &file.path[..] {
+                "src/config.rs" => !is_plain,
+                path => root == "clap" && !path.starts_with("src/commands"),
+            };
+            if is_refused {
+                findings.push(format!("{}: may not use {root}", file.path));
             }
         }
     }

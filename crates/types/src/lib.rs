@@ -4,7 +4,8 @@
 //! |---|---|
 //! | [`event`] | what a record becomes: tweets, users, deletes |
 //! | [`version`], [`clock`], [`snowflake`] | which statement is newer; the clocks of a record |
-//! | [`value`], [`table`], [`settings`] | rows, declarations of tables, what changes their rows |
+//! | [`value`], [`table`], [`prefix`] | rows, declarations of tables, what their names begin with |
+//! | [`settings`] | what an operator chooses for a crate below: tables, decoding, a cluster |
 //! | [`record`], [`offsets`] | records as they are read; how far a partition is counted |
 //! | [`dead_letter`] | records that could not be counted, and their quota |
 //! | [`transaction`], [`answers`] | what a commit changes; when the database last answered |
@@ -21,6 +22,7 @@ pub mod fault;
 pub mod ledger;
 pub mod offsets;
 pub mod outcome;
+pub mod prefix;
 pub mod record;
 pub mod settings;
 pub mod snowflake;
@@ -31,7 +33,6 @@ pub mod value;
 pub mod version;
 
 pub use event::Event;
-pub use settings::TableSettings;
 pub use table::Table;
 pub use value::{Change, Restored, Row, Text, Value};
 pub use version::Version;

@@ -170,9 +170,9 @@ pub struct Check<'a> {
     /// The name of the topic, as the tables keep it.
     pub topic_name: &'a str,
     /// What decides about a record beside its bytes.
-    pub decode: decode::DecodeSettings,
+    pub decode: types::settings::DecodeSettings,
     /// What the operator said about the tables.
-    pub flows: types::TableSettings,
+    pub flows: types::settings::TableSettings,
     /// The topic that they count.
     pub topic: &'a AnyTopic,
     /// Where they are.
@@ -244,7 +244,7 @@ impl Check<'_> {
 /// Prints at most `show` differences, and shows each stored row to `keep`.
 #[allow(clippy::too_many_arguments, reason = "one caller")]
 fn compare(
-    (plan, flows, show): (&VerifyPlan, types::TableSettings, u64),
+    (plan, flows, show): (&VerifyPlan, types::settings::TableSettings, u64),
     files: &BTreeMap<u32, Text>,
     mut summary: VerifySummary,
     (stored, recount): (Runs, Runs),

@@ -11,12 +11,12 @@ use super::model::{MODELS, Model, Of};
 use super::runs::{Key, Runs};
 use super::state::Tally;
 use super::{VerifyError, VerifyPlan};
-use decode::DecodeSettings;
 use std::collections::{BTreeMap, BTreeSet};
 use types::Version;
 use types::dead_letter::{self, OverflowKey, OverflowRange};
 use types::offsets::{self, Anchor, LastRecord, PartitionOffsets};
 use types::record::Record;
+use types::settings::DecodeSettings;
 use types::{Event, Row, Value};
 
 /// Places of records: partition, offset.

@@ -11,7 +11,8 @@ use super::state::Tally;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io::Result;
-use types::{Row, TableSettings, Value};
+use types::settings::TableSettings;
+use types::{Row, Value};
 
 /// The table that is made here, behind those that it is made of.
 pub(super) const TRENDING: &str = "trending";

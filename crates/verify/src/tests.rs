@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use types::Version;
 use types::clock::id_at;
 use types::event::{EventKind, Time, Tweet};
+use types::settings::TableChoice;
 use types::snowflake::{EPOCH_MS, written_ms};
 use types::{Event, Row, Text, Value};
 
@@ -428,7 +429,7 @@ impl Schedule {
         let (places, none) = (Places::new(), LatenessEvidence::default());
         let said = |lateness| TableMetadata { dead_letters: &places, offsets: &[], lateness };
         let before_marks = before.map_or(&none, |before| &before.lateness);
-        let settings = decode::DecodeSettings::default();
+        let settings = types::settings::DecodeSettings::default();
         let mut recount = Recount::new(plan, settings, said(&now.lateness), said(before_marks));
         for (table, row) in before.iter().flat_map(|before| &before.rows) {
             recount.resume(plan.index(table).expect("it is there"), row).expect("it has a meaning");
@@ -452,7 +453,7 @@ impl Schedule {
             recount = ranges::resolve(&stored, recount).expect("a temporary file");
         }
         let mut out = Vec::new();
-        let how = (plan, types::TableSettings::default(), 10);
+        let how = (plan, types::settings::TableSettings::default(), 10);
         let keep = &mut |_: &_| Ok(());
         let (files, summary) = (super::BTreeMap::new(), VerifySummary::default());
         let found = compare(how, &files, summary, (stored, recount), keep, &mut out);
@@ -472,7 +473,8 @@ const WITH_ROWS: [&str; 2] = ["top_hashtags", "hashtags_by_minute"];
 fn plan(memory: usize) -> VerifyPlan {
     let without = Tables::optional().filter(|name| !WITH_ROWS.contains(name));
     let without = without.map(String::from).collect::<Vec<_>>();
-    let tables = Tables::choose(&[], &without).expect("they fit");
+    let tables = Tables::choose(&TableChoice { without, ..TableChoice::default() });
+    let tables = tables.expect("they fit");
     let (sample, show) = (100.0, 10);
     let settings = VerifySettings { tables: Vec::new(), sample, show, memory, baseline: None };
     VerifyPlan::new("tweets", tables.all(), &settings)

@@ -63,7 +63,7 @@ impl<T: Topic> WorkerLoop<'_, T> {
     /// On worker 0: an error where a stored row, or what follows from the stored rows, cannot be.
     pub(super) fn check_rows(&self) -> Result<(), SinkError> {
         if let Some(Restored { table, row }) = self.flow.unreadable.take() {
-            let table = &self.shared.config.tables.all()[usize::from(table)];
+            let table = &self.shared.tables.all()[usize::from(table)];
             return Err(SinkError::Unreadable { row: table::whole(table, &row) });
         }
         self.flow.fault.take().map_or(Ok(()), Err)

@@ -100,7 +100,7 @@ pub(super) fn record_dead_letter(
 /// dead letter comes back.
 pub(super) fn decode(
     record: &Record<'_>,
-    settings: ::decode::DecodeSettings,
+    settings: types::settings::DecodeSettings,
     decoded: &mut Vec<Event>,
 ) -> Result<(), DeadLetter> {
     let Record { partition, offset, timestamp_ms, key, payload } = *record;

@@ -13,10 +13,11 @@ use crate::common::{Server, Sql};
 use dataflows::catalogue::Tables;
 use mysql_async::prelude::Queryable;
 use sink::mysql::MySqlSink;
-use sink::{Identity, Prefix, Sink, SinkError};
+use sink::{Identity, Sink, SinkError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use types::prefix::Prefix;
 use types::transaction::{Position, TableChanges, Transaction};
 use types::{Restored, Row, Value};
 

@@ -7,9 +7,9 @@
 use super::connection::Connection;
 use super::schema::place;
 use super::{SinkError, hexadecimal};
-use crate::Prefix;
 use crate::ddl::Shape;
 use std::collections::BTreeMap;
+use types::prefix::Prefix;
 
 const DOING: &str = "looking for what others have attached to the tables";
 

@@ -5,7 +5,8 @@
 
 use super::rows::read_rows;
 use super::{DOING_READ, MySqlSink, sql};
-use crate::{Prefix, SinkError};
+use crate::SinkError;
+use types::prefix::Prefix;
 use types::{Row, Table, Value};
 
 /// The condition of a query: each of these columns holds this value.

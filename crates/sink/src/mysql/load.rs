@@ -11,8 +11,8 @@
 
 use super::connection::Connection;
 use super::{SinkError, sql};
-use crate::Prefix;
 use types::fault::Fault;
+use types::prefix::Prefix;
 use types::{Row, Table, Value};
 
 const DOING: &str = "committing";
@@ -135,7 +135,8 @@ fn push_escaped(text: &mut Vec<u8>, value: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::{ROWS, is_refused, loads};
-    use crate::{Prefix, SinkError};
+    use crate::SinkError;
+    use types::prefix::Prefix;
     use types::table::{Column, ColumnKind, Panel, Restore, Table};
     use types::{Row, Value};
 

@@ -5,7 +5,7 @@
 
 use super::connection::Connection;
 use super::{DOING_READ, SinkError, sql};
-use crate::Prefix;
+use types::prefix::Prefix;
 use types::table::ColumnKind as Holds;
 use types::{Restored, Row, Table, Value};
 

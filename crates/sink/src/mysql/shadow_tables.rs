@@ -18,10 +18,11 @@ use super::connection::Connection;
 use super::{COMMIT_TABLE, MySqlSink, hexadecimal, schema};
 use crate::back_off;
 use crate::ddl::Shape;
-use crate::{Identity, Prefix, SinkError, ddl};
+use crate::{Identity, SinkError, ddl};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use types::fault::Fault;
+use types::prefix::Prefix;
 use types::{Table, offsets};
 
 const DOING: &str = "replacing the tables";

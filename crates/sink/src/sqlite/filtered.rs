@@ -1,8 +1,8 @@
 //! Rows of one table, filtered by column values: read, or flagged for the job.
 
 use super::{Bound, SinkError, SqliteSink, read_rows, refused, sql};
-use crate::Prefix;
 use rusqlite::params_from_iter;
+use types::prefix::Prefix;
 use types::{Row, Table, Value};
 
 impl SqliteSink {

@@ -33,6 +33,7 @@ impl Prefix {
     }
 
     /// The name in the database of the table that is declared as `name`.
+    #[must_use]
     pub fn table(&self, name: &str) -> String {
         format!("{}{name}", self.0)
     }
@@ -45,13 +46,20 @@ impl Display for Prefix {
 }
 
 /// A text that is no prefix.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "a table prefix is at most 32 small letters, digits and underscores (servers differ in how they \
-     treat capitals in names), and begins neither with rb_ nor with rbold_, which are the names of \
-     --rebuild"
-)]
+#[derive(Debug)]
 pub struct NoPrefix;
+
+impl Display for NoPrefix {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(
+            "a table prefix is at most 32 small letters, digits and underscores (servers differ in \
+             how they treat capitals in names), and begins neither with rb_ nor with rbold_, which \
+             are the names of --rebuild",
+        )
+    }
+}
+
+impl std::error::Error for NoPrefix {}
 
 impl FromStr for Prefix {
     type Err = NoPrefix;
