@@ -80,7 +80,7 @@ use types::transaction::Transaction;
 use types::{Restored, Row, Table, table};
 use watcher::{Committed, Watcher};
 
-impl<T> RunContext<T> {
+impl RunContext {
     fn is_ending(&self) -> bool {
         self.stop.load(Ordering::Relaxed) || self.is_failed()
     }
@@ -136,10 +136,10 @@ enum TopicNews {
 }
 
 /// What all workers of the process share.
-struct RunContext<T> {
+struct RunContext {
     config: RunConfig,
     tables: Tables,
-    topic: T,
+    topic: Box<dyn Topic>,
     monitor: Arc<Monitor>,
     /// Set to end the run.
     stop: Arc<AtomicBool>,
@@ -158,9 +158,9 @@ struct RunContext<T> {
 /// Runs until `stop` is set or, where the topic has an end, until all of it is committed. Returns
 /// after the last commit; the first fault ends the run, with everything read before it committed
 /// if the database allows.
-pub fn run<T: Topic, S: Sink>(
+pub fn run<S: Sink>(
     config: RunConfig,
-    topic: T,
+    topic: Box<dyn Topic>,
     sink: S,
     stop: Arc<AtomicBool>,
 ) -> Result<RunSummary, RunError> {
@@ -168,9 +168,9 @@ pub fn run<T: Topic, S: Sink>(
 }
 
 /// [`run`], and `monitor` is told what happens.
-pub fn run_watched<T: Topic, S: Sink>(
+pub fn run_watched<S: Sink>(
     config: RunConfig,
-    topic: T,
+    topic: Box<dyn Topic>,
     sink: S,
     stop: Arc<AtomicBool>,
     monitor: &Arc<Monitor>,
@@ -208,22 +208,22 @@ pub fn run_watched<T: Topic, S: Sink>(
 }
 
 /// A run that may begin.
-struct PreparedRun<T> {
+struct PreparedRun {
     config: RunConfig,
     tables: Tables,
-    topic: T,
+    topic: Box<dyn Topic>,
     stop: Arc<AtomicBool>,
     monitor: Arc<Monitor>,
     mesh: Option<Mesh>,
 }
 
-impl<T: Topic> PreparedRun<T> {
+impl PreparedRun {
     /// Starts the workers. They wait for the coordinator's plan.
     fn start(
         self,
         lead: Option<CoordinatorChannels>,
         is_closed: Arc<AtomicBool>,
-    ) -> Result<(Arc<RunContext<T>>, Engine), RunError> {
+    ) -> Result<(Arc<RunContext>, Engine), RunError> {
         let PreparedRun { config, tables, topic, stop, monitor, mesh } = self;
         let peers = config.cluster.as_ref().map(|cluster| Arc::new(Peers::new(cluster, &monitor)));
         let (ended, fault, lead) = (AtomicBool::default(), Mutex::default(), Mutex::new(lead));
@@ -250,7 +250,7 @@ impl<T: Topic> PreparedRun<T> {
 }
 
 /// A process of a cluster without the database: its workers follow the coordinator, worker 0.
-fn run_member<T: Topic>(run: PreparedRun<T>) -> Result<RunSummary, RunError> {
+fn run_member(run: PreparedRun) -> Result<RunSummary, RunError> {
     let (shared, engine) = run.start(None, Arc::default())?;
     let workers = engine.wait()?;
     late::finish(shared.config.ledger.span, &shared.monitor);
@@ -267,10 +267,7 @@ fn tables_of_a_start(tables: &Tables) -> Vec<u8> {
 }
 
 /// The process that has the database: it starts the committer, and its worker 0 coordinates.
-fn run_coordinator<T: Topic, S: Sink>(
-    run: PreparedRun<T>,
-    sink: S,
-) -> Result<RunSummary, RunError> {
+fn run_coordinator<S: Sink>(run: PreparedRun, sink: S) -> Result<RunSummary, RunError> {
     let config = &run.config;
     let tables = run.tables.clone();
     let identity = identity::identity(config, &tables);
@@ -346,8 +343,8 @@ fn run_coordinator<T: Topic, S: Sink>(
 }
 
 /// Ends a run that has not begun to read.
-fn end_unstarted_run<T, S>(
-    shared: &RunContext<T>,
+fn end_unstarted_run<S>(
+    shared: &RunContext,
     engine: Engine,
     error: Option<RunError>,
     committer: JoinHandle<Result<S, SinkError>>,
@@ -375,9 +372,9 @@ struct RestoredState {
 
 impl RestoredState {
     /// What the rows say, and how the ledger starts with it.
-    fn read_checked<T>(
+    fn read_checked(
         rows: &[Restored],
-        shared: &RunContext<T>,
+        shared: &RunContext,
     ) -> Result<(Self, ledger::LedgerStart), RunError> {
         let mut known = RestoredState::read(rows, &shared.tables)?;
         let ledger = ledger::LedgerStart::new(shared.config.ledger, &known.floors);
@@ -443,8 +440,8 @@ fn note_offsets(committed: &Committed, progress_table: u8) -> Box<dyn Fn(&Transa
 }
 
 /// Looks where to read on, and has the topic watched.
-fn plan_and_watch<T: Topic>(
-    shared: &RunContext<T>,
+fn plan_and_watch(
+    shared: &RunContext,
     stored: &[PartitionOffsets],
     committed: Committed,
     letters: (Receiver<DeadLetter>, Sender<TopicNews>),

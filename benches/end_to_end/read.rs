@@ -3,7 +3,7 @@
 use crate::Result;
 use decode::decode;
 use source::kafka::{From, KafkaConfig, KafkaTopic};
-use source::{Polled, Source, Topic};
+use source::{Polled, Topic};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 use types::Version;

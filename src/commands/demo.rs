@@ -124,7 +124,7 @@ fn demo(
     // What is counted is gone from the folder, so a restart could not read it again.
     config.ledger = LedgerConfig { span: LEDGER, forget: true };
     let files = FilesConfig { folder: topic, topic: TOPIC.to_owned(), until_end: false };
-    let topic = FilesTopic::new(files);
+    let topic = Box::new(FilesTopic::new(files));
     let (wrote, ran) = std::thread::scope(|scope| {
         let writer = scope.spawn(|| write(&settings, stop, monitor));
         let ran = pipeline::run_watched(config, topic, sink, stop.clone(), monitor);

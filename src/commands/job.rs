@@ -14,13 +14,14 @@ use produce::ProduceError;
 use server::{JobInfo, ServerError};
 use sink::Database;
 use sink::mysql::MySqlSink;
-use source::AnyTopic;
+use source::Topic;
 use source::files::{FilesConfig, FilesTopic};
 use source::kafka::{From, KafkaConfig, KafkaTopic};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use types::prefix::Prefix;
 use types::settings::{DecodeSettings, TableChoice, TableSettings};
+use verify::VerifiedTopic;
 
 const EARLIEST: &str = "earliest";
 
@@ -181,13 +182,33 @@ impl DatabaseArgs {
 
 impl JobArgs {
     /// The topic. Does not connect.
-    pub(super) fn topic(&self, until_end: bool, accept_gap: bool) -> Result<AnyTopic, JobError> {
-        if let Some(folder) = self.files.clone() {
-            let topic = self.topic.clone();
-            return Ok(AnyTopic::Files(FilesTopic::new(FilesConfig { folder, topic, until_end })));
+    pub(super) fn topic(
+        &self,
+        until_end: bool,
+        accept_gap: bool,
+    ) -> Result<Box<dyn Topic>, JobError> {
+        match self.folder(until_end) {
+            Some(folder) => Ok(Box::new(folder)),
+            None => Ok(Box::new(self.kafka_topic(until_end, accept_gap)?)),
         }
+    }
+
+    /// The topic, as `verify` reads it. Does not connect.
+    pub(super) fn verified_topic(&self) -> Result<Box<dyn VerifiedTopic>, JobError> {
+        match self.folder(false) {
+            Some(folder) => Ok(Box::new(folder)),
+            None => Ok(Box::new(self.kafka_topic(false, false)?)),
+        }
+    }
+
+    fn folder(&self, until_end: bool) -> Option<FilesTopic> {
+        let (folder, topic) = (self.files.clone()?, self.topic.clone());
+        Some(FilesTopic::new(FilesConfig { folder, topic, until_end }))
+    }
+
+    fn kafka_topic(&self, until_end: bool, accept_gap: bool) -> Result<KafkaTopic, JobError> {
         let kafka = self.kafka(until_end, accept_gap)?;
-        Ok(AnyTopic::Kafka(KafkaTopic::new(kafka).map_err(RunError::from)?))
+        Ok(KafkaTopic::new(kafka).map_err(RunError::from)?)
     }
 
     /// Whether a Kafka topic and a server are meant, which is what a rebuild needs.

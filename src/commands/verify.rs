@@ -72,7 +72,7 @@ impl VerifyArgs {
 
 /// Runs the command to its end.
 pub(super) fn run(args: &VerifyArgs, stop: &AtomicBool) -> ExitCode {
-    let prepared = args.job.topic(false, false);
+    let prepared = args.job.verified_topic();
     let prepared = prepared.and_then(|topic| Ok((topic, args.job.sink()?, args.config()?)));
     let (topic, sink, (config, identity)) = match prepared {
         Ok(prepared) => prepared,
@@ -90,7 +90,7 @@ pub(super) fn run(args: &VerifyArgs, stop: &AtomicBool) -> ExitCode {
         topic_name: &config.topic,
         decode: config.decode,
         flows: config.flows,
-        topic: &topic,
+        topic: &*topic,
         sink: &sink,
         settings: &settings,
         stop,

@@ -8,7 +8,6 @@ use super::peers::Peers;
 use super::worker::{self, WorkerSummary};
 use crate::pipeline::error::RunError;
 use mesh::Mesh;
-use source::Topic;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
@@ -25,10 +24,7 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    pub(super) fn start<T: Topic>(
-        shared: &Arc<RunContext<T>>,
-        mesh: Option<Mesh>,
-    ) -> Result<Self, RunError> {
+    pub(super) fn start(shared: &Arc<RunContext>, mesh: Option<Mesh>) -> Result<Self, RunError> {
         let peers = shared.peers.clone();
         let (builders, others) = match (mesh, shared.config.workers) {
             (Some(mesh), _) => mesh

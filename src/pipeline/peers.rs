@@ -169,7 +169,7 @@ impl HeartbeatSender {
     }
 
     /// Sends the end or the fault once, else a heartbeat if one is due.
-    pub(super) fn send_due<T>(&mut self, shared: &RunContext<T>) {
+    pub(super) fn send_due(&mut self, shared: &RunContext) {
         if !self.has_reported_end && shared.is_ending() {
             self.has_reported_end = true;
             let signal = match &*shared.fault.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -183,7 +183,7 @@ impl HeartbeatSender {
     }
 
     /// Sends the last message: everything that will ever be committed is committed.
-    pub(super) fn end<T>(mut self, shared: &RunContext<T>) {
+    pub(super) fn end(mut self, shared: &RunContext) {
         if self.process != 0 {
             return;
         }

@@ -52,7 +52,7 @@ pub fn run(
     let mut sum = RunSummary::default();
     for round in 1..=ROUNDS {
         let began = Instant::now();
-        let topic = KafkaTopic::new(kafka.clone())?;
+        let topic = Box::new(KafkaTopic::new(kafka.clone())?);
         let (config, sink) = (config.clone(), MySqlSink::new(url)?);
         let summary = pipeline::run_watched(config, topic, sink, stop.clone(), monitor)?;
         sum.add(&summary);

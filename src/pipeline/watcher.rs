@@ -49,8 +49,8 @@ pub(super) struct Watcher {
 
 impl Watcher {
     /// Starts the thread. `known` partitions are assigned already; what is found goes to `news`.
-    pub(super) fn start<W: Watch>(
-        watch: W,
+    pub(super) fn start(
+        watch: Box<dyn Watch>,
         known: Vec<u32>,
         committed: Committed,
         (requests, news): (Receiver<DeadLetter>, Sender<TopicNews>),
@@ -135,8 +135,8 @@ impl Default for WatcherTasks {
     }
 }
 
-struct Watching<W> {
-    watch: W,
+struct Watching {
+    watch: Box<dyn Watch>,
     known: Vec<u32>,
     committed: Committed,
     /// Dead letters to try again.
@@ -150,7 +150,7 @@ struct Watching<W> {
     steps: WatcherTasks,
 }
 
-impl<W: Watch> Watching<W> {
+impl Watching {
     fn run(mut self, end: &Receiver<()>) {
         let mut discovered_at = Instant::now();
         // Whether there is much to read is good to know soon.

@@ -30,7 +30,7 @@ use monitor::Phase;
 use partition::{ActivePartition, find};
 use reading::ReadPosition;
 use replay_throttle::ReplayThrottle;
-use source::{Polled, Source, SourceError, Topic};
+use source::{Polled, Source, SourceError};
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
@@ -58,7 +58,7 @@ pub(super) struct WorkerSummary {
 }
 
 /// Runs one worker to its end. A fault of the source stops all workers.
-pub(super) fn run<T: Topic>(timely: &mut Worker, shared: &RunContext<T>) -> WorkerSummary {
+pub(super) fn run(timely: &mut Worker, shared: &RunContext) -> WorkerSummary {
     let channels = match timely.index() {
         0 => shared.coordinator.lock().unwrap_or_else(PoisonError::into_inner).take(),
         _ => None,
@@ -142,12 +142,12 @@ enum Stage {
 }
 
 /// The state of one worker's loop.
-struct WorkerLoop<'a, T: Topic> {
-    source: T::Source,
+struct WorkerLoop<'a> {
+    source: Box<dyn Source>,
     flow: &'a mut Flow,
     /// On the first worker of each process of a cluster.
     heartbeat: Option<&'a mut HeartbeatSender>,
-    shared: &'a RunContext<T>,
+    shared: &'a RunContext,
     summary: &'a mut WorkerSummary,
     /// Number of this worker, and number of workers.
     index_and_count: (usize, usize),
@@ -182,7 +182,7 @@ struct WorkerLoop<'a, T: Topic> {
     late: Late,
 }
 
-impl<T: Topic> WorkerLoop<'_, T> {
+impl WorkerLoop<'_> {
     /// Reads until stopped, or until all partitions of all workers are at their end.
     fn run(
         &mut self,
@@ -270,7 +270,7 @@ impl<T: Topic> WorkerLoop<'_, T> {
     }
 
     /// Of these assignments, those of this worker.
-    fn mine(&self, all: Vec<Assignment>) -> impl Iterator<Item = Assignment> + use<T> {
+    fn mine(&self, all: Vec<Assignment>) -> impl Iterator<Item = Assignment> + use<> {
         let (index, peers) = self.index_and_count;
         all.into_iter().filter(move |it| it.partition as usize % peers == index)
     }

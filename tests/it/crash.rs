@@ -61,7 +61,8 @@ fn run(
     config: RunConfig,
     faults: Faults,
 ) -> Result<RunSummary, tweetflow::pipeline::error::RunError> {
-    pipeline::run(config, topic.clone(), MemorySink::new(store, faults), Arc::default())
+    let topic = Box::new(topic.clone());
+    pipeline::run(config, topic, MemorySink::new(store, faults), Arc::default())
 }
 
 /// A run that ends well, and in time: one that loses its capability may never end.

@@ -6,7 +6,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use source::kafka::{From, KafkaConfig, KafkaTopic};
-use source::{Source, SourceError, Topic};
+use source::{SourceError, Topic};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use types::offsets::Assignment;

@@ -76,7 +76,7 @@ impl Job {
         config.credit = Credit { records: credit, bytes: u64::MAX };
         config.epoch = Duration::from_millis(1);
         let (topic, sink) = (topic(records), MySqlSink::new(url).unwrap());
-        let (read, sql) = (topic.clone(), Sql::connect(database));
+        let (read, sql) = (Box::new(topic.clone()), Sql::connect(database));
         let thread = std::thread::spawn(move || pipeline::run(config, read, sink, Arc::default()));
         Job { topic, thread, sql }
     }

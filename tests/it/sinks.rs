@@ -399,7 +399,7 @@ fn a_restart_shows_what_the_tables_hold(bed: &impl Bed) {
     };
     let run = |records: u64| {
         let partitions = (0..2).map(|n| (0..records).filter(|i| i % 2 == n).map(tweet).collect());
-        let topic = MemoryTopic::new(Arc::new(partitions.collect()));
+        let topic = Box::new(MemoryTopic::new(Arc::new(partitions.collect())));
         let monitor = Arc::<Monitor>::default();
         pipeline::run_watched(config.clone(), topic, bed.connect(), Arc::default(), &monitor)
             .unwrap();

@@ -8,7 +8,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use source::files::{FilesConfig, FilesTopic};
 use source::kafka::{From, KafkaConfig, KafkaTopic};
-use source::{Polled, Source, SourceError, Topic, Watch};
+use source::{Polled, Source, SourceError, Topic};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
@@ -18,10 +18,9 @@ use types::offsets::{LastRecord, PartitionOffsets};
 
 /// Somewhere records can be put.
 trait Bed {
-    type Topic: Topic;
     /// Adds records to a partition; makes it where it is missing.
     fn add(&mut self, partition: u32, records: &[String]);
-    fn topic(&self, until_end: bool) -> Self::Topic;
+    fn topic(&self, until_end: bool) -> Box<dyn Topic>;
     /// Whether records can be added to a partition that has some.
     const GROWS: bool = true;
 }
@@ -43,8 +42,6 @@ impl Kafka {
 }
 
 impl Bed for Kafka {
-    type Topic = KafkaTopic;
-
     fn add(&mut self, partition: u32, records: &[String]) {
         let mut client = ClientConfig::new();
         client.set("bootstrap.servers", service("TEST_KAFKA"));
@@ -68,7 +65,7 @@ impl Bed for Kafka {
         producer.flush(Duration::from_secs(20)).unwrap();
     }
 
-    fn topic(&self, until_end: bool) -> KafkaTopic {
+    fn topic(&self, until_end: bool) -> Box<dyn Topic> {
         let config = KafkaConfig {
             brokers: service("TEST_KAFKA"),
             topic: self.topic.clone(),
@@ -79,7 +76,7 @@ impl Bed for Kafka {
             accept_gap: false,
             settings: Vec::new(),
         };
-        KafkaTopic::new(config).unwrap()
+        Box::new(KafkaTopic::new(config).unwrap())
     }
 }
 
@@ -93,7 +90,6 @@ impl<const PACKING: u8> Folder<PACKING> {
 }
 
 impl<const PACKING: u8> Bed for Folder<PACKING> {
-    type Topic = FilesTopic;
     const GROWS: bool = PACKING == 0;
 
     fn add(&mut self, partition: u32, records: &[String]) {
@@ -113,9 +109,9 @@ impl<const PACKING: u8> Bed for Folder<PACKING> {
         file.write_all(&bytes).unwrap();
     }
 
-    fn topic(&self, until_end: bool) -> FilesTopic {
+    fn topic(&self, until_end: bool) -> Box<dyn Topic> {
         let folder = self.0.path().to_owned();
-        FilesTopic::new(FilesConfig { folder, topic: "t".to_owned(), until_end })
+        Box::new(FilesTopic::new(FilesConfig { folder, topic: "t".to_owned(), until_end }))
     }
 }
 
@@ -200,7 +196,7 @@ impl Read {
     }
 }
 
-fn open<T: Topic>(topic: &T, assignments: &[Assignment]) -> T::Source {
+fn open(topic: &dyn Topic, assignments: &[Assignment]) -> Box<dyn Source> {
     let mut source = topic.open(Box::new(|| {})).unwrap();
     for assignment in assignments {
         source.assign(assignment).unwrap();
@@ -210,7 +206,7 @@ fn open<T: Topic>(topic: &T, assignments: &[Assignment]) -> T::Source {
 
 /// Reads until `enough`, at most `limit` records a poll.
 fn read(
-    source: &mut impl Source,
+    source: &mut Box<dyn Source>,
     read: &mut Read,
     limit: usize,
     enough: impl Fn(&Read, bool) -> bool,
@@ -239,7 +235,7 @@ fn every_record_comes_once_and_in_order(mut bed: impl Bed) {
     ]));
     for limit in [1, 7, 512, 100_000] {
         let mut found = Read::default();
-        read(&mut open(&topic, &plan), &mut found, limit, |_, finished| finished).unwrap();
+        read(&mut open(&*topic, &plan), &mut found, limit, |_, finished| finished).unwrap();
         for partition in 0..3 {
             assert_eq!(found.texts(partition), records(partition, 0..700), "limit {limit}");
             let offsets = found.records[&partition].iter().map(|(offset, _)| *offset);
@@ -253,10 +249,10 @@ fn reading_goes_on_behind_any_record(mut bed: impl Bed) {
     let topic = bed.topic(true);
     for stop in [1, 2, 29, 59, 60] {
         let mut first = Read::default();
-        let mut source = open(&topic, &topic.plan(&[]).unwrap());
+        let mut source = open(&*topic, &topic.plan(&[]).unwrap());
         read(&mut source, &mut first, 1, |read, _| read.texts(0).len() == stop).unwrap();
         let plan = topic.plan(&first.stored()).unwrap();
-        read(&mut open(&topic, &plan), &mut first, 11, |_, finished| finished).unwrap();
+        read(&mut open(&*topic, &plan), &mut first, 11, |_, finished| finished).unwrap();
         assert_eq!(first.texts(0), records(0, 0..60), "stopped at {stop}");
     }
 }
@@ -269,7 +265,7 @@ fn the_end_is_the_one_seen_at_the_start<B: Bed>(mut bed: B) {
         bed.add(0, &records(0, 50..80));
     }
     let mut found = Read::default();
-    read(&mut open(&topic, &plan), &mut found, 512, |_, finished| finished).unwrap();
+    read(&mut open(&*topic, &plan), &mut found, 512, |_, finished| finished).unwrap();
     assert_eq!(found.texts(0), records(0, 0..50));
     assert!(topic.watch().unwrap().added(&[]).unwrap().is_empty());
 }
@@ -279,7 +275,7 @@ fn what_is_added_is_read<B: Bed>(mut bed: B) {
     let topic = bed.topic(false);
     let plan = topic.plan(&[]).unwrap();
     assert_eq!(plan[0].until, None);
-    let mut source = open(&topic, &plan);
+    let mut source = open(&*topic, &plan);
     let mut found = Read::default();
     let mut until = 50;
     read(&mut source, &mut found, 512, |read, _| read.texts(0).len() == 50).unwrap();
@@ -312,7 +308,7 @@ fn a_record_is_found_by_its_place(mut bed: impl Bed) {
     bed.add(0, &records(0, 0..400));
     let topic = bed.topic(true);
     let mut found = Read::default();
-    read(&mut open(&topic, &topic.plan(&[]).unwrap()), &mut found, 512, |_, end| end).unwrap();
+    read(&mut open(&*topic, &topic.plan(&[]).unwrap()), &mut found, 512, |_, end| end).unwrap();
     let mut watch = topic.watch().unwrap();
     for (offset, text) in found.records[&0].iter().step_by(57) {
         let record = watch.record(0, *offset).unwrap().unwrap();
@@ -327,7 +323,7 @@ fn another_topic_is_refused(mut bed: impl Bed) {
     bed.add(0, &records(0, 0..40));
     let topic = bed.topic(true);
     let mut found = Read::default();
-    read(&mut open(&topic, &topic.plan(&[]).unwrap()), &mut found, 512, |_, end| end).unwrap();
+    read(&mut open(&*topic, &topic.plan(&[]).unwrap()), &mut found, 512, |_, end| end).unwrap();
     let stored = found.stored()[0].clone();
     let mut other = stored.clone();
     other.last = stored.last.map(|last| LastRecord { hash: last.hash ^ 1, ..last });
@@ -339,7 +335,7 @@ fn another_topic_is_refused(mut bed: impl Bed) {
     for wrong in [other, longer, gone] {
         // What a packed file holds is only seen while it is unpacked.
         let result = topic.plan(std::slice::from_ref(&wrong)).and_then(|plan| {
-            read(&mut open(&topic, &plan), &mut Read::default(), 512, |_, end| end)
+            read(&mut open(&*topic, &plan), &mut Read::default(), 512, |_, end| end)
         });
         let is_refused = result.as_ref().is_err_and(SourceError::is_changed);
         assert!(is_refused, "{wrong:?}: {result:?}");

@@ -19,10 +19,11 @@ mod tests;
 mod unpack;
 mod watch;
 
-use super::{SourceError, Topic, fingerprint};
+use super::{Source, SourceError, Topic, Wake, Watch, fingerprint};
 use folder::{Files, Listing};
 use lines::Lines;
 use notify::{RecursiveMode, Watcher};
+use reader::FilesSource;
 use slots::Slots;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -30,11 +31,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use types::offsets::Assignment;
 use types::offsets::{Anchor, LastRecord, PartitionOffsets};
+use watch::FilesWatch;
 
 pub use folder::{Packing, PartitionFile};
-pub use reader::FilesSource;
 pub use unpack::open as open_unpacked;
-pub use watch::FilesWatch;
 
 /// How often files at their end are looked at, and how much longer for each of them, so that a
 /// folder of thousands costs little.
@@ -310,9 +310,6 @@ pub fn first_data(path: &Path) -> std::io::Result<u64> {
 }
 
 impl Topic for FilesTopic {
-    type Source = FilesSource;
-    type Watch = FilesWatch;
-
     fn check(&self) -> Result<(), SourceError> {
         let Listing { files, others, packed_otherwise, .. } = self.refresh()?;
         let folder = &self.config.folder;
@@ -353,7 +350,7 @@ impl Topic for FilesTopic {
         there.chain(gone.iter().map(|stored| self.without_file(stored))).collect()
     }
 
-    fn open(&self, wake: Box<dyn Fn() + Send + Sync>) -> Result<FilesSource, SourceError> {
+    fn open(&self, wake: Wake) -> Result<Box<dyn Source>, SourceError> {
         // Reading does not depend on it: without it, files are looked at when the worker wakes
         // anyway.
         let watcher = notify::recommended_watcher(move |_| wake()).and_then(|mut watcher| {
@@ -363,11 +360,11 @@ impl Topic for FilesTopic {
         if let Err(error) = &watcher {
             tracing::debug!(%error, "the folder is looked at ten times a second");
         }
-        Ok(FilesSource::new(self.clone(), watcher.ok()))
+        Ok(Box::new(FilesSource::new(self.clone(), watcher.ok())))
     }
 
-    fn watch(&self) -> Result<FilesWatch, SourceError> {
-        Ok(FilesWatch::new(self.clone()))
+    fn watch(&self) -> Result<Box<dyn Watch>, SourceError> {
+        Ok(Box::new(FilesWatch::new(self.clone())))
     }
 
     fn counts_bytes(&self) -> bool {

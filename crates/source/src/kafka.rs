@@ -14,21 +14,21 @@ pub mod settings;
 mod watch;
 
 pub use context::{Context, is_passing};
-pub use reader::KafkaSource;
-pub use watch::KafkaWatch;
 
-use super::{SourceError, Topic, fingerprint};
+use super::{Source, SourceError, Topic, Wake, Watch, fingerprint};
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Message, Offset, TopicPartitionList};
+use reader::KafkaSource;
 use settings::{Hidden, SettingFault};
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 use types::offsets::{Anchor, Assignment, LastRecord, PartitionOffsets};
 use types::record::{Record, StoredRecord};
+use watch::KafkaWatch;
 
 /// How long a question to a broker may take.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
@@ -429,9 +429,6 @@ impl KafkaTopic {
 }
 
 impl Topic for KafkaTopic {
-    type Source = KafkaSource;
-    type Watch = KafkaWatch;
-
     fn check(&self) -> Result<(), SourceError> {
         let consumer = self.consumer(true)?;
         self.partitions(&consumer).map(drop)
@@ -489,15 +486,15 @@ impl Topic for KafkaTopic {
         partitions.into_iter().map(assign).collect()
     }
 
-    fn open(&self, wake: Box<dyn Fn() + Send + Sync>) -> Result<KafkaSource, SourceError> {
+    fn open(&self, wake: Wake) -> Result<Box<dyn Source>, SourceError> {
         let mut consumer = self.consumer(false)?;
         consumer.set_nonempty_callback(wake);
         let topic = KafkaTopic { config: self.config.clone() };
-        Ok(KafkaSource { topic, consumer, partitions: Vec::new() })
+        Ok(Box::new(KafkaSource { topic, consumer, partitions: Vec::new() }))
     }
 
-    fn watch(&self) -> Result<KafkaWatch, SourceError> {
+    fn watch(&self) -> Result<Box<dyn Watch>, SourceError> {
         let topic = KafkaTopic { config: self.config.clone() };
-        KafkaWatch::new(topic)
+        Ok(Box::new(KafkaWatch::new(topic)?))
     }
 }

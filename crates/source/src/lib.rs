@@ -8,7 +8,6 @@
 pub mod files;
 pub mod foreign;
 pub mod kafka;
-mod place;
 mod poll_time;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +17,6 @@ use types::fault::Fault;
 use types::offsets::{Assignment, PartitionOffsets, PolledUpTo};
 use types::record::{Record, StoredRecord};
 
-pub use self::place::{AnySource, AnyTopic, AnyWatch};
 pub use crate::foreign::Foreign;
 
 /// Partitions that were added to a topic are to be read within 30 s, and a topic that was recreated
@@ -338,13 +336,12 @@ pub fn fingerprint(key: Option<&[u8]>, payload: Option<&[u8]>) -> u64 {
     xxhash_rust::xxh3::xxh3_64_with_seed(payload.unwrap_or_default(), seed)
 }
 
-/// A topic, as process 0 looks at it before the workers start.
-pub trait Topic: Send + Sync + 'static {
-    /// What a worker reads with.
-    type Source: Source;
-    /// What process 0 watches with.
-    type Watch: Watch;
+/// Wakes a reader; called from any thread when records come.
+pub type Wake = Box<dyn Fn() + Send + Sync>;
 
+/// A topic, as process 0 looks at it before the workers start. One call hands out many records, so
+/// that it may be a call of an object costs nothing.
+pub trait Topic: Send + Sync {
     /// Looks whether the topic can be read at all, before anything is written anywhere.
     fn check(&self) -> Result<(), SourceError>;
 
@@ -358,11 +355,11 @@ pub trait Topic: Send + Sync + 'static {
     /// are still the partitions that were read.
     fn plan(&self, stored: &[PartitionOffsets]) -> Result<Vec<Assignment>, SourceError>;
 
-    /// A reader for the calling thread; `wake` may be called from any thread when records come.
-    fn open(&self, wake: Box<dyn Fn() + Send + Sync>) -> Result<Self::Source, SourceError>;
+    /// A reader for the calling thread.
+    fn open(&self, wake: Wake) -> Result<Box<dyn Source>, SourceError>;
 
     /// Looks at the topic as a whole while the workers read.
-    fn watch(&self) -> Result<Self::Watch, SourceError>;
+    fn watch(&self) -> Result<Box<dyn Watch>, SourceError>;
 
     /// Whether an offset is a place in bytes, not a number of records.
     fn counts_bytes(&self) -> bool {
@@ -376,7 +373,7 @@ pub trait Topic: Send + Sync + 'static {
 }
 
 /// A look at the whole topic beside the workers.
-pub trait Watch: Send + 'static {
+pub trait Watch: Send {
     /// How often to look for partitions that were added, and whether the topic still is the same.
     fn interval(&self) -> Duration {
         DISCOVERY

@@ -11,7 +11,7 @@ use types::fault::Fault;
 pub enum VerifyError {
     /// The topic's side.
     #[error(transparent)]
-    Source(#[from] SourceError),
+    Source(SourceError),
     /// The database's side.
     #[error(transparent)]
     Sink(#[from] SinkError),
@@ -95,6 +95,13 @@ pub enum VerifyError {
     /// Stopped by a signal.
     #[error("stopped before the end, nothing is known")]
     Stopped,
+}
+
+impl From<SourceError> for VerifyError {
+    /// Of another topic every difference would follow.
+    fn from(error: SourceError) -> Self {
+        if error.is_changed() { Self::Changed(error) } else { Self::Source(error) }
+    }
 }
 
 impl VerifyError {

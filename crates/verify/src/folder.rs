@@ -5,26 +5,39 @@
 
 use super::VerifyError;
 use super::range::{Range, Visit};
+use super::topic::VerifiedTopic;
 use source::files::{FilesTopic, Packing, PartitionFile, first_data, open_unpacked};
 use source::{SourceError, fingerprint};
 use std::io::{BufRead, BufReader, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
+use types::offsets::PartitionOffsets;
 use types::record::Record;
 
-/// Visits every record of the ranges, per file in order.
-pub(super) fn read(
-    topic: &FilesTopic,
-    ranges: &[Range],
-    stop: &AtomicBool,
-    visit: &mut Visit<'_>,
-) -> Result<(), VerifyError> {
-    let files = topic.files()?;
-    for range in ranges.iter().filter(|range| range.start < range.next) {
-        let partition = range.partition;
-        let found = files.get(&partition).ok_or(VerifyError::NoPartition { partition })?;
-        read_file(topic, found, *range, stop, visit)?;
+impl VerifiedTopic for FilesTopic {
+    fn recognize(&self, counted: &[PartitionOffsets]) -> Result<(), SourceError> {
+        FilesTopic::recognize(self, counted)
     }
-    Ok(())
+
+    // A new file of a folder may be there before the job sees it: `unread` says nothing of it.
+
+    fn read(
+        &self,
+        ranges: &[Range],
+        stop: &AtomicBool,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), VerifyError> {
+        let files = self.files()?;
+        for range in ranges.iter().filter(|range| range.start < range.next) {
+            let partition = range.partition;
+            let found = files.get(&partition).ok_or(VerifyError::NoPartition { partition })?;
+            read_file(self, found, *range, stop, visit)?;
+        }
+        Ok(())
+    }
+
+    fn counts_bytes(&self) -> bool {
+        true
+    }
 }
 
 fn read_file(
@@ -63,7 +76,7 @@ fn read_file(
         if let Some(last) = last.take_if(|last| last.offset <= offset)
             && (last.offset, last.hash) != (offset, fingerprint(None, Some(text)))
         {
-            topic.compare_packed(found, last).map_err(changed)?;
+            topic.compare_packed(found, last)?;
         }
         if offset < start {
             continue;
@@ -71,12 +84,7 @@ fn read_file(
         let record = Record { partition, offset, timestamp_ms: 0, key: None, payload: Some(text) };
         visit(record, fingerprint(None, Some(text)))?;
     }
-    last.map_or(Ok(()), |last| topic.compare_packed(found, last).map_err(changed))
-}
-
-/// Of another file every difference would follow.
-pub(super) fn changed(error: SourceError) -> VerifyError {
-    if error.is_changed() { VerifyError::Changed(error) } else { error.into() }
+    last.map_or(Ok(()), |last| Ok(topic.compare_packed(found, last)?))
 }
 
 /// A line without what does not belong to its record: blanks and zeros around it, and the comma

@@ -38,18 +38,17 @@ use indicatif::HumanCount;
 use lateness::LatenessEvidence;
 use model::MODELS;
 use monitor::bar::{Bar, per_second};
-use range::Range;
+pub use range::{Range, Visit};
 use recount::{Places, Recount, TableMetadata};
 use runs::{Key, Runs};
 use sink::{Database, Identity, Sink, unless_stopped};
-use source::{AnyTopic, Topic};
 use state::Tally;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
-use topic::Unread;
+pub use topic::{Unread, VerifiedTopic};
 use types::dead_letter::{self, OverflowKey, OverflowRange};
 use types::offsets::{self, LastRecord, PartitionOffsets};
 use types::outcome::Outcome;
@@ -174,7 +173,7 @@ pub struct Check<'a> {
     /// What the operator said about the tables.
     pub flows: types::settings::TableSettings,
     /// The topic that they count.
-    pub topic: &'a AnyTopic,
+    pub topic: &'a dyn VerifiedTopic,
     /// Where they are.
     pub sink: &'a Database,
     /// What to compare and how.
@@ -189,8 +188,8 @@ impl Check<'_> {
         let Check { identity, topic, settings, stop, flows, .. } = *self;
         let plan = VerifyPlan::new(self.topic_name, identity.tables.clone(), settings);
         let snapshot = Snapshot::read(&plan, self.sink, identity, stop)?;
-        topic::recognize(topic, &snapshot.offsets)?;
-        let unread = topic::unread(topic, &snapshot.offsets)?;
+        topic.recognize(&snapshot.offsets)?;
+        let unread = topic.unread(&snapshot.offsets)?;
         let base = Base::read(&plan, settings, identity)?;
         let mut recount = Recount::new(&plan, self.decode, snapshot.metadata(), base.metadata());
         recount.overflow(&snapshot.overflow);
@@ -228,7 +227,7 @@ impl Check<'_> {
         let show = settings.show;
         let tables = (snapshot.rows, recount);
         let summary = compare((&plan, flows, show), &files, summary, tables, keep, out)?;
-        if summary.differences > 0 && topic::is_compacted(topic) {
+        if summary.differences > 0 && topic.is_compacted() {
             return Err(VerifyError::Compacted { differences: summary.differences });
         }
         let summary = report_unread(&unread, summary, out)?;
@@ -315,7 +314,7 @@ fn unwritable(error: &std::io::Error) -> VerifyError {
 
 /// Reads the ranges into the recount, with a bar.
 fn read(
-    topic: &AnyTopic,
+    topic: &dyn VerifiedTopic,
     ranges: &[Range],
     stop: &AtomicBool,
     recount: &mut Recount<'_>,
@@ -325,7 +324,7 @@ fn read(
     let began = Instant::now();
     let is_in_bytes = topic.counts_bytes();
     let (mut bytes, mut records) = (0, 0_u64);
-    topic::read(topic, ranges, stop, &mut |record, hash| {
+    topic.read(ranges, stop, &mut |record, hash| {
         bytes += record.payload.map_or(0, |line| line.len() as u64 + 1);
         recount.record(record, hash)?;
         records += 1;
@@ -465,7 +464,7 @@ impl Base {
     fn begin(
         &self,
         recount: &mut Recount<'_>,
-        topic: &AnyTopic,
+        topic: &dyn VerifiedTopic,
         standing: &Places,
         stop: &AtomicBool,
     ) -> Result<(), VerifyError> {
@@ -483,7 +482,7 @@ impl Base {
             }
             let range = Range { partition, start: offset, next: offset + 1, last: None };
             let mut found = false;
-            let read = topic::read(topic, &[range], stop, &mut |record, _| {
+            let read = topic.read(&[range], stop, &mut |record, _| {
                 found = true;
                 recount.count(record, When::Later)
             });

@@ -6,15 +6,16 @@ use types::record::Record;
 
 /// The part of a partition to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Range {
-    pub(super) partition: u32,
+pub struct Range {
+    /// Its number.
+    pub partition: u32,
     /// The first offset.
-    pub(super) start: u64,
+    pub start: u64,
     /// The first offset behind it.
-    pub(super) next: u64,
+    pub next: u64,
     /// The last record that was counted: by it a packed file is known while it is read.
-    pub(super) last: Option<Anchor>,
+    pub last: Option<Anchor>,
 }
 
 /// What is done with each record: it, and its fingerprint.
-pub(super) type Visit<'a> = dyn FnMut(Record<'_>, u64) -> Result<(), VerifyError> + 'a;
+pub type Visit<'a> = dyn FnMut(Record<'_>, u64) -> Result<(), VerifyError> + 'a;

@@ -1,17 +1,16 @@
-//! The verifier's own way through the topic: one consumer, all partitions, every record once. A
-//! folder of files is [`folder`]'s.
+//! What the verifier asks of a topic, and its own way through one of Kafka: one consumer, all
+//! partitions, every record once.
 //!
 //! It shares the client's settings with the job and nothing else: an error in how the job reads
-//! would be repeated otherwise. Invariant: [`read`] comes back without a fault only after every
-//! offset of the ranges that the topic still holds was visited.
+//! would be repeated otherwise. Invariant: [`VerifiedTopic::read`] comes back without a fault only
+//! after every offset of the ranges that the topic still holds was visited.
 
+use super::VerifyError;
 use super::range::{Range, Visit};
-use super::{VerifyError, folder};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message, Offset};
-use source::AnyTopic;
 use source::kafka::{Context, KafkaTopic, is_passing};
 use source::{SourceError, fingerprint};
 use std::collections::BTreeMap;
@@ -23,74 +22,80 @@ use types::record::Record;
 /// A broker without any answer for this long counts as gone.
 const SILENCE: Duration = Duration::from_mins(1);
 
-/// Whether records that were counted may be gone from between others.
-pub(super) fn is_compacted(topic: &AnyTopic) -> bool {
-    match topic {
-        AnyTopic::Kafka(topic) => topic.is_compacted(),
-        AnyTopic::Files(_) => false,
+/// A topic that tables were counted from, as the verifier reads it.
+pub trait VerifiedTopic {
+    /// Whether records that were counted may be gone from between others.
+    fn is_compacted(&self) -> bool {
+        false
     }
-}
 
-/// Refuses a topic that is not the one that was counted: shorter, or with other records where the
-/// tables know one by its hash. Every difference would follow from that.
-pub(super) fn recognize(topic: &AnyTopic, counted: &[PartitionOffsets]) -> Result<(), VerifyError> {
-    let recognized = match topic {
-        AnyTopic::Kafka(topic) => recognize_partitions(topic, counted),
-        AnyTopic::Files(topic) => topic.recognize(counted),
-    };
-    recognized.map_err(folder::changed)
-}
+    /// Refuses a topic that is not the one that was counted: shorter, or with other records where
+    /// the tables know one by its hash. Every difference would follow from that.
+    fn recognize(&self, counted: &[PartitionOffsets]) -> Result<(), SourceError>;
 
-fn recognize_partitions(
-    topic: &KafkaTopic,
-    counted: &[PartitionOffsets],
-) -> Result<(), SourceError> {
-    let consumer = topic.consumer(true)?;
-    let partitions = topic.partitions(&consumer)?;
-    for stored in counted.iter().filter(|stored| partitions.contains(&stored.partition)) {
-        let lateness = topic.watermarks(&consumer, stored.partition)?;
-        topic.recognize(&consumer, stored, lateness)?;
+    /// The partitions with records that are not among those that are counted.
+    fn unread(&self, _counted: &[PartitionOffsets]) -> Result<Vec<Unread>, VerifyError> {
+        Ok(Vec::new())
     }
-    Ok(())
+
+    /// Visits every record of the ranges, per partition in order.
+    fn read(
+        &self,
+        ranges: &[Range],
+        stop: &AtomicBool,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), VerifyError>;
+
+    /// Whether an offset is a place in bytes, not a number of records.
+    fn counts_bytes(&self) -> bool {
+        false
+    }
 }
 
 /// A partition that no job counts, and what it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Unread {
-    pub(super) partition: u32,
+pub struct Unread {
+    /// Its number.
+    pub partition: u32,
     /// Its oldest offset, and the one behind its newest.
-    pub(super) offsets: (u64, u64),
+    pub offsets: (u64, u64),
 }
 
-/// The partitions with records that are not among those that are counted. A new file of a folder
-/// may be there before the job sees it, and says nothing of the tables.
-pub(super) fn unread(
-    topic: &AnyTopic,
-    counted: &[PartitionOffsets],
-) -> Result<Vec<Unread>, VerifyError> {
-    let AnyTopic::Kafka(topic) = topic else { return Ok(Vec::new()) };
-    let consumer = topic.consumer(true)?;
-    let mut unread = Vec::new();
-    for partition in topic.partitions(&consumer)? {
-        if counted.iter().all(|stored| stored.partition != partition) {
-            let offsets = topic.watermarks(&consumer, partition)?;
-            unread.push(Unread { partition, offsets });
-        }
+impl VerifiedTopic for KafkaTopic {
+    fn is_compacted(&self) -> bool {
+        KafkaTopic::is_compacted(self)
     }
-    unread.retain(|unread| unread.offsets.0 < unread.offsets.1);
-    Ok(unread)
-}
 
-/// Visits every record of the ranges, per partition in order.
-pub(super) fn read(
-    topic: &AnyTopic,
-    ranges: &[Range],
-    stop: &AtomicBool,
-    visit: &mut Visit<'_>,
-) -> Result<(), VerifyError> {
-    match topic {
-        AnyTopic::Kafka(topic) => read_topic(topic, ranges, stop, visit),
-        AnyTopic::Files(topic) => folder::read(topic, ranges, stop, visit),
+    fn recognize(&self, counted: &[PartitionOffsets]) -> Result<(), SourceError> {
+        let consumer = self.consumer(true)?;
+        let partitions = self.partitions(&consumer)?;
+        for stored in counted.iter().filter(|stored| partitions.contains(&stored.partition)) {
+            let lateness = self.watermarks(&consumer, stored.partition)?;
+            KafkaTopic::recognize(self, &consumer, stored, lateness)?;
+        }
+        Ok(())
+    }
+
+    fn unread(&self, counted: &[PartitionOffsets]) -> Result<Vec<Unread>, VerifyError> {
+        let consumer = self.consumer(true)?;
+        let mut unread = Vec::new();
+        for partition in self.partitions(&consumer)? {
+            if counted.iter().all(|stored| stored.partition != partition) {
+                let offsets = self.watermarks(&consumer, partition)?;
+                unread.push(Unread { partition, offsets });
+            }
+        }
+        unread.retain(|unread| unread.offsets.0 < unread.offsets.1);
+        Ok(unread)
+    }
+
+    fn read(
+        &self,
+        ranges: &[Range],
+        stop: &AtomicBool,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), VerifyError> {
+        read_topic(self, ranges, stop, visit)
     }
 }
 

@@ -9,7 +9,7 @@ use dataflows::Epoch;
 use dataflows::operators::latest::Latest;
 use dataflows::tables::floors::FloorName;
 use sink::SinkError;
-use source::{SourceError, Topic};
+use source::SourceError;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ pub(super) struct Coordinator {
     pub(super) floor: Option<FloorController>,
 }
 
-impl<T: Topic> WorkerLoop<'_, T> {
+impl WorkerLoop<'_> {
     /// On worker 0: every worker learns what to read again, and the rows enter; all at epoch 0.
     pub(super) fn restore(&mut self, timely: &mut Worker, channels: &CoordinatorChannels) {
         let Some(plan) = self.wait_for_plan(timely, channels) else { return };

@@ -7,12 +7,11 @@
 
 use super::ingest::decode;
 use super::{WorkerLoop, find};
-use source::Topic;
 use types::dead_letter::DeadLetter;
 use types::dead_letter::Quota;
 use types::record::{Record, StoredRecord};
 
-impl<T: Topic> WorkerLoop<'_, T> {
+impl WorkerLoop<'_> {
     /// Tries a record again, if this worker reads its partition.
     pub(super) fn retry(&mut self, letter: DeadLetter, found: Option<StoredRecord>) {
         let (index, peers) = self.index_and_count;

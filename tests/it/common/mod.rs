@@ -9,7 +9,7 @@ pub(crate) mod proxy;
 pub(crate) mod small_disk;
 
 use serde_json::Value;
-use source::{Polled, Source, SourceError, Topic, Watch, fingerprint};
+use source::{Polled, Source, SourceError, Topic, Wake, Watch, fingerprint};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -61,9 +61,6 @@ impl MemoryTopic {
 }
 
 impl Topic for MemoryTopic {
-    type Source = MemorySource;
-    type Watch = Unwatched;
-
     fn check(&self) -> Result<(), SourceError> {
         Ok(())
     }
@@ -80,12 +77,13 @@ impl Topic for MemoryTopic {
         Ok((0..).zip(self.partitions.iter()).map(assign).collect())
     }
 
-    fn open(&self, _wake: Box<dyn Fn() + Send + Sync>) -> Result<MemorySource, SourceError> {
-        Ok(MemorySource { topic: self.clone(), assigned: Vec::new(), waiting: BTreeSet::new() })
+    fn open(&self, _wake: Wake) -> Result<Box<dyn Source>, SourceError> {
+        let (assigned, waiting) = (Vec::new(), BTreeSet::new());
+        Ok(Box::new(MemorySource { topic: self.clone(), assigned, waiting }))
     }
 
-    fn watch(&self) -> Result<Unwatched, SourceError> {
-        Ok(Unwatched)
+    fn watch(&self) -> Result<Box<dyn Watch>, SourceError> {
+        Ok(Box::new(Unwatched))
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::Instant;
 use types::offsets::Assignment;
 
 /// One worker's files.
-pub struct FilesSource {
+pub(super) struct FilesSource {
     topic: FilesTopic,
     partitions: Vec<FilePartition>,
     /// The partition whose turn it is.

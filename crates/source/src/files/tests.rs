@@ -2,7 +2,7 @@
 //! them the last record that was told is the one that stands there.
 
 use super::{FilesConfig, FilesTopic};
-use crate::{Polled, Source, SourceError, Topic, Watch, fingerprint};
+use crate::{Polled, Source, SourceError, Topic, fingerprint};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -61,7 +61,7 @@ impl Job {
         texts
     }
 
-    fn plan(&self, topic: &FilesTopic) -> Result<super::FilesSource, SourceError> {
+    fn plan(&self, topic: &FilesTopic) -> Result<Box<dyn Source>, SourceError> {
         topic.check()?;
         let stored: Vec<_> = self.stored.values().cloned().collect();
         let mut source = topic.open(Box::new(|| {}))?;
@@ -72,7 +72,7 @@ impl Job {
     }
 
     /// Reads until nothing has come for a while, or all is read.
-    fn read(&mut self, source: &mut impl Source, limit: usize) -> Result<(), SourceError> {
+    fn read(&mut self, source: &mut Box<dyn Source>, limit: usize) -> Result<(), SourceError> {
         let mut heard = Instant::now();
         while !source.is_finished() && heard.elapsed() < Duration::from_millis(30) {
             if source.poll(limit, &mut |polled| self.take(polled))? > 0 {
@@ -219,7 +219,7 @@ fn a_file_is_read_on_when_it_is_repaired_or_comes_back() {
     job.read(&mut source, 512).expect("it reads");
     let count = job.texts().len();
     assert!((10..300).contains(&count) && Topic::set_aside(&follow) == 1, "{count}");
-    let until = |job: &mut Job, source: &mut super::FilesSource, count: usize| {
+    let until = |job: &mut Job, source: &mut Box<dyn Source>, count: usize| {
         let deadline = Instant::now() + Duration::from_secs(20);
         while job.texts().len() < count {
             assert!(Instant::now() < deadline, "{} of {count}", job.texts().len());

@@ -16,7 +16,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const SHARE: u32 = 20;
 
 /// Looks at the folder as a whole.
-pub struct FilesWatch {
+pub(super) struct FilesWatch {
     topic: FilesTopic,
     /// What the last look found, and how long it took.
     files: Files,

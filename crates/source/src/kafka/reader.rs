@@ -21,7 +21,7 @@ const GONE: [RDKafkaErrorCode; 3] = [
 ];
 
 /// One worker's consumer.
-pub struct KafkaSource {
+pub(super) struct KafkaSource {
     pub(super) topic: KafkaTopic,
     pub(super) consumer: BaseConsumer<Context>,
     pub(super) partitions: Vec<KafkaPartition>,

@@ -18,7 +18,7 @@ use types::offsets::PartitionOffsets;
 use types::record::StoredRecord;
 
 /// The consumers that consume nothing.
-pub struct KafkaWatch {
+pub(super) struct KafkaWatch {
     topic: KafkaTopic,
     consumer: BaseConsumer<Context>,
     /// One that only publishes: with a commit under way the client starts to read no other
