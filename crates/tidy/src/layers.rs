@@ -8,7 +8,7 @@ use crate::tree;
 use std::path::Path;
 
 /// Each crate and what it may use, from the bottom.
-const MAY_USE: [(&str, &[&str]); 13] = [
+const MAY_USE: [(&str, &[&str]); 14] = [
     ("types", &[]),
     ("dataflows", &["types"]),
     ("decode", &["types"]),
@@ -17,7 +17,8 @@ const MAY_USE: [(&str, &[&str]); 13] = [
     ("mesh", &["types"]),
     ("synth", &["types"]),
     ("monitor", &["types"]),
-    ("produce", &["types", "decode", "source", "synth", "monitor"]),
+    ("streams", &["types"]),
+    ("produce", &["types", "decode", "source", "synth", "monitor", "streams"]),
     ("verify", &["types", "decode", "source", "sink", "monitor"]),
     ("server", &["types", "monitor"]),
     ("tidy", &[]),
@@ -32,6 +33,7 @@ const MAY_USE: [(&str, &[&str]); 13] = [
             "mesh",
             "synth",
             "monitor",
+            "streams",
             "produce",
             "verify",
             "server",
@@ -46,7 +48,7 @@ const RESERVED: [(&str, &[&str]); 7] = [
     ("rusqlite", &["sink"]),
     ("timely", &["dataflows", "mesh", "tweetflow"]),
     ("differential-dataflow", &["dataflows", "tweetflow"]),
-    ("tokio", &["source", "sink", "produce", "verify", "server", "tweetflow"]),
+    ("tokio", &["source", "sink", "streams", "produce", "verify", "server", "tweetflow"]),
     ("rdkafka", &["source", "produce", "verify"]),
 ];
 

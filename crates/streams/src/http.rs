@@ -1,0 +1,271 @@
+//! Requests: a stream whose body is read as it arrives, or a small reply as a whole.
+//!
+//! Each request has a connection of its own, which ends when what it returned is dropped. The token
+//! crosses a network only encrypted. Redirects are not followed: the token is for one server.
+
+use crate::address::Address;
+use crate::error::StreamError;
+use crate::reply::{Reply, Trouble, classify};
+use crate::token::Token;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, RETRY_AFTER, USER_AGENT,
+};
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
+use types::fault::one_line;
+
+/// How long a connection may take until it is encrypted.
+const CONNECT_TIME: Duration = Duration::from_secs(10);
+/// How long the head of a reply may take.
+const HEAD_TIME: Duration = Duration::from_secs(30);
+/// How long a small reply may take.
+const REPLY_TIME: Duration = Duration::from_secs(30);
+/// The largest part of a small reply that is read.
+const REPLY_BYTES: usize = 8 << 20;
+
+/// A connection, encrypted or not.
+pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+/// What every request needs.
+pub(crate) struct Client {
+    tls: TlsConnector,
+    token: Option<Token>,
+}
+
+impl Client {
+    /// A client with a token, and with certificates beside those that browsers trust.
+    pub(crate) fn new(token: Option<Token>, ca: Option<&Path>) -> Result<Self, StreamError> {
+        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        if let Some(path) = ca {
+            let fault = || StreamError::Ca { path: path.to_owned() };
+            let certificates = CertificateDer::pem_file_iter(path).map_err(|_| fault())?;
+            let certificates: Result<Vec<_>, _> = certificates.collect();
+            let (added, _) = roots.add_parsable_certificates(certificates.map_err(|_| fault())?);
+            if added == 0 {
+                return Err(fault());
+            }
+        }
+        let provider = Arc::new(crypto::ring::default_provider());
+        let config =
+            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = config.map_err(|error| StreamError::System {
+            doing: "setting up TLS",
+            source: std::io::Error::other(error),
+        })?;
+        let config = config.with_root_certificates(roots).with_no_client_auth();
+        Ok(Self { tls: TlsConnector::from(Arc::new(config)), token })
+    }
+
+    /// The token, for an address that may have it.
+    pub(crate) fn token_for(&self, address: &Address) -> Option<&Token> {
+        let is_safe = address.is_encrypted || address.is_loopback();
+        self.token.as_ref().filter(|_| is_safe)
+    }
+
+    /// A connection that is ready to speak.
+    pub(crate) async fn dial(&self, address: &Address) -> Result<Box<dyn Io>, Trouble> {
+        let name = address.name();
+        let lost = |error: &dyn std::error::Error| {
+            let reason = format!("{name} cannot be reached: {}", one_line(error));
+            Trouble::network("unreachable", reason)
+        };
+        let host = address.host.trim_matches(['[', ']']).to_owned();
+        let dialing = async {
+            let stream = TcpStream::connect((host.clone(), address.port)).await;
+            let stream = stream.map_err(|error| lost(&error))?;
+            let _ = stream.set_nodelay(true);
+            if !address.is_encrypted {
+                return Ok(Box::new(stream) as Box<dyn Io>);
+            }
+            let server = ServerName::try_from(host.clone()).map_err(|error| lost(&error))?;
+            let stream = self.tls.connect(server, stream).await.map_err(|error| lost(&error))?;
+            Ok(Box::new(stream) as Box<dyn Io>)
+        };
+        timeout(CONNECT_TIME, dialing).await.unwrap_or_else(|_| {
+            let reason = format!("{name} did not answer within {} s", CONNECT_TIME.as_secs());
+            Err(Trouble::network("unreachable", reason))
+        })
+    }
+
+    /// Sends a request; the reply's body is still to be read.
+    async fn send(
+        &self,
+        method: Method,
+        address: &Address,
+        path: &str,
+        body: Option<String>,
+    ) -> Result<(Response<Incoming>, JoinSet<()>), Trouble> {
+        let io = self.dial(address).await?;
+        let name = address.name();
+        let lost = |error: hyper::Error| {
+            let reason = format!("{name} ended the connection: {}", one_line(&error));
+            Trouble::network("lost", reason)
+        };
+        let (mut sender, connection) = http1::handshake(TokioIo::new(io)).await.map_err(lost)?;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move { drop(connection.await) });
+        let mut request = Request::builder().method(method).uri(path).header(HOST, address.name());
+        request = request.header(USER_AGENT, concat!("tweetflow/", env!("CARGO_PKG_VERSION")));
+        request = request.header(ACCEPT, "*/*");
+        if let Some(token) = self.token_for(address) {
+            request = request.header(AUTHORIZATION, token.header());
+        }
+        if body.is_some() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        let body = Full::new(Bytes::from(body.unwrap_or_default()));
+        let request = request.body(body).map_err(|error| {
+            Trouble::network("request", format!("the request is no request: {error}"))
+        })?;
+        let response = timeout(HEAD_TIME, sender.send_request(request)).await.map_err(|_| {
+            let reason = format!("{name} did not answer within {} s", HEAD_TIME.as_secs());
+            Trouble::network("silent", reason)
+        })?;
+        Ok((response.map_err(lost)?, tasks))
+    }
+
+    /// A stream. Whatever is no stream of `form` (a part of its content type) is trouble.
+    pub(crate) async fn stream(
+        &self,
+        address: &Address,
+        path: &str,
+        refused_form: &str,
+    ) -> Result<Body, Trouble> {
+        let (response, tasks) = self.send(Method::GET, address, path, None).await?;
+        let form = response.headers().get(CONTENT_TYPE).and_then(|form| form.to_str().ok());
+        let is_page = form.is_some_and(|form| form.contains(refused_form));
+        if response.status().as_u16() == 200 && !is_page {
+            let server = address.name();
+            return Ok(Body { incoming: response.into_body(), server, _tasks: tasks });
+        }
+        Err(classify(reply(address, response).await))
+    }
+
+    /// A small reply, whatever its status.
+    pub(crate) async fn ask(
+        &self,
+        method: Method,
+        address: &Address,
+        path: &str,
+        body: Option<String>,
+    ) -> Result<Reply, Trouble> {
+        let (response, _tasks) = self.send(method, address, path, body).await?;
+        Ok(reply(address, response).await)
+    }
+}
+
+/// Reads a small reply, or its beginning.
+async fn reply(address: &Address, response: Response<Incoming>) -> Reply {
+    let (server, status) = (address.name(), response.status().as_u16());
+    let told = told(response.headers(), SystemTime::now());
+    let (mut incoming, mut body) = (response.into_body(), Vec::new());
+    let reading = async {
+        while let Some(Ok(frame)) = incoming.frame().await {
+            let room = REPLY_BYTES.saturating_sub(body.len());
+            let Ok(bytes) = frame.into_data() else { continue };
+            body.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            if bytes.len() >= room {
+                break;
+            }
+        }
+    };
+    // A body that does not end is judged by its beginning.
+    let _ = timeout(REPLY_TIME, reading).await;
+    Reply { server, status, told, body }
+}
+
+/// How long a server asks to wait.
+fn told(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let until = |secs: i64| u64::try_from(secs).ok().map(Duration::from_secs);
+    let date = |text: &str| {
+        let date = jiff::fmt::rfc2822::parse(text).ok()?;
+        Some(until(date.timestamp().as_second())?.saturating_sub(now))
+    };
+    let retry_after = text(RETRY_AFTER.as_str()).map(str::trim);
+    let retry_after = retry_after
+        .and_then(|text| text.parse().ok().map(Duration::from_secs).or_else(|| date(text)));
+    let reset = text("x-rate-limit-reset").and_then(|text| until(text.trim().parse().ok()?));
+    retry_after.or_else(|| Some(reset?.saturating_sub(now)))
+}
+
+/// The body of a stream.
+pub(crate) struct Body {
+    incoming: Incoming,
+    server: String,
+    /// The connection; dropped with the body.
+    _tasks: JoinSet<()>,
+}
+
+impl Body {
+    /// The next bytes, as they were received. It may be dropped while it waits.
+    pub(crate) async fn chunk(&mut self) -> Result<Bytes, Trouble> {
+        loop {
+            match Pin::new(&mut self.incoming).frame().await {
+                Some(Ok(frame)) => {
+                    if let Ok(bytes) = frame.into_data() {
+                        return Ok(bytes);
+                    }
+                }
+                Some(Err(error)) => {
+                    let reason =
+                        format!("the connection to {} was lost: {}", self.server, one_line(&error));
+                    return Err(Trouble::network("lost", reason));
+                }
+                None => {
+                    let reason = format!("{} closed the stream", self.server);
+                    return Err(Trouble::network("closed", reason));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_may_say_how_long_to_wait() {
+        let now = UNIX_EPOCH + Duration::from_secs(784_111_777);
+        for (name, value, expected) in [
+            ("retry-after", "7", Some(7)),
+            ("retry-after", "Sun, 06 Nov 1994 08:49:47 GMT", Some(10)),
+            ("retry-after", "Sun, 06 Nov 1994 08:49:27 GMT", Some(0)),
+            ("x-rate-limit-reset", "784111800", Some(23)),
+            ("x-rate-limit-reset", "1", Some(0)),
+            ("retry-after", "soon", None),
+            ("x-rate-limit-reset", "-1", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, value.parse().unwrap());
+            assert_eq!(told(&headers, now), expected.map(Duration::from_secs), "{name} {value}");
+        }
+        assert_eq!(told(&HeaderMap::new(), now), None);
+    }
+
+    #[test]
+    fn a_token_is_not_for_everyone_to_read() {
+        let client = Client::new(Some(Token::new("t").unwrap()), None).unwrap();
+        let has_token = |url| client.token_for(&Address::parse(url).unwrap()).is_some();
+        assert!(has_token("https://x.com") && has_token("http://127.0.0.1:9"));
+        assert!(!has_token("http://x.com"));
+    }
+}

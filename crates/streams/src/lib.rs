@@ -1,0 +1,212 @@
+//! Live streams of X, Bluesky and Mastodon: an HTTP or web socket stream becomes raw records and a
+//! position.
+//!
+//! ```text
+//!            ┌── trouble: wait (back-off, budget of connects) ◄──┐
+//! server ──► connect ──► frames (lines, events) ──► duplicates ──┴► sink: record + position
+//! ```
+//!
+//! It owns everything between a service and the first record of a topic: addresses, tokens, the
+//! meaning of every refusal, waits, gaps, repeated messages. Records leave as the service sent
+//! them: it knows streams and not tables. The [`Sink`] decides where they go; it stores a record's
+//! [`Position`] with the record, and gives it back at the next start. One thread, one runtime.
+
+mod address;
+mod backoff;
+mod budget;
+mod error;
+mod follow;
+mod gap;
+mod http;
+mod lines;
+mod meter;
+mod position;
+mod reply;
+mod service;
+// Mastodon's, which is not followed yet.
+#[cfg(test)]
+mod sse;
+mod status;
+mod token;
+mod window;
+mod x;
+
+pub use address::Address;
+pub use error::{End, StreamError};
+pub use meter::{Caps, Meter};
+pub use position::{Cursor, Position};
+pub use status::{Figures, Status, duration};
+pub use token::Token;
+pub use x::{Api, Endpoint};
+
+use follow::Follow;
+use service::Service;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Where records go.
+pub trait Sink {
+    /// Takes a record, and where the stream is behind it; whether more are wanted.
+    fn record(&mut self, record: &[u8], position: Position) -> ControlFlow<()>;
+
+    /// Everything that was received has been given; whether more is wanted.
+    fn flush(&mut self) -> ControlFlow<()>;
+
+    /// Whether nothing more is wanted.
+    fn is_closed(&self) -> bool;
+
+    /// Gives each record that was sent lately, so that none of them is sent again.
+    fn each_recent(&mut self, within: Duration, each: &mut dyn FnMut(&[u8]));
+}
+
+/// A service and what only it has.
+#[derive(Clone, Debug)]
+pub enum ServiceConfig {
+    /// X.
+    X(Api),
+}
+
+/// What to follow, and how.
+#[derive(Clone, Debug)]
+pub struct StreamConfig {
+    /// The service.
+    pub service: ServiceConfig,
+    /// Another address than the service's own.
+    pub url: Option<String>,
+    /// The account's token.
+    pub token: Option<Token>,
+    /// Certificates to trust beside those that browsers trust.
+    pub ca: Option<PathBuf>,
+    /// End after so long.
+    pub duration: Option<Duration>,
+    /// End with an error after so long without data.
+    pub give_up: Option<Duration>,
+    /// End at this status instead of waiting.
+    pub stop_on: Option<u16>,
+    /// End when so much was read.
+    pub caps: Caps,
+    /// Append each record to this file, too.
+    pub record: Option<PathBuf>,
+    /// The connects of earlier processes.
+    pub connects: Option<PathBuf>,
+    /// All waits are so many times shorter; for tests against a server of one's own.
+    pub speed: u32,
+}
+
+impl StreamConfig {
+    /// A stream with nothing asked for.
+    pub fn new(service: ServiceConfig) -> Self {
+        Self {
+            service,
+            url: None,
+            token: None,
+            ca: None,
+            duration: None,
+            give_up: None,
+            stop_on: None,
+            caps: Caps::default(),
+            record: None,
+            connects: None,
+            speed: 1,
+        }
+    }
+
+    fn scaled(&self, wait: Duration) -> Duration {
+        wait / self.speed.max(1)
+    }
+
+    /// Refuses what cannot be followed, before anything is connected to.
+    pub fn check(&self) -> Result<(), StreamError> {
+        let address = self.address()?;
+        if self.speed != 1 && !address.is_loopback() {
+            let text = "waits are shortened only for a server on this machine; check --url";
+            return Err(StreamError::Option(text.to_owned()));
+        }
+        if self.token.is_some() && !address.is_encrypted && !address.is_loopback() {
+            let url = self.url.clone().unwrap_or_default();
+            let hint = "the token would cross the network unencrypted; use https";
+            return Err(StreamError::Url { url, hint });
+        }
+        match &self.service {
+            ServiceConfig::X(Api::V2 { .. }) if self.token.is_none() => {
+                Err(StreamError::NoToken { stream: "X" })
+            }
+            ServiceConfig::X(_) => Ok(()),
+        }
+    }
+
+    fn address(&self) -> Result<Address, StreamError> {
+        match (&self.service, &self.url) {
+            (ServiceConfig::X(Api::V1), None) => {
+                Err(StreamError::Option("--stream x-v1 needs the server's --url".to_owned()))
+            }
+            (ServiceConfig::X(_), url) => x::address(url.as_deref()),
+        }
+    }
+}
+
+/// Follows a stream until the sink has enough, a limit is reached or it cannot go on. `start` is
+/// the position of the last record that is stored.
+pub fn run(
+    config: &StreamConfig,
+    start: Option<Position>,
+    sink: &mut impl Sink,
+    status: &Status,
+) -> Result<End, StreamError> {
+    config.check()?;
+    let address = config.address()?;
+    match &config.service {
+        ServiceConfig::X(Api::V1) => {
+            follow(x::X::<true>::new(Api::V1, address), config, start, (sink, status))
+        }
+        ServiceConfig::X(api) => {
+            follow(x::X::<false>::new(api.clone(), address), config, start, (sink, status))
+        }
+    }
+}
+
+fn follow<S: Service, K: Sink>(
+    service: S,
+    config: &StreamConfig,
+    start: Option<Position>,
+    (sink, status): (&mut K, &Status),
+) -> Result<End, StreamError> {
+    let mut follow = Follow::new(service, config, start.unwrap_or_default(), (sink, status))?;
+    if start.is_some() {
+        follow.remember();
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime =
+        runtime.map_err(|source| StreamError::System { doing: "starting a runtime", source })?;
+    let result = runtime.block_on(follow.run());
+    // A look-up of a name may still run, and need not be waited for.
+    runtime.shutdown_background();
+    result
+}
+
+/// The file of `--record`.
+pub(crate) struct Recorder {
+    path: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl Recorder {
+    fn open(path: &Path) -> Result<Self, StreamError> {
+        let file = File::options().create(true).append(true).open(path);
+        let file = file.map_err(|source| StreamError::Record { path: path.to_owned(), source })?;
+        Ok(Self { path: path.to_owned(), file: BufWriter::new(file) })
+    }
+
+    fn write(&mut self, record: &[u8]) -> Result<(), StreamError> {
+        let written = self.file.write_all(record).and_then(|()| self.file.write_all(b"\n"));
+        written.map_err(|source| StreamError::Record { path: self.path.clone(), source })
+    }
+
+    fn flush(&mut self) -> Result<(), StreamError> {
+        let flushed = self.file.flush();
+        flushed.map_err(|source| StreamError::Record { path: self.path.clone(), source })
+    }
+}
