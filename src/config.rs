@@ -68,9 +68,6 @@ pub struct RunConfig {
     pub pace: CommitPace,
     /// What one worker may have read and not yet committed.
     pub credit: Credit,
-    /// Records that are released to decoding in a second, by all workers; none = all that are
-    /// there.
-    pub replay_rate: Option<u32>,
     /// How many more records than the others a worker may meet that cannot be counted; then it
     /// stops, if most of the last ones could not. 0 = any number.
     pub max_dead_letters: u64,
@@ -99,7 +96,6 @@ impl RunConfig {
             epoch: Duration::from_millis(8),
             pace: CommitPace { interval: Duration::ZERO, heartbeat: Duration::from_secs(10) },
             credit: Credit { records: 200_000, bytes: 1 << 30 },
-            replay_rate: None,
             max_dead_letters: 1_000,
             dead_letters: Quota { rows: 10_000, bytes: 8 << 20 },
             retry_for: Duration::from_mins(15),

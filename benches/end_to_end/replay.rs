@@ -1,4 +1,4 @@
-//! The record second: a filled topic whose records are released to decoding at a rate, and how long
+//! The record second: a filled topic whose records are released to the workers at a rate, and how long
 //! each takes from then to the tables.
 //!
 //! The offsets in the database are looked at from outside; they say how many records are visible.
@@ -33,7 +33,7 @@ pub(crate) fn run(
     program.args(["run", "--require-location", "--until-end", "--topic", topic]);
     program.args(["--brokers", brokers, "--workers", &arguments.workers.to_string()]);
     program.args(["--replay-rate", &rate.to_string()]);
-    program.env("TWEETFLOW_DATABASE", tables.url()).env("TWEETFLOW_LOG", "tweetflow=info");
+    program.env("TWEETFLOW_DATABASE", tables.url()).env("TWEETFLOW_LOG", "source=info");
     program.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut program = program.spawn()?;
     let result = beside(&mut program, rate, arguments.tweets, &mut tables);

@@ -15,6 +15,7 @@ use crate::pipeline::identity;
 use crate::pipeline::rebuild;
 use clap::Args;
 use monitor::Monitor;
+use source::Throttled;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -69,8 +70,8 @@ pub(super) struct RunArgs {
     #[arg(long, env = "TWEETFLOW_MAX_RECORDS", value_name = "N", default_value_t = 200_000)]
     max_records: u64,
     /// Read a topic that is filled already as if its records came at this rate: so many a second,
-    /// from the first on. For trials; without it everything is read that is there
-    #[arg(long, env = "TWEETFLOW_REPLAY_RATE", value_name = "N",
+    /// from the first on. For trials
+    #[arg(long, hide = true, value_name = "N", conflicts_with_all = ["rebuild", "processes"],
         value_parser = clap::value_parser!(u32).range(1..))]
     replay_rate: Option<u32>,
     /// Stop when a worker has met so many more records that cannot be counted than records that
@@ -136,8 +137,11 @@ fn follow(
     monitor: &Arc<Monitor>,
 ) -> Result<RunSummary, JobError> {
     let mut config = config(args)?;
-    let (topic, sink) = (args.job.topic(args.until_end, args.accept_gap)?, args.job.sink()?);
+    let (mut topic, sink) = (args.job.topic(args.until_end, args.accept_gap)?, args.job.sink()?);
     config.cluster = args.cluster.cluster()?;
+    if let Some(rate) = args.replay_rate {
+        topic = Box::new(Throttled::new(topic, rate.into()));
+    }
     let mut about = args.job.about(&sink);
     if !config.has_coordinator() {
         "that of process 0".clone_into(&mut about.database);
@@ -172,7 +176,6 @@ fn config(args: &RunArgs) -> Result<RunConfig, JobError> {
     config.credit = Credit { records: args.max_records.max(1), ..config.credit };
     let span = args.ledger.unwrap_or(if args.job.reads_files() { FILES_SPAN } else { KAFKA_SPAN });
     config.ledger = crate::config::LedgerConfig { span, forget: args.forget_ledger };
-    config.replay_rate = args.replay_rate;
     config.max_dead_letters = args.max_dead_letters;
     config.dead_letters =
         Quota { rows: args.dead_letter_rows, bytes: args.dead_letter_mb.saturating_mul(1 << 20) };

@@ -11,7 +11,6 @@ mod credit;
 mod ingest;
 mod partition;
 mod reading;
-mod replay_throttle;
 mod retry;
 
 use super::flow::{self, Control, Flow};
@@ -29,7 +28,6 @@ use ingest::{Refusals, decode, record_dead_letter};
 use monitor::Phase;
 use partition::{ActivePartition, find};
 use reading::ReadPosition;
-use replay_throttle::ReplayThrottle;
 use source::{Polled, Source, SourceError};
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
@@ -89,7 +87,6 @@ pub(super) fn run(timely: &mut Worker, shared: &RunContext) -> WorkerSummary {
                 shared.config.epoch + shared.config.pace.interval,
             ),
             backlog: Backlog::new(shared.config.credit.records),
-            throttle: ReplayThrottle::new(shared.config.replay_rate, timely.peers()),
             stage: Stage::Waiting,
             partitions: Vec::new(),
             floor: None,
@@ -157,7 +154,6 @@ struct WorkerLoop<'a> {
     opened: Epoch,
     in_flight: InFlight,
     backlog: Backlog,
-    throttle: ReplayThrottle,
     stage: Stage,
     partitions: Vec<ActivePartition>,
     /// With a ledger: its floor, which is stored.
@@ -236,12 +232,11 @@ impl WorkerLoop<'_> {
 
     /// How long this worker may sleep if nothing wakes it.
     fn park_time(&self) -> Duration {
-        let longest = if self.throttle.is_paced() { replay_throttle::MAX_PARK } else { MAX_PARK };
         match self.epoch_clock {
             Some((epoch, since)) if self.flow.opened.get() >= epoch => {
-                self.epoch_length().saturating_sub(since.elapsed()).min(longest)
+                self.epoch_length().saturating_sub(since.elapsed()).min(MAX_PARK)
             }
-            _ => longest,
+            _ => MAX_PARK,
         }
     }
 
@@ -413,7 +408,7 @@ impl WorkerLoop<'_> {
     }
 
     /// Publishes ledger metrics and refreshes the remaining-record count (on the process that
-    /// watches the topic, unless a replay rate paces the records).
+    /// watches the topic).
     fn refresh_status(&mut self) {
         if self.refreshed_at.elapsed() < REFRESH_INTERVAL {
             return;
@@ -426,7 +421,7 @@ impl WorkerLoop<'_> {
                 self.late.warn_if_due(&self.shared.monitor);
             }
         }
-        if !self.throttle.is_paced() && !self.shared.topic.counts_bytes() {
+        if !self.shared.topic.counts_bytes() {
             self.backlog
                 .set_remaining(self.shared.monitor.left().unwrap_or_default() / peers as u64);
         }
@@ -457,12 +452,7 @@ impl WorkerLoop<'_> {
         let (Stage::Reading, Some(inputs)) = (&self.stage, &mut self.flow.inputs) else {
             return Ok(0);
         };
-        let released = self.throttle.due(Instant::now());
-        if self.throttle.is_paced() {
-            self.backlog.set_remaining(released.saturating_add(self.in_flight.records));
-        }
-        let due = room.min(released);
-        if due == 0 {
+        if room == 0 {
             self.restart_patience();
             return Ok(0);
         }
@@ -471,7 +461,7 @@ impl WorkerLoop<'_> {
         let (taken, bound) = (&mut self.dead_letter_usage, self.shared.config.dead_letters);
         let (floor, has_ledger) = (self.floor, self.step_ms.is_some());
         let (mut bytes, mut is_moved) = (0, false);
-        let limit = usize::try_from(due.min(POLL_RECORDS)).unwrap_or(usize::MAX);
+        let limit = usize::try_from(room.min(POLL_RECORDS)).unwrap_or(usize::MAX);
         let records = self.source.poll(limit, &mut |polled| match polled {
             Polled::Record(record) => {
                 bytes += record.payload.map_or(0, |payload| payload.len() as u64);
@@ -504,7 +494,6 @@ impl WorkerLoop<'_> {
             }
         })? as u64;
         self.backlog.note(records, room.min(POLL_RECORDS));
-        self.throttle.passed(records);
         if records >= POLL_RECORDS {
             inputs.flush();
         } else if (records > 0 || is_moved)

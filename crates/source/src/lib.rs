@@ -9,6 +9,7 @@ pub mod files;
 pub mod foreign;
 pub mod kafka;
 mod poll_time;
+mod throttled;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use types::offsets::{Assignment, PartitionOffsets, PolledUpTo};
 use types::record::{Record, StoredRecord};
 
 pub use crate::foreign::Foreign;
+pub use crate::throttled::Throttled;
 
 /// Partitions that were added to a topic are to be read within 30 s, and a topic that was recreated
 /// is to be noticed while the anchors still are the old one's.
