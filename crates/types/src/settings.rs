@@ -1,8 +1,8 @@
 //! What an operator may choose for the crates below the program, as plain data.
 //!
-//! [`TableSettings`], [`DecodeSettings`] and [`TableChoice`] change rows: each of their values is part
-//! of the fingerprint. [`Cluster`] changes none. Nothing here is checked: arguments are, where they
-//! are read.
+//! [`TableSettings`], [`DecodeSettings`] and [`TableChoice`] change rows: each of their values is a
+//! part of the fingerprint. [`Cluster`] changes none. Nothing here is checked: arguments are, where
+//! they are read.
 
 use std::fmt;
 use std::time::Duration;
