@@ -20,6 +20,7 @@ mod run;
 mod schema;
 mod settle;
 mod status;
+mod stream;
 mod verify;
 
 use clap::error::ErrorKind;
@@ -115,7 +116,8 @@ enum Command {
 
 const PRODUCE_EXAMPLES: &str = "Examples:\n  \
     tweetflow produce --synthetic --limit 100000\n  \
-    tweetflow produce --input tweets.ndjson --topic tweets --rate 5000";
+    tweetflow produce --input tweets.ndjson --topic tweets --rate 5000\n  \
+    TWEETFLOW_TOKEN=… tweetflow produce --stream x --max-dollars 5 --resume x.resume";
 
 const COMPLETIONS_EXAMPLES: &str = "Examples:\n  \
     tweetflow completions bash > ~/.local/share/bash-completion/completions/tweetflow\n  \
@@ -233,7 +235,8 @@ fn is_secret(name: &str) -> bool {
 }
 
 fn produce(args: &ProduceArgs, stop: &AtomicBool) -> ExitCode {
-    match ::produce::run(&args.into(), stop) {
+    let config = ::produce::ProduceConfig::try_from(args);
+    match config.and_then(|config| ::produce::run(&config, stop)) {
         Ok(summary) => {
             let ::produce::ProduceSummary {
                 tweets,

@@ -1,13 +1,15 @@
 //! `tweetflow produce`: its arguments.
 
-use produce::ProduceConfig;
+use super::stream::StreamArgs;
+use produce::{ProduceConfig, ProduceError};
 use std::path::PathBuf;
+use std::sync::Arc;
 use synth::Share;
 
 /// Arguments of `produce`.
 #[derive(clap::Args, Clone)]
 #[group(skip)]
-#[command(group(clap::ArgGroup::new("what").required(true).multiple(true).args(["input", "synthetic"])))]
+#[command(group(clap::ArgGroup::new("what").required(true).multiple(true).args(["input", "synthetic", "stream"])))]
 pub(super) struct ProduceArgs {
     /// Kafka brokers, host:port with commas between
     #[arg(long, env = "TWEETFLOW_BROKERS", default_value = "127.0.0.1:9092")]
@@ -61,6 +63,8 @@ pub(super) struct ProduceArgs {
     /// Records per second, evenly; as fast as it goes if left out
     #[arg(long, env = "TWEETFLOW_RATE", value_name = "N")]
     rate: Option<f64>,
+    #[command(flatten)]
+    stream: StreamArgs,
 }
 
 impl ProduceArgs {
@@ -70,9 +74,11 @@ impl ProduceArgs {
     }
 }
 
-impl From<&ProduceArgs> for ProduceConfig {
-    fn from(args: &ProduceArgs) -> Self {
-        ProduceConfig {
+impl TryFrom<&ProduceArgs> for ProduceConfig {
+    type Error = ProduceError;
+
+    fn try_from(args: &ProduceArgs) -> Result<Self, ProduceError> {
+        Ok(ProduceConfig {
             brokers: args.brokers.clone(),
             topic: args.topic.clone(),
             partitions: args.partitions,
@@ -86,6 +92,8 @@ impl From<&ProduceArgs> for ProduceConfig {
             require_location: args.require_location,
             resume: args.resume.clone(),
             rate: args.rate,
-        }
+            stream: args.stream.config()?,
+            status: Arc::default(),
+        })
     }
 }

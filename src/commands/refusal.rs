@@ -55,6 +55,7 @@ pub(super) fn signed_number(command: &Command, matches: &ArgMatches) -> Option<S
 /// Why the value of an argument is refused, if it is a number with a plus sign.
 pub(super) fn sign(argument: &Arg, value: &OsStr) -> Option<&'static str> {
     let numbers = [
+        TypeId::of::<u8>(),
         TypeId::of::<u16>(),
         TypeId::of::<u32>(),
         TypeId::of::<u64>(),

@@ -16,6 +16,8 @@ const EITHER: &[(&str, &str)] = &[
     ("database_file", "database"),
     ("files", "brokers"),
     ("input", "synthetic"),
+    ("stream", "input"),
+    ("stream", "synthetic"),
     ("server", "database"),
     ("server", "database_file"),
     ("baseline", "table"),
@@ -32,6 +34,9 @@ const NOT_BESIDE: &[(&str, &str)] = &[
     ("seed", "input"),
     ("deletes", "input"),
     ("duplicates", "input"),
+    ("seed", "stream"),
+    ("deletes", "stream"),
+    ("duplicates", "stream"),
 ];
 
 /// Where a value is given; the greater one is nearer.

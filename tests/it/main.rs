@@ -33,4 +33,7 @@ mod real_tables;
 mod rebuild;
 mod sinks;
 mod sources;
+#[path = "../../crates/streams/tests/server/mod.rs"]
+mod stream_server;
+mod streams;
 mod verify;

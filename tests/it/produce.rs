@@ -33,7 +33,7 @@ fn ended(command: &mut Command) -> (Option<i32>, String, String) {
 }
 
 /// Key and payload of all committed records, sorted.
-fn records(topic: &str, partitions: i32) -> Vec<(Option<String>, String)> {
+pub(crate) fn records(topic: &str, partitions: i32) -> Vec<(Option<String>, String)> {
     let placed = placed_records(topic, partitions).into_iter();
     let mut seen: Vec<_> =
         placed.map(|(_, key, payload)| (key, payload.expect("it is no tombstone"))).collect();

@@ -69,7 +69,7 @@ pub fn run(
     let generator = || Synthetic::new(SEED).at_rate(rate);
     let mut reading = Reading::of(settings.input.as_deref(), generator)?;
     let hash = if settings.input.is_none() { SEED } else { 0 };
-    reading.skip_to(InputPosition { records: writer.records, hash })?;
+    reading.skip_to(InputPosition { records: writer.records, hash, place: None })?;
     let mut input = Input::start(reading)?;
     let mut pace = Pace::new(settings.rate, Instant::now());
     let began = writer.records;

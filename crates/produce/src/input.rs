@@ -12,7 +12,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -25,10 +25,11 @@ use super::{ProduceConfig, ProduceError};
 use decode::look::{Facts, facts};
 use source::foreign;
 use source::foreign::Beginning;
+use streams::Position;
 use synth::Synthetic;
 
 /// A batch is handed on when it holds so many bytes, or earlier when nothing more is at hand.
-const BATCH_BYTES: usize = 64 << 10;
+pub(super) const BATCH_BYTES: usize = 64 << 10;
 /// Batches that wait for the sender.
 const BATCHES: usize = 4;
 
@@ -39,6 +40,8 @@ pub(super) struct InputPosition {
     pub(super) records: u64,
     /// A hash of all of their bytes, or what the generator is known by; 0 where nobody asks for it.
     pub(super) hash: u64,
+    /// Of a live stream: its own place.
+    pub(super) place: Option<Position>,
 }
 
 /// One record of a batch. Without a payload it is a tombstone; no record of a file is empty.
@@ -71,8 +74,23 @@ impl InputBatch {
         })
     }
 
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.records.is_empty() && self.left_out == 0
+    }
+
+    /// Bytes of its records.
+    pub(super) fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Appends a record.
+    pub(super) fn push(&mut self, facts: Facts, payload: &[u8], position: InputPosition) {
+        self.bytes.extend_from_slice(payload);
+        // What has a key was read as JSON.
+        let is_json = facts.key.is_some()
+            || facts.is_page
+            || serde_json::from_slice::<serde::de::IgnoredAny>(payload).is_ok();
+        self.records.push((facts.key, self.bytes.len(), position, is_json));
     }
 }
 
@@ -86,27 +104,51 @@ pub(super) enum Next {
     End,
 }
 
+/// The way of batches to the sender.
+pub(super) type BatchSender = SyncSender<Result<InputBatch, ProduceError>>;
+
 /// The running input.
 pub(super) struct Input {
-    batches: Receiver<Result<InputBatch, ProduceError>>,
+    /// None only while it is dropped.
+    batches: Option<Receiver<Result<InputBatch, ProduceError>>>,
     thread: Option<JoinHandle<()>>,
+    /// A stream sees by this that its receiver is gone.
+    closed: Arc<AtomicBool>,
+    is_stream: bool,
 }
 
 impl Input {
     /// Starts to read. The thread ends with its input, or when the `Input` is dropped; one that
     /// waits for standard input ends with the process.
     pub(super) fn start(reading: Reading) -> Result<Self, ProduceError> {
+        Self::spawn(false, move |sender, _| feed(reading, sender))
+    }
+
+    /// Starts a live stream, which sends batches until it ends or its flag is set.
+    pub(super) fn follow(
+        stream: impl FnOnce(&BatchSender, &AtomicBool) + Send + 'static,
+    ) -> Result<Self, ProduceError> {
+        Self::spawn(true, stream)
+    }
+
+    fn spawn(
+        is_stream: bool,
+        feed: impl FnOnce(&BatchSender, &AtomicBool) + Send + 'static,
+    ) -> Result<Self, ProduceError> {
         let (sender, batches) = sync_channel(BATCHES);
+        let closed = Arc::new(AtomicBool::new(false));
+        let is_closed = Arc::clone(&closed);
         let thread = std::thread::Builder::new()
             .name("produce-input".to_owned())
-            .spawn(move || feed(reading, &sender))
+            .spawn(move || feed(&sender, &is_closed))
             .map_err(|source| ProduceError::System { doing: "starting a thread", source })?;
-        Ok(Self { batches, thread: Some(thread) })
+        Ok(Self { batches: Some(batches), thread: Some(thread), closed, is_stream })
     }
 
     /// What comes within `wait`.
     pub(super) fn next(&mut self, wait: Duration) -> Result<Next, ProduceError> {
-        match self.batches.recv_timeout(wait) {
+        let Some(batches) = &self.batches else { return Ok(Next::End) };
+        match batches.recv_timeout(wait) {
             Ok(batch) => batch.map(Next::Batch),
             Err(RecvTimeoutError::Timeout) => Ok(Next::Nothing),
             Err(RecvTimeoutError::Disconnected) => {
@@ -120,8 +162,20 @@ impl Input {
     }
 }
 
+impl Drop for Input {
+    /// A stream closes its connection and its recording; it sees within a moment that it may.
+    fn drop(&mut self) {
+        self.closed.store(true, Ordering::Relaxed);
+        self.batches = None;
+        if let Some(thread) = self.thread.take().filter(|_| self.is_stream) {
+            // A panic has ended the process already.
+            let _ = thread.join();
+        }
+    }
+}
+
 /// Sends batches until the input ends, fails, or the receiver is gone.
-fn feed(mut reading: Reading, sender: &SyncSender<Result<InputBatch, ProduceError>>) {
+fn feed(mut reading: Reading, sender: &BatchSender) {
     loop {
         let mut batch =
             InputBatch { bytes: Vec::with_capacity(BATCH_BYTES * 5 / 4), ..InputBatch::default() };
@@ -241,7 +295,8 @@ impl Reading {
                     batch.left_out += 1;
                     return Ok(Taken::Record);
                 }
-                let position = InputPosition { records: *index, hash: generator.identity() };
+                let hash = generator.identity();
+                let position = InputPosition { records: *index, hash, place: None };
                 batch.records.push((Some(key), batch.bytes.len(), position, true));
                 return Ok(Taken::Record);
             }
@@ -273,13 +328,7 @@ impl Reading {
             batch.left_out += 1;
             return Ok(Taken::Record);
         }
-        batch.bytes.extend_from_slice(payload);
-        let Facts { key, is_page, .. } = found.facts;
-        // What has a key was read as JSON.
-        let is_json = key.is_some()
-            || is_page
-            || serde_json::from_slice::<serde::de::IgnoredAny>(payload).is_ok();
-        batch.records.push((key, batch.bytes.len(), self.position, is_json));
+        batch.push(found.facts, payload, self.position);
         Ok(Taken::Record)
     }
 

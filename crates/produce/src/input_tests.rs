@@ -173,7 +173,9 @@ fn synthetic_tweets_go_on_with_their_seed_only() {
     assert!(error.contains("--seed 3 --deletes 7.5% --duplicates 20%"), "{error}");
     // Where there are only tweets, a run of an earlier version is resumed.
     let only_tweets = Reading::of(None, || Synthetic::new(3));
-    assert!(only_tweets.unwrap().skip_to(InputPosition { records: 5, hash: 3 }).is_ok());
+    assert!(
+        only_tweets.unwrap().skip_to(InputPosition { records: 5, hash: 3, place: None }).is_ok()
+    );
 }
 
 #[test]

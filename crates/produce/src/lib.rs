@@ -13,15 +13,19 @@
 //! more than the client library's queue, a few batches and one record are in memory.
 
 mod client;
+mod error;
 mod file;
 pub mod folder;
 mod input;
 mod pace;
 mod progress;
+mod recent;
 mod split;
+mod stream;
 mod transfer;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -32,9 +36,12 @@ use client::DeliveryContext;
 use input::{Input, InputBatch, InputRecord, Next, Reading};
 use pace::Pace;
 use progress::ProgressLine;
+use stream::Following;
+use streams::{Status, StreamConfig};
 use synth::Share;
 use transfer::{Named, Reached, Transfer};
 
+pub use error::ProduceError;
 pub use source::foreign::Foreign;
 
 /// How long the last deliveries may take; longer than librdkafka's `message.timeout.ms`, so that
@@ -66,6 +73,10 @@ pub struct ProduceConfig {
     pub deletes: Share,
     /// Synthetic tweets that come again.
     pub duplicates: Share,
+    /// A live stream to follow.
+    pub stream: Option<StreamConfig>,
+    /// What is known of that stream while it runs.
+    pub status: Arc<Status>,
     /// Stop after so many records.
     pub limit: Option<u64>,
     /// Leave out tweets whose author gives no location.
@@ -93,240 +104,43 @@ pub struct ProduceSummary {
     pub elapsed: Duration,
 }
 
-/// Producing ended before its time.
-#[derive(Debug, thiserror::Error)]
-pub enum ProduceError {
-    /// The input cannot be opened.
-    #[error("cannot open {path}; check --input")]
-    Open {
-        /// The file.
-        path: String,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The input failed while it was read; what was read before it is in the topic.
-    #[error("cannot read on in {path}; the {sent} records before this were sent")]
-    Read {
-        /// The file.
-        path: String,
-        /// Records sent by this run.
-        sent: u64,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The input cannot be taken apart; what stands before it is in the topic.
-    #[error(
-        "cannot read on in {path}: at byte {at} {what}; the {sent} records before it were sent"
-    )]
-    Broken {
-        /// The file.
-        path: String,
-        /// Bytes before the place, uncompressed.
-        at: u64,
-        /// What is wrong there.
-        what: &'static str,
-        /// Records sent by this run.
-        sent: u64,
-    },
-    /// `--resume` knows another input.
-    #[error("the first {records} records of {path} are not those that were sent; check --input")]
-    Changed {
-        /// The file.
-        path: String,
-        /// Records that earlier runs read.
-        records: u64,
-    },
-    /// The file of `--resume` cannot be read or written.
-    #[error("cannot use {path}; check --resume")]
-    ResumeFile {
-        /// The file.
-        path: String,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The file of `--resume` is of another transfer.
-    #[error("{file} belongs to topic {topic:?}; check --resume and --topic")]
-    OtherTopic {
-        /// The file.
-        file: String,
-        /// The topic it names.
-        topic: String,
-    },
-    /// The brokers have no position for a transfer that was begun.
-    #[error(
-        "the brokers do not know how far {file} came in topic {topic:?}: other brokers, a recreated \
-         topic, or longer ago than their offsets.retention.minutes; delete the file to start again"
-    )]
-    Forgotten {
-        /// The file of `--resume`.
-        file: String,
-        /// The topic.
-        topic: String,
-    },
-    /// A step of a transaction failed.
-    #[error("{doing} failed; start again with the same --resume")]
-    Transaction {
-        /// What was tried.
-        doing: &'static str,
-        /// Why it failed.
-        source: KafkaError,
-    },
-    /// `--rate` is no rate.
-    #[error("--rate {0} is not a number of tweets per second; it must be above zero")]
-    Rate(f64),
-    /// librdkafka does not know a setting.
-    #[error(
-        "--kafka {name}: librdkafka has no such setting for producers; correct the name \
-         (CONFIGURATION.md of librdkafka lists them)"
-    )]
-    UnknownSetting {
-        /// Its name.
-        name: String,
-    },
-    /// librdkafka knows a setting, but not with this value.
-    #[error("--kafka {name}: librdkafka refuses its value; correct it")]
-    SettingValue {
-        /// Its name.
-        name: String,
-    },
-    /// A setting that is not for `--kafka`.
-    #[error("--kafka {name} cannot be set: {hint}")]
-    FixedSetting {
-        /// Its name.
-        name: String,
-        /// What to do.
-        hint: &'static str,
-    },
-    /// The settings do not go together.
-    #[error("the Kafka client does not start with these settings; change --kafka ({reason})")]
-    Client {
-        /// The library's words, without values.
-        reason: String,
-    },
-    /// The brokers' addresses are none.
-    #[error(
-        "--brokers is HOST:PORT with commas between; user and password are settings of --kafka: \
-         sasl.username, sasl.password"
-    )]
-    Brokers,
-    /// No broker answered.
-    #[error(
-        "no Kafka broker answers at {brokers}; is it running, and is --brokers right? ({reason})"
-    )]
-    Unreachable {
-        /// The addresses tried.
-        brokers: String,
-        /// The library's words.
-        reason: String,
-    },
-    /// The topic does not exist and may not be created.
-    #[error(
-        "topic {topic:?} does not exist and cannot be created: {code}; create it, or name another"
-    )]
-    TopicRefused {
-        /// Its name.
-        topic: String,
-        /// The brokers' answer.
-        code: RDKafkaErrorCode,
-    },
-    /// The topic does not exist, and the brokers failed to create it.
-    #[error("topic {topic:?} was not created: {code}; look after the brokers and try again")]
-    TopicFailed {
-        /// Its name.
-        topic: String,
-        /// The brokers' answer.
-        code: RDKafkaErrorCode,
-    },
-    /// A record did not arrive.
-    #[error("a record was not delivered to topic {topic:?}; {delivered} others were")]
-    Delivery {
-        /// The topic.
-        topic: String,
-        /// Records that the brokers have confirmed.
-        delivered: u64,
-        /// The library's words.
-        source: KafkaError,
-    },
-    /// A file of something else.
-    #[error("{} holds no tweets: its first record is no JSON object", .path.display())]
-    NoJson {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A file that cannot hold tweets, by its first bytes.
-    #[error("{path} {foreign}; nothing was sent")]
-    Foreign {
-        /// The file.
-        path: String,
-        /// What it is.
-        foreign: Foreign,
-    },
-    /// A folder of tweets cannot be written.
-    #[error("cannot write {}; is there room, and may this account write there?", .path.display())]
-    Folder {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The operating system refused something.
-    #[error("{doing} failed")]
-    System {
-        /// What was tried.
-        doing: &'static str,
-        /// Why it failed.
-        source: std::io::Error,
-    },
-}
-
-impl ProduceError {
-    /// 2 for what only another command line can cure, else 1.
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::Open { .. }
-            | Self::Rate(_)
-            | Self::UnknownSetting { .. }
-            | Self::SettingValue { .. }
-            | Self::FixedSetting { .. }
-            | Self::Client { .. }
-            | Self::Brokers
-            | Self::Changed { .. }
-            | Self::ResumeFile { .. }
-            | Self::OtherTopic { .. }
-            | Self::NoJson { .. }
-            | Self::Foreign { .. }
-            | Self::TopicRefused { .. } => 2,
-            Self::Read { .. }
-            | Self::Broken { .. }
-            | Self::Forgotten { .. }
-            | Self::Transaction { .. }
-            | Self::Unreachable { .. }
-            | Self::TopicFailed { .. }
-            | Self::Delivery { .. }
-            | Self::Folder { .. }
-            | Self::System { .. } => 1,
-        }
-    }
-}
-
 /// Produces until the input ends, the limit is reached or `stop` is set; returns when everything
 /// sent is confirmed.
 pub fn run(args: &ProduceConfig, stop: &AtomicBool) -> Result<ProduceSummary, ProduceError> {
     if let Some(rate) = args.rate.filter(|rate| !(rate.is_finite() && *rate > 0.0)) {
         return Err(ProduceError::Rate(rate));
     }
-    let mut reading = Reading::open(args)?;
-    // Before anything is made at the brokers.
-    reading.recognize()?;
-    let named = args.resume.as_ref().map(|file| Named::read(file, &args.topic)).transpose()?;
+    // Whether there is an input, before anything is made at the brokers.
+    let reading = if let Some(stream) = &args.stream {
+        stream.check()?;
+        None
+    } else {
+        let mut reading = Reading::open(args)?;
+        reading.recognize()?;
+        Some(reading)
+    };
+    let stream = args.stream.as_ref().map(StreamConfig::name);
+    let named = |file: &PathBuf| Named::read(file, &args.topic, stream);
+    let named = args.resume.as_ref().map(named).transpose()?;
     let producer = client::connect(args, named.as_ref().map(Named::id))?;
     let started = Instant::now();
     let (transfer, reached) = match named {
         None => (None, Reached::default()),
         Some(named) => {
             let (transfer, reached) = named.start(&producer, args)?;
-            reading.skip_to(reached.position)?;
             (Some(transfer), reached)
+        }
+    };
+    let left = args.limit.unwrap_or(u64::MAX).saturating_sub(reached.sent);
+    let counter = reading.as_ref().map(Reading::counter).unwrap_or_default();
+    let origin = match (reading, &args.stream) {
+        (Some(mut reading), _) => {
+            reading.skip_to(reached.position)?;
+            Origin::Reading(Box::new(reading))
+        }
+        (None, stream) => {
+            let stream = stream.as_ref().expect("one of them is there");
+            Origin::Following(Box::new(Following::new(args, stream, reached.position, left)?))
         }
     };
     let mut sender = Sender {
@@ -334,14 +148,14 @@ pub fn run(args: &ProduceConfig, stop: &AtomicBool) -> Result<ProduceSummary, Pr
         topic: &args.topic,
         stop,
         pace: Pace::new(args.rate, started),
-        left: args.limit.unwrap_or(u64::MAX).saturating_sub(reached.sent),
-        progress: ProgressLine::new(args, reading.counter()),
+        left,
+        progress: ProgressLine::new(args, counter),
         transfer,
         reached,
         left_out: 0,
         no_json: 0,
     };
-    let result = sender.send_all(reading);
+    let result = sender.send_all(origin);
     if result.is_err()
         && let Some(transfer) = &mut sender.transfer
     {
@@ -351,6 +165,14 @@ pub fn run(args: &ProduceConfig, stop: &AtomicBool) -> Result<ProduceSummary, Pr
     let (tweets, bytes) = sender.producer.context().delivered();
     let (left_out, no_json, sent_before) = (sender.left_out, sender.no_json, reached.sent);
     Ok(ProduceSummary { tweets, bytes, left_out, no_json, sent_before, elapsed: started.elapsed() })
+}
+
+/// Where records come from.
+enum Origin {
+    /// A file, standard input or a generator.
+    Reading(Box<Reading>),
+    /// A live stream.
+    Following(Box<Following>),
 }
 
 /// The producer and how far it may go.
@@ -376,8 +198,13 @@ impl Sender<'_> {
     }
 
     /// What fails to be read ends the run only after what was read before it is delivered.
-    fn send_all(&mut self, reading: Reading) -> Result<(), ProduceError> {
-        let mut input = Input::start(reading)?;
+    fn send_all(&mut self, origin: Origin) -> Result<(), ProduceError> {
+        let mut input = match origin {
+            Origin::Reading(reading) => Input::start(*reading)?,
+            Origin::Following(stream) => {
+                Input::follow(move |sender, closed| stream.feed(sender, closed))?
+            }
+        };
         let mut result = Ok(());
         while self.goes_on() {
             match input.next(LOOK_TIME) {

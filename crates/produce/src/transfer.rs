@@ -38,6 +38,9 @@ struct ResumeNote {
     topic: String,
     /// Names the group and the producer; no other transfer has it.
     transfer: String,
+    /// The live stream that it is of; none for other inputs.
+    #[serde(default)]
+    stream: Option<String>,
 }
 
 /// What was committed.
@@ -58,7 +61,12 @@ pub(super) struct Named {
 
 impl Named {
     /// Reads the file, or thinks of a new name.
-    pub(super) fn read(file: &Path, topic: &str) -> Result<Self, ProduceError> {
+    pub(super) fn read(
+        file: &Path,
+        topic: &str,
+        stream: Option<&str>,
+    ) -> Result<Self, ProduceError> {
+        let stream = stream.map(str::to_owned);
         let failed = |source| ProduceError::ResumeFile { path: file.display().to_string(), source };
         let (note, is_new) = match std::fs::read(file) {
             Ok(text) => {
@@ -68,13 +76,19 @@ impl Named {
                 let random = RandomState::new().hash_one(std::process::id());
                 let now = jiff::Timestamp::now().as_millisecond();
                 let transfer = format!("{now:x}-{random:016x}");
-                (ResumeNote { topic: topic.to_owned(), transfer }, true)
+                (ResumeNote { topic: topic.to_owned(), transfer, stream: stream.clone() }, true)
             }
             Err(error) => return Err(failed(error)),
         };
         if note.topic != topic {
             let (file, topic) = (file.display().to_string(), note.topic);
             return Err(ProduceError::OtherTopic { file, topic });
+        }
+        if note.stream != stream {
+            let known = note.stream.map_or("a file or synthetic tweets".to_owned(), |stream| {
+                format!("the stream {stream}")
+            });
+            return Err(ProduceError::OtherStream { file: file.display().to_string(), known });
         }
         Ok(Self { file: file.to_owned(), note, is_new })
     }
@@ -208,25 +222,30 @@ impl Transfer {
 
 /// The position as an offset: the records before it, and beside it what else there is to know.
 fn offsets(topic: &str, reached: Reached) -> KafkaResult<TopicPartitionList> {
-    let Reached { position: InputPosition { records, hash }, sent } = reached;
+    let Reached { position: InputPosition { records, hash, place }, sent } = reached;
     let mut list = TopicPartitionList::new();
     let offset = Offset::Offset(i64::try_from(records).unwrap_or(i64::MAX));
     list.add_partition(topic, 0).set_offset(offset)?;
     if let Some(mut element) = list.find_partition(topic, 0) {
-        element.set_metadata(format!("sent={sent} hash={hash:016x}"));
+        let place = place.map(|place| format!(" place={place}")).unwrap_or_default();
+        element.set_metadata(format!("sent={sent} hash={hash:016x}{place}"));
     }
     Ok(list)
 }
 
 fn parse(records: i64, metadata: &str) -> Option<Reached> {
-    let (sent, hash) = metadata.strip_prefix("sent=")?.split_once(" hash=")?;
+    let (sent, rest) = metadata.strip_prefix("sent=")?.split_once(" hash=")?;
+    let (hash, place) = match rest.split_once(" place=") {
+        Some((hash, place)) => (hash, Some(place.parse().ok()?)),
+        None => (rest, None),
+    };
     // `parse` would take a sign as well.
     let is_plain = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     if !is_plain(sent) || !is_plain(hash) {
         return None;
     }
     let hash = u64::from_str_radix(hash, 16).ok()?;
-    let position = InputPosition { records: u64::try_from(records).ok()?, hash };
+    let position = InputPosition { records: u64::try_from(records).ok()?, hash, place };
     Some(Reached { position, sent: sent.parse().ok()? })
 }
 
@@ -291,12 +310,19 @@ mod tests {
 
     #[test]
     fn the_position_comes_back_as_it_was() {
-        let position = InputPosition { records: 12_345, hash: u64::MAX - 7 };
-        let reached = Reached { position, sent: 12_000 };
-        let list = offsets("t", reached).unwrap();
-        let element = list.find_partition("t", 0).unwrap();
-        assert_eq!(element.offset(), Offset::Offset(12_345));
-        assert_eq!(parse(12_345, element.metadata()), Some(reached));
+        let streamed = streams::Position {
+            time_ms: 1_779_719_009_132,
+            cursor: Some(7.into()),
+            ..Default::default()
+        };
+        for place in [None, Some(streamed)] {
+            let position = InputPosition { records: 12_345, hash: u64::MAX - 7, place };
+            let reached = Reached { position, sent: 12_000 };
+            let list = offsets("t", reached).unwrap();
+            let element = list.find_partition("t", 0).unwrap();
+            assert_eq!(element.offset(), Offset::Offset(12_345));
+            assert_eq!(parse(12_345, element.metadata()), Some(reached));
+        }
         for other in [
             "",
             "x",
@@ -305,6 +331,8 @@ mod tests {
             "sent=-1 hash=1",
             "sent=+1 hash=1",
             "sent=1 hash=+1",
+            "sent=1 hash=1 place=",
+            "sent=1 hash=1 place=1/2/3",
         ] {
             assert_eq!(parse(1, other), None, "{other}");
         }
@@ -314,15 +342,18 @@ mod tests {
     fn the_file_names_one_transfer_to_one_topic() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("resume");
-        let (first, other) = (Named::read(&file, "a").unwrap(), Named::read(&file, "a").unwrap());
+        let (first, other) =
+            (Named::read(&file, "a", None).unwrap(), Named::read(&file, "a", None).unwrap());
         assert!(first.is_new && first.id() != other.id());
         first.write().unwrap();
-        let again = Named::read(&file, "a").unwrap();
+        let again = Named::read(&file, "a", None).unwrap();
         assert!(!again.is_new && again.id() == first.id());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-        let error = Named::read(&file, "b").err().unwrap();
+        let error = Named::read(&file, "b", None).err().unwrap();
         assert!(error.to_string().contains("\"a\"") && error.exit_code() == 2, "{error}");
+        let error = Named::read(&file, "a", Some("x")).err().unwrap();
+        assert!(error.to_string().contains("synthetic") && error.exit_code() == 2, "{error}");
         std::fs::write(&file, "no note").unwrap();
-        assert_eq!(Named::read(&file, "a").err().map(|error| error.exit_code()), Some(2));
+        assert_eq!(Named::read(&file, "a", None).err().map(|error| error.exit_code()), Some(2));
     }
 }

@@ -94,9 +94,10 @@ impl<'a, S: Service, K: Sink> Follow<'a, S, K> {
 
     /// Fills the duplicate window with what was sent lately.
     pub(crate) fn remember(&mut self) {
-        let (within, now) = (self.service.repeats(), now_ms());
+        let repeats = u64::try_from(self.service.repeats().as_millis()).unwrap_or(u64::MAX);
+        let (since, now) = (self.position.time_ms.saturating_sub(repeats), now_ms());
         let window = &mut self.window;
-        self.sink.each_recent(within, &mut |record| {
+        self.sink.each_recent(since, &mut |record| {
             if let Some(identity) = S::identify(record) {
                 window.insert(identity, now);
             }

@@ -58,8 +58,9 @@ pub trait Sink {
     /// Whether nothing more is wanted.
     fn is_closed(&self) -> bool;
 
-    /// Gives each record that was sent lately, so that none of them is sent again.
-    fn each_recent(&mut self, within: Duration, each: &mut dyn FnMut(&[u8]));
+    /// Gives each record that was sent since a time in Unix milliseconds, so that none of them is
+    /// sent again.
+    fn each_recent(&mut self, since_ms: u64, each: &mut dyn FnMut(&[u8]));
 }
 
 /// A service and what only it has.
@@ -111,6 +112,14 @@ impl StreamConfig {
             record: None,
             connects: None,
             speed: 1,
+        }
+    }
+
+    /// The service's name.
+    pub fn name(&self) -> &'static str {
+        match self.service {
+            ServiceConfig::X(Api::V1) => "x-v1",
+            ServiceConfig::X(Api::V2 { .. }) => "x",
         }
     }
 

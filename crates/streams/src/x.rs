@@ -60,11 +60,14 @@ impl Endpoint {
         };
         let path = match (partition.map(str::parse), partitions) {
             (None, 0) => path.to_owned(),
-            (Some(Ok(number @ 1..=20)), most) if number <= most => {
+            (Some(Ok(number @ 1..=20)), most) if number <= most && !text.contains('+') => {
                 format!("{path}?partition={number}")
             }
-            _ if partitions == 0 => return Err(format!("{name} has no partitions")),
-            _ => return Err(format!("{name} needs a partition: {name}:1 to {name}:{partitions}")),
+            _ if partitions == 0 => return Err("this stream has no partitions".to_owned()),
+            _ => {
+                let most = partitions;
+                return Err(format!("expected a partition behind a colon, from 1 to {most}"));
+            }
         };
         Ok(Self { path, id, is_filtered: name == "filtered" })
     }
@@ -260,7 +263,16 @@ mod tests {
         let sample = Endpoint::parse("sample10:2").unwrap().query(5);
         assert!(sample.starts_with("/2/tweets/sample10/stream?partition=2&tweet.fields="));
         assert!(sample.ends_with("&backfill_minutes=5"));
-        for odd in ["", "x", "filtered:1", "sample10", "sample10:3", "sample10:0", "firehose:x"] {
+        for odd in [
+            "",
+            "x",
+            "filtered:1",
+            "sample10",
+            "sample10:3",
+            "sample10:0",
+            "firehose:x",
+            "firehose:+1",
+        ] {
             assert!(Endpoint::parse(odd).is_err(), "{odd}");
         }
     }

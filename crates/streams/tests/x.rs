@@ -7,7 +7,7 @@ mod server;
 
 use common::{Kept, bounds};
 use rand::{RngExt, SeedableRng};
-use server::{Connection, Feed, Publisher, Request, Server, chunk, differences};
+use server::{Connection, Feed, Publisher, Request, Server, chunk, differences, faulty_x};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -332,7 +332,7 @@ fn any_faults_and_restarts_lose_only_what_is_declared() {
     let counted = faults.clone();
     let server = Server::start(move |request, to| {
         counted.fetch_add(1, Ordering::Relaxed);
-        faulty(request, to, &shared)
+        faulty_x(request, to, &shared)
     });
     let publisher = Publisher::start(&feed, post);
     let mut config = v2(&server);
@@ -355,52 +355,4 @@ fn any_faults_and_restarts_lose_only_what_is_declared() {
     let faults = faults.load(Ordering::Relaxed);
     assert!(differences.is_empty(), "{differences:#?} of {} with {faults} faults", received.len());
     assert!(faults > 40 && received.len() > 1_000, "{faults} {}", received.len());
-}
-
-/// Streams what is published from now on, until a fault.
-fn faulty(request: &Request, to: &mut Connection, feed: &Feed) -> std::io::Result<()> {
-    let mut random = rand_pcg::Pcg32::seed_from_u64(request.number as u64);
-    let mut next = feed.len();
-    match random.random_range(0..12) {
-        0 => return to.reply(503, "Retry-After: 1\r\n", "<html>"),
-        1 => return to.reply(429, "", ""),
-        2 => return to.reply(200, "", "<html>"),
-        _ => {}
-    }
-    to.head(JSON)?;
-    let until = next + random.random_range(5..150);
-    let mut text = Vec::new();
-    while next < until {
-        to.wait(Duration::from_millis(3))?;
-        for (_, event) in feed.from(next) {
-            next += 1;
-            text.extend_from_slice(&event);
-            text.extend_from_slice(if random.random_range(0..3) == 0 { b"\n" } else { b"\r\n" });
-            if random.random_range(0..5) == 0 {
-                text.extend_from_slice(b"\r\n");
-                text.extend_from_slice(&event);
-                text.extend_from_slice(b"\r\n");
-            }
-        }
-        // Some of it stays for the next piece.
-        let now = if text.is_empty() { 0 } else { random.random_range(0..=text.len()) };
-        if random.random_range(0..8) == 0 {
-            to.trickle(&chunk(&text[..now]))?;
-        } else if now > 0 {
-            to.chunk(&text[..now])?;
-        }
-        text.drain(..now);
-    }
-    match random.random_range(0..4) {
-        0 => to.end(),
-        1 => {
-            let notice = r#"{"errors":[{"title":"operational-disconnect","disconnect_type":"UpstreamOperationalDisconnect","type":"https://api.x.com/2/problems/operational-disconnect"}]}"#;
-            text.extend_from_slice(format!("{notice}\r\n").as_bytes());
-            to.chunk(&text)?;
-            to.silence()
-        }
-        2 => to.silence(),
-        // Within a chunk.
-        _ => to.send(&chunk(&text)[..text.len() / 2]),
-    }
 }

@@ -75,7 +75,7 @@ impl Sink for Kept {
         Instant::now() >= self.deadline
     }
 
-    fn each_recent(&mut self, _: Duration, each: &mut dyn FnMut(&[u8])) {
+    fn each_recent(&mut self, _: u64, each: &mut dyn FnMut(&[u8])) {
         self.records.iter().for_each(|record| each(record));
     }
 }

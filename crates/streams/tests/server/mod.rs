@@ -294,3 +294,65 @@ pub(crate) fn differences(
     differences.extend(strange.map(|record| format!("never published: {record}")));
     differences
 }
+
+/// Numbers that look random, the same for each seed.
+pub(crate) struct Dice(pub(crate) u64);
+
+impl Dice {
+    /// A number below another.
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        usize::try_from((mixed ^ (mixed >> 31)) % bound.max(1) as u64).unwrap()
+    }
+}
+
+/// A stream of X: what is published from now on, until a fault.
+pub(crate) fn faulty_x(request: &Request, to: &mut Connection, feed: &Feed) -> std::io::Result<()> {
+    let mut dice = Dice(request.number as u64);
+    let mut next = feed.len();
+    match dice.below(12) {
+        0 => return to.reply(503, "Retry-After: 1\r\n", "<html>"),
+        1 => return to.reply(429, "", ""),
+        2 => return to.reply(200, "", "<html>"),
+        _ => {}
+    }
+    to.head("application/json")?;
+    let until = next + 5 + dice.below(145);
+    let mut text = Vec::new();
+    while next < until {
+        to.wait(Duration::from_millis(3))?;
+        for (_, event) in feed.from(next) {
+            next += 1;
+            text.extend_from_slice(&event);
+            text.extend_from_slice(if dice.below(3) == 0 { b"\n" } else { b"\r\n" });
+            if dice.below(5) == 0 {
+                text.extend_from_slice(b"\r\n");
+                text.extend_from_slice(&event);
+                text.extend_from_slice(b"\r\n");
+            }
+        }
+        // Some of it stays for the next piece.
+        let now = if text.is_empty() { 0 } else { dice.below(text.len() + 1) };
+        if dice.below(8) == 0 {
+            to.trickle(&chunk(&text[..now]))?;
+        } else if now > 0 {
+            to.chunk(&text[..now])?;
+        }
+        text.drain(..now);
+    }
+    match dice.below(4) {
+        0 => to.end(),
+        1 => {
+            let notice = r#"{"errors":[{"title":"operational-disconnect","disconnect_type":"UpstreamOperationalDisconnect","type":"https://api.x.com/2/problems/operational-disconnect"}]}"#;
+            text.extend_from_slice(format!("{notice}\r\n").as_bytes());
+            to.chunk(&text)?;
+            to.silence()
+        }
+        2 => to.silence(),
+        // Within a chunk.
+        _ => to.send(&chunk(&text)[..text.len() / 2]),
+    }
+}
