@@ -7,6 +7,7 @@
 
 mod choices;
 mod cluster;
+mod config;
 mod dead_letters;
 mod demo;
 mod file;
@@ -54,7 +55,7 @@ struct Cli {
 #[derive(Args)]
 #[command(next_help_heading = "Common options")]
 struct Common {
-    /// TOML file with settings; flags and environment win over it (see deploy/tweetflow.toml)
+    /// TOML file with settings; flags and environment win over it (see `tweetflow config`)
     #[arg(long, env = "TWEETFLOW_CONFIG", global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// What is logged to standard error: a level (error, warn, info, debug, trace), or
@@ -100,6 +101,9 @@ enum Command {
     /// Rename the old program's tables, whose names the job needs
     #[command(after_help = legacy::EXAMPLES)]
     Legacy(Settled<legacy::LegacyArgs>),
+    /// Print a file with every setting, its default and what it means
+    #[command(after_help = config::EXAMPLES)]
+    Config,
     /// Print completions for a shell
     #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions {
@@ -158,6 +162,7 @@ pub fn main() -> ExitCode {
             Err(error) => fail(&error, error.exit_code()),
         },
         Command::Legacy(args) => legacy::run(&args),
+        Command::Config => config::run(),
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "tweetflow", &mut text);

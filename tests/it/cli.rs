@@ -26,9 +26,18 @@ fn said(output: &Output) -> String {
 
 #[test]
 fn help() {
-    for command in
-        ["", "run", "produce", "verify", "dead-letters", "schema", "legacy", "completions", "man"]
-    {
+    for command in [
+        "",
+        "run",
+        "produce",
+        "verify",
+        "dead-letters",
+        "schema",
+        "legacy",
+        "config",
+        "completions",
+        "man",
+    ] {
         let arguments: Vec<_> = [command, "--help"].into_iter().filter(|a| !a.is_empty()).collect();
         let output = plain(&arguments).output().unwrap();
         assert!(output.status.success());
@@ -473,6 +482,20 @@ fn the_last_line_of_the_demo_says_what_did_not_count() {
     let list = format!("`tweetflow dead-letters list --database sqlite:{folder}/tables.sqlite`");
     assert!(text.contains("WARN") && text.contains(&list), "{text}");
     assert!(text.contains(" files_set_aside=0\n"), "{text}");
+}
+
+/// What `config` prints is a file that the program takes.
+#[test]
+fn config_prints_a_file_that_is_taken() {
+    let output = plain(&["config"]).output().unwrap();
+    let text = said(&output);
+    assert!(output.status.success() && text.starts_with("# Every setting"), "{text}");
+    let file = file(&text);
+    let path = file.path().to_str().unwrap();
+    let output = plain(&["schema", "--server", "mysql", "--config", path]).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let output = plain(&["config", "--fresh"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
 }
 
 /// What the shells and `man` read is what the parser knows.
