@@ -1,5 +1,5 @@
-//! The record second: a filled topic whose records are released to the workers at a rate, and how long
-//! each takes from then to the tables.
+//! The record second: a filled topic whose records are released to the workers at a rate, and how
+//! long each takes from then to the tables.
 //!
 //! The offsets in the database are looked at from outside; they say how many records are visible.
 //! The record of a number is released at that number divided by the rate, counted from the moment
