@@ -88,7 +88,7 @@ enum Command {
     Run(Box<Settled<run::RunArgs>>),
     /// Write tweets into a topic
     #[command(after_help = PRODUCE_EXAMPLES)]
-    Produce(Settled<ProduceArgs>),
+    Produce(Box<Settled<ProduceArgs>>),
     /// Recount the topic and compare the tables with it, row by row, beside the running job
     #[command(after_help = verify::EXAMPLES)]
     Verify(Box<Settled<verify::VerifyArgs>>),
