@@ -10,6 +10,7 @@ mod cluster;
 mod config;
 mod dead_letters;
 mod demo;
+mod demo_folder;
 mod file;
 mod job;
 mod last_line;

@@ -33,7 +33,7 @@ pub(crate) fn run(
     program.args(["run", "--require-location", "--until-end", "--topic", topic]);
     program.args(["--brokers", brokers, "--workers", &arguments.workers.to_string()]);
     program.args(["--replay-rate", &rate.to_string()]);
-    program.env("TWEETFLOW_DATABASE", tables.url()).env("TWEETFLOW_LOG", "source=info");
+    program.env("TWEETFLOW_DATABASE", tables.url()).env("TWEETFLOW_LOG", "source::throttled=debug");
     program.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut program = program.spawn()?;
     let result = beside(&mut program, rate, arguments.tweets, &mut tables);

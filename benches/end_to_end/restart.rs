@@ -99,7 +99,7 @@ pub(crate) fn start(program: &Command, rate: u32) -> Result<(Running, f64)> {
     let mut start = Command::new(PROGRAM);
     start.args(program.get_args()).args(["--replay-rate", &rate.to_string()]);
     let variables = program.get_envs().filter_map(|(name, value)| Some((name, value?)));
-    start.envs(variables).env("TWEETFLOW_LOG", "source=info");
+    start.envs(variables).env("TWEETFLOW_LOG", "source::throttled=debug");
     let began = Instant::now();
     let mut running = Running::start(start.stderr(Stdio::piped()))?;
     replay::begin(&mut running.0)?;

@@ -10,7 +10,6 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use dataflows::catalogue::Tables;
 use mesh::HostsError;
-use produce::ProduceError;
 use server::{JobInfo, ServerError};
 use sink::Database;
 use sink::mysql::MySqlSink;
@@ -138,8 +137,6 @@ pub(super) enum JobError {
     Run(#[from] RunError),
     #[error(transparent)]
     Server(#[from] ServerError),
-    #[error(transparent)]
-    Produce(#[from] ProduceError),
     #[error("cannot use the folder {}", .path.display())]
     Folder { path: PathBuf, source: std::io::Error },
 }
@@ -154,7 +151,6 @@ impl JobError {
             | JobError::Folder { .. } => 2,
             JobError::Server(ServerError::Start(_)) => 1,
             JobError::Run(error) => error.exit_code(),
-            JobError::Produce(error) => error.exit_code(),
         }
     }
 }

@@ -15,6 +15,10 @@ use std::ops::Deref;
 const EITHER: &[(&str, &str)] = &[
     ("database_file", "database"),
     ("files", "brokers"),
+    ("demo", "files"),
+    ("demo", "topic"),
+    ("demo", "database"),
+    ("demo", "database_file"),
     ("input", "synthetic"),
     ("stream", "input"),
     ("stream", "synthetic"),

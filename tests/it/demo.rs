@@ -4,7 +4,7 @@ use crate::common::browser::{Browser, ask, get, within};
 use crate::common::{Running, program};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Stdio;
@@ -132,7 +132,6 @@ fn killed_and_started_again_every_tweet_counts_once() {
     let demo = Demo::start(&folder, &["--listen", "0", "--rate", "0", "--input", input]);
     let tweets = within(Duration::from_secs(30), || {
         let state = demo.state();
-        // Beside them are the tweets below the floor, for each start forgets.
         let rows = state["tables"][0]["rows"].as_array()?;
         let tweets = rows.iter().find(|row| row[0] == "tweets")?[1].as_u64();
         tweets.filter(|tweets| *tweets >= 6_000 && state["lag"] == 0)
@@ -141,11 +140,91 @@ fn killed_and_started_again_every_tweet_counts_once() {
     let top = demo.state()["tables"][1]["rows"].clone();
     assert!(top.as_array().unwrap().iter().all(|row| row[2] == 6_000), "{top}");
     demo.ends_well();
-    let tables = format!("sqlite:{}", folder.join("tables.sqlite").display());
-    let files = folder.join("topic");
-    let arguments = ["verify", "--files", files.to_str().unwrap(), "--job", "demo"];
-    let output = program(&arguments, &tables).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    verified(&folder);
+}
+
+/// `verify` finds no difference.
+fn verified(folder: &Path) {
+    let output = program(&["verify", "--demo", folder.to_str().unwrap()], "").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && said.starts_with("equal "), "{output:?}");
+}
+
+/// Made-up tweets too, at whatever rates; what the ledger remembers is read again.
+#[test]
+fn made_up_tweets_go_on_after_a_kill() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("demo");
+    for rate in ["1500", "0", "400"] {
+        let demo = Demo::start(&folder, &["--listen", "0", "--rate", rate]);
+        let before = within(Duration::from_secs(20), || Some(demo.records()).filter(|it| *it > 0));
+        within(Duration::from_secs(20), || (demo.records() > before + 300).then_some(()));
+        demo.running.signal(Signal::SIGKILL);
+    }
+    let (code, said) = run_to_the_end(&folder, &["--rate", "0", "--limit", "1001"]);
+    assert!(code == Some(0) && said.contains("done records=1001 "), "{said}");
+    assert!(said.contains(" dead_letters=0 ") && said.contains(" duplicates=0 "), "{said}");
+    verified(&folder);
+}
+
+/// A record that could not be counted is read again from the input.
+#[test]
+fn a_dead_letter_is_tried_again() {
+    let place = tempfile::tempdir().unwrap();
+    let (folder, input) = (place.path().join("demo"), place.path().join("tweets.ndjson"));
+    tweets(&input, 20);
+    let text = std::fs::read_to_string(&input).unwrap();
+    std::fs::write(&input, text.replace("\"id\":7,", "\"id\":\"x\",")).unwrap();
+    let more = ["--rate", "0", "--limit", "20", "--input", input.to_str().unwrap()];
+    let (code, said) = run_to_the_end(&folder, &more);
+    assert!(code == Some(0) && said.contains(" dead_letters=1 "), "{said}");
+    // As if it had been refused by an older decoder.
+    let tables = folder.join("tables.sqlite");
+    let database = rusqlite::Connection::open(&tables).unwrap();
+    database.execute("UPDATE dead_letters SET detail = 'old'", []).unwrap();
+    let url = format!("sqlite:{}", tables.display());
+    assert!(program(&["dead-letters", "retry", "--all"], &url).status().unwrap().success());
+    let demo = Demo::start(&folder, &["--listen", "0", "--input", input.to_str().unwrap()]);
+    within(Duration::from_secs(20), || {
+        let sql = "SELECT count(*) FROM dead_letters WHERE retry = 0 AND detail <> 'old'";
+        let tried = database.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+        (tried == 1).then_some(())
+    });
+    demo.ends_well();
+    verified(&folder);
+}
+
+/// A folder whose tables count other tweets is refused; `--fresh` begins anew.
+#[test]
+fn another_folder_is_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let input = place.path().join("tweets.ndjson");
+    tweets(&input, 20);
+    let input = input.to_str().unwrap();
+    let run = |folder: &str, more: &[&str]| {
+        let all = [&["--rate", "0", "--limit", "4"], more].concat();
+        run_to_the_end(&place.path().join(folder), &all)
+    };
+    // As versions before have left it behind, before and after their first commit.
+    std::fs::create_dir_all(place.path().join("topic/topic")).unwrap();
+    std::fs::create_dir(place.path().join("tables")).unwrap();
+    std::fs::write(place.path().join("tables/tables.sqlite"), "").unwrap();
+    for name in ["topic", "tables"] {
+        let (code, said) = run(name, &[]);
+        assert!(code == Some(2) && said.contains("does not say which tweets"), "{said}");
+        assert!(said.contains("--fresh"), "{said}");
+    }
+    let (code, said) = run("topic", &["--fresh"]);
+    assert!(code == Some(0) && !place.path().join("topic/topic").exists(), "{said}");
+    let (code, said) = run("topic", &["--input", input]);
+    assert!(code == Some(2) && said.contains("counts made-up tweets; leave out --input"), "{said}");
+    assert_eq!(run("input", &["--input", input]).0, Some(0));
+    let (code, said) = run("input", &[]);
+    assert!(code == Some(2) && said.contains("name it by --input"), "{said}");
+    // The same name, but its last record that was read is another.
+    tweets(Path::new(input), 3);
+    let (code, said) = run("input", &["--input", input]);
+    assert!(code == Some(1) && said.contains("is not the file that was read before"), "{said}");
 }
 
 #[test]
@@ -219,4 +298,37 @@ fn what_cannot_work_is_said_in_one_line() {
         assert!(lines == 1 || words == "--dri", "{arguments:?}: {said}");
     }
     demo.ends_well();
+}
+
+/// Runs a demo that ends by itself; its exit code and last line.
+fn run_to_the_end(folder: &Path, more: &[&str]) -> (Option<i32>, String) {
+    let folder = folder.to_str().unwrap();
+    let arguments = [&["demo", "--dir", folder, "--listen", "0"], more].concat();
+    let mut command = program(&arguments, "");
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut running = Running(child);
+    let status = within(Duration::from_secs(20), || running.0.try_wait().unwrap());
+    let mut said = String::new();
+    running.0.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+    running.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    (status.code(), said)
+}
+
+/// Each of the first lines in turn is no JSON.
+#[test]
+fn a_limit_is_reached_whatever_the_lines_are() {
+    let place = tempfile::tempdir().unwrap();
+    for bad in 1..4 {
+        let input = place.path().join("tweets.ndjson");
+        tweets(&input, 8);
+        let lines = std::fs::read_to_string(&input).unwrap();
+        let line = |(number, line)| if number == bad { "no JSON" } else { line };
+        let lines: Vec<_> = lines.lines().enumerate().map(line).collect();
+        std::fs::write(&input, lines.join("\n")).unwrap();
+        let folder = place.path().join(bad.to_string());
+        let more = ["--rate", "0", "--limit", "8", "--input", input.to_str().unwrap()];
+        let (code, said) = run_to_the_end(&folder, &more);
+        assert_eq!(code, Some(0), "line {bad}: {said}");
+        assert!(said.contains(" records=8 ") && said.contains(" dead_letters=1 "), "{said}");
+    }
 }

@@ -2,7 +2,6 @@
 
 use crate::Foreign;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use std::path::PathBuf;
 use streams::StreamError;
 
 /// Producing ended before its time.
@@ -159,12 +158,6 @@ pub enum ProduceError {
         /// The library's words.
         source: KafkaError,
     },
-    /// A file of something else.
-    #[error("{} holds no tweets: its first record is no JSON object", .path.display())]
-    NoJson {
-        /// The file.
-        path: PathBuf,
-    },
     /// A file that cannot hold tweets, by its first bytes.
     #[error("{path} {foreign}; nothing was sent")]
     Foreign {
@@ -172,14 +165,6 @@ pub enum ProduceError {
         path: String,
         /// What it is.
         foreign: Foreign,
-    },
-    /// A folder of tweets cannot be written.
-    #[error("cannot write {}; is there room, and may this account write there?", .path.display())]
-    Folder {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
     },
     /// The live stream ended.
     #[error(transparent)]
@@ -218,7 +203,6 @@ impl ProduceError {
             | Self::Changed { .. }
             | Self::ResumeFile { .. }
             | Self::OtherTopic { .. }
-            | Self::NoJson { .. }
             | Self::Foreign { .. }
             | Self::TopicRefused { .. } => 2,
             Self::Read { .. }
@@ -228,7 +212,6 @@ impl ProduceError {
             | Self::Unreachable { .. }
             | Self::TopicFailed { .. }
             | Self::Delivery { .. }
-            | Self::Folder { .. }
             | Self::System { .. } => 1,
         }
     }

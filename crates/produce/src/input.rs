@@ -67,11 +67,14 @@ pub(super) struct InputBatch {
 impl InputBatch {
     /// Each record.
     pub(super) fn records(&self) -> impl Iterator<Item = InputRecord<'_>> {
-        let starts = std::iter::once(0).chain(self.records.iter().map(|(_, end, ..)| *end));
-        starts.zip(&self.records).map(|(start, &(key, end, position, is_json))| {
-            let payload = &self.bytes[start..end];
-            InputRecord { key, payload, is_json, position }
-        })
+        (0..).map_while(|index| self.record(index))
+    }
+
+    /// The record of this index.
+    pub(super) fn record(&self, index: usize) -> Option<InputRecord<'_>> {
+        let (key, end, position, is_json) = *self.records.get(index)?;
+        let start = index.checked_sub(1).map_or(0, |before| self.records[before].1);
+        Some(InputRecord { key, payload: &self.bytes[start..end], is_json, position })
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -118,10 +121,13 @@ pub(super) struct Input {
 }
 
 impl Input {
-    /// Starts to read. The thread ends with its input, or when the `Input` is dropped; one that
-    /// waits for standard input ends with the process.
-    pub(super) fn start(reading: Reading) -> Result<Self, ProduceError> {
-        Self::spawn(false, move |sender, _| feed(reading, sender))
+    /// Starts to read; `wake` is called when more was read. The thread ends with its input, or when
+    /// the `Input` is dropped; one that waits for standard input ends with the process.
+    pub(super) fn start(
+        reading: Reading,
+        wake: impl Fn() + Send + 'static,
+    ) -> Result<Self, ProduceError> {
+        Self::spawn(false, move |sender, _| feed(reading, sender, &wake))
     }
 
     /// Starts a live stream, which sends batches until it ends or its flag is set.
@@ -175,7 +181,7 @@ impl Drop for Input {
 }
 
 /// Sends batches until the input ends, fails, or the receiver is gone.
-fn feed(mut reading: Reading, sender: &BatchSender) {
+fn feed(mut reading: Reading, sender: &BatchSender, wake: &dyn Fn()) {
     loop {
         let mut batch =
             InputBatch { bytes: Vec::with_capacity(BATCH_BYTES * 5 / 4), ..InputBatch::default() };
@@ -183,8 +189,11 @@ fn feed(mut reading: Reading, sender: &BatchSender) {
         while matches!(taken, Ok(Taken::Record)) && batch.bytes.len() < BATCH_BYTES {
             taken = reading.take(&mut batch);
         }
-        if !batch.is_empty() && sender.send(Ok(batch)).is_err() {
-            return;
+        if !batch.is_empty() {
+            if sender.send(Ok(batch)).is_err() {
+                return;
+            }
+            wake();
         }
         // What was read before a failure has been sent; the receiver may be gone.
         let failed = match taken {
@@ -228,22 +237,26 @@ impl Reading {
             let rate = args.rate.unwrap_or(f64::INFINITY);
             Synthetic::new(args.seed).at_rate(rate).with(args.deletes, args.duplicates)
         };
-        let reading = Self::of(args.input.as_deref(), generator)?;
+        let reading = match &args.input {
+            Some(path) => Self::file(path)?,
+            None => Self::synthetic(generator()),
+        };
         Ok(Self { require_location, is_hashed, ..reading })
     }
 
-    /// Opens a file, or a synthetic stream where there is none; reads nothing.
-    pub(super) fn of(
-        input: Option<&Path>,
-        generator: impl FnOnce() -> Synthetic,
-    ) -> Result<Self, ProduceError> {
-        let origin = if let Some(path) = input {
-            Origin::File(Box::new(FileInput::open(path)?))
-        } else {
-            Origin::Synthetic { generator: Box::new(generator()), index: 0 }
-        };
+    /// Opens a file; reads nothing.
+    pub(super) fn file(path: &Path) -> Result<Self, ProduceError> {
+        Ok(Self::of(Origin::File(Box::new(FileInput::open(path)?))))
+    }
+
+    /// A synthetic stream.
+    pub(super) fn synthetic(generator: Synthetic) -> Self {
+        Self::of(Origin::Synthetic { generator: Box::new(generator), index: 0 })
+    }
+
+    fn of(origin: Origin) -> Self {
         let (skip, position) = Default::default();
-        Ok(Self { origin, require_location: false, is_hashed: false, skip, position })
+        Self { origin, require_location: false, is_hashed: false, skip, position }
     }
 
     /// Leaves out what lies before `position`, if the input is the same up to there.

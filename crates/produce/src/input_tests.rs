@@ -12,7 +12,7 @@ fn reading(bytes: Box<dyn Read + Send>) -> Reading {
 
 fn batches(reading: Reading) -> Vec<Result<InputBatch, ProduceError>> {
     let (sender, batches) = sync_channel(1000);
-    feed(reading, &sender);
+    feed(reading, &sender, &|| {});
     drop(sender);
     batches.iter().collect()
 }
@@ -72,7 +72,7 @@ fn what_is_at_hand_does_not_wait_for_what_is_not() {
     ] {
         let (first, mut writer) = std::io::pipe().unwrap();
         let (sender, batches) = sync_channel(4);
-        let thread = std::thread::spawn(move || feed(reading(Box::new(first)), &sender));
+        let thread = std::thread::spawn(move || feed(reading(Box::new(first)), &sender, &|| {}));
         writer.write_all(text).unwrap();
         let batch = batches.recv_timeout(Duration::from_secs(10)).unwrap().unwrap();
         assert_eq!(
@@ -153,7 +153,7 @@ fn a_run_goes_on_behind_any_record_of_the_same_input() {
 fn synthetic_tweets_go_on_with_their_seed_only() {
     let stream = |seed: u64, deletes: &str| {
         let (deletes, duplicates) = (deletes.parse().unwrap(), "20%".parse().unwrap());
-        Reading::of(None, || Synthetic::new(seed).with(deletes, duplicates)).unwrap()
+        Reading::synthetic(Synthetic::new(seed).with(deletes, duplicates))
     };
     let open = |seed: u64| stream(seed, "50%");
     let take = |reading: &mut Reading, count: usize| {
@@ -172,16 +172,14 @@ fn synthetic_tweets_go_on_with_their_seed_only() {
     let error = stream(3, "7.5%").skip_to(all[5].1).unwrap_err().to_string();
     assert!(error.contains("--seed 3 --deletes 7.5% --duplicates 20%"), "{error}");
     // Where there are only tweets, a run of an earlier version is resumed.
-    let only_tweets = Reading::of(None, || Synthetic::new(3));
-    assert!(
-        only_tweets.unwrap().skip_to(InputPosition { records: 5, hash: 3, place: None }).is_ok()
-    );
+    let mut only_tweets = Reading::synthetic(Synthetic::new(3));
+    assert!(only_tweets.skip_to(InputPosition { records: 5, hash: 3, place: None }).is_ok());
 }
 
 #[test]
 fn synthetic_tweets_without_a_location_are_left_out() {
     let sent = |require_location| {
-        let reading = Reading::of(None, || Synthetic::new(3)).unwrap();
+        let reading = Reading::synthetic(Synthetic::new(3));
         let mut reading = Reading { require_location, ..reading };
         let mut batch = InputBatch::default();
         for _ in 0..1_000 {

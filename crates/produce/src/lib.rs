@@ -10,18 +10,19 @@
 //! it is or is about; a run that ends without an error has all of its records in the topic, once;
 //! with `--resume` so have several runs together, however each of them ended. It judges nothing: a
 //! line that is no tweet is sent as it is, without a key. Reading follows the brokers' pace; no
-//! more than the client library's queue, a few batches and one record are in memory.
+//! more than the client library's queue, a few batches and one record are in memory. The same input
+//! without Kafka, as a topic of its own, is [`InputTopic`].
 
 mod client;
 mod error;
 mod file;
-pub mod folder;
 mod input;
 mod pace;
 mod progress;
 mod recent;
 mod split;
 mod stream;
+mod topic;
 mod transfer;
 
 use std::path::PathBuf;
@@ -43,6 +44,7 @@ use transfer::{Named, Reached, Transfer};
 
 pub use error::ProduceError;
 pub use source::foreign::Foreign;
+pub use topic::InputTopic;
 
 /// How long the last deliveries may take; longer than librdkafka's `message.timeout.ms`, so that
 /// it is the one to give up.
@@ -200,7 +202,7 @@ impl Sender<'_> {
     /// What fails to be read ends the run only after what was read before it is delivered.
     fn send_all(&mut self, origin: Origin) -> Result<(), ProduceError> {
         let mut input = match origin {
-            Origin::Reading(reading) => Input::start(*reading)?,
+            Origin::Reading(reading) => Input::start(*reading, || {})?,
             Origin::Following(stream) => {
                 Input::follow(move |sender, closed| stream.feed(sender, closed))?
             }

@@ -1,4 +1,4 @@
-//! A folder of files with one tweet a line (NDJSON) as a topic: archives, and the demo's tweets.
+//! A folder of files with one tweet a line (NDJSON) as a topic: archives.
 //!
 //! Each file is a partition: `*.ndjson`, `*.jsonl` or `*.json`, plain, or packed with gzip (`.gz`)
 //! or Zstandard (`.zst`). A plain file may grow and is followed; a packed one is complete. An
@@ -158,7 +158,7 @@ impl FilesTopic {
     /// The same for a packed file, which is unpacked up to there.
     pub fn compare_packed(&self, found: &PartitionFile, anchor: Anchor) -> Result<(), SourceError> {
         let is_there = is_at(found, anchor).map_err(|source| file(&found.path, source))?;
-        if is_there == Some(false) {
+        if !is_there {
             let reason = format!("the line that ends at byte {} is another", anchor.offset);
             return Err(self.changed(&found.name, &reason));
         }
@@ -175,32 +175,6 @@ impl FilesTopic {
             if let Some(last) = last {
                 self.compare(found, last.anchor())?;
             }
-        }
-        Ok(())
-    }
-
-    /// What the ledger reads again must be there: what was counted may have been given back, or
-    /// moved away.
-    fn remembers(
-        &self,
-        found: Option<&PartitionFile>,
-        stored: &PartitionOffsets,
-    ) -> Result<(), SourceError> {
-        let PartitionOffsets { partition, replay_from, next, .. } = *stored;
-        if replay_from == next {
-            return Ok(());
-        }
-        let low = match found {
-            None => next,
-            Some(PartitionFile { packing: Packing::Gzip | Packing::Zstd, .. }) => 0,
-            Some(PartitionFile { path, .. }) => {
-                first_data(path).map_err(|source| file(path, source))?
-            }
-        };
-        if replay_from < low {
-            let topic = self.config.topic.clone();
-            let place = stored.location();
-            return Err(SourceError::Forgotten { topic, partition, place, replay_from, low });
         }
         Ok(())
     }
@@ -225,7 +199,7 @@ impl FilesTopic {
                     continue;
                 }
                 // A file that cannot be read is set aside when its turn comes.
-                if is_at(found, last.anchor()).is_ok_and(|is_there| is_there == Some(true)) {
+                if is_at(found, last.anchor()).is_ok_and(|is_there| is_there) {
                     let (file, before) = (found.name.to_string(), stored.location());
                     return Err(SourceError::Renamed { file, before });
                 }
@@ -260,19 +234,22 @@ impl FilesTopic {
         for known in stored.last.map(LastRecord::anchor).into_iter().chain(stored.anchor) {
             self.compare(found, known)?;
         }
-        self.remembers(Some(found), stored)?;
         let PartitionOffsets { start, next, replay_from, last, .. } = *stored;
         Ok(Assignment { start, next, replay_from, last, anchor, file, ..fresh })
     }
 
     /// A partition whose file was moved away: nothing is read of it unless it comes back.
     fn without_file(&self, stored: &PartitionOffsets) -> Result<Assignment, SourceError> {
-        self.remembers(None, stored)?;
-        let PartitionOffsets { start, next, replay_from, last, .. } = *stored;
+        let PartitionOffsets { partition, start, next, replay_from, last, .. } = *stored;
+        if replay_from < next {
+            // What the ledger must read again was moved away too.
+            let (topic, place) = (self.config.topic.clone(), stored.location());
+            return Err(SourceError::Forgotten { topic, partition, place, replay_from, low: next });
+        }
         let until = self.config.until_end.then_some(next);
         let anchor = stored.anchor.or(last.map(LastRecord::anchor));
         let file = stored.file.clone();
-        let fresh = Assignment::fresh(stored.partition, start);
+        let fresh = Assignment::fresh(partition, start);
         Ok(Assignment { next, replay_from, until, last, anchor, file, ..fresh })
     }
 }
@@ -281,32 +258,10 @@ fn file(path: &Path, source: std::io::Error) -> SourceError {
     SourceError::File { path: path.to_owned(), source }
 }
 
-/// Whether the file holds the record that the anchor is of; `None` where nothing can be told,
-/// because its room was given back.
-fn is_at(found: &PartitionFile, anchor: Anchor) -> std::io::Result<Option<bool>> {
-    let low = if found.packing == Packing::Plain { first_data(&found.path)? } else { 0 };
-    Ok(match lines::at(found, anchor.offset, low)? {
-        Some(line) => Some(fingerprint(None, Some(&line)) == anchor.hash),
-        None if low > 0 => None,
-        None => Some(false),
-    })
-}
-
-/// Position of the first byte that is not part of a hole: what was counted may have been given back
-/// to the file system.
-pub fn first_data(path: &Path) -> std::io::Result<u64> {
-    let mut file = unpack::open_file(path)?;
-    let mut first = [1];
-    let _ = std::io::Read::read(&mut file, &mut first)?;
-    #[cfg(target_os = "linux")]
-    if first == [0] {
-        return match rustix::fs::seek(&file, rustix::fs::SeekFrom::Data(0)) {
-            // Nothing but a hole.
-            Err(rustix::io::Errno::NXIO) => Ok(file.metadata()?.len()),
-            place => Ok(place?),
-        };
-    }
-    Ok(0)
+/// Whether the file holds the record that the anchor is of.
+fn is_at(found: &PartitionFile, anchor: Anchor) -> std::io::Result<bool> {
+    let line = lines::at(found, anchor.offset)?;
+    Ok(line.is_some_and(|line| fingerprint(None, Some(&line)) == anchor.hash))
 }
 
 impl Topic for FilesTopic {

@@ -37,7 +37,7 @@ impl Schedule {
         let began = *self.began.get_or_init(|| {
             let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             let since_us = u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
-            tracing::info!(since_us, rate = self.rate, "the records come by rate");
+            tracing::debug!(since_us, rate = self.rate, "the records come by rate");
             now
         });
         let of = self.first.lock().unwrap_or_else(PoisonError::into_inner).len();

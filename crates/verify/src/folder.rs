@@ -6,7 +6,7 @@
 use super::VerifyError;
 use super::range::{Range, Visit};
 use super::topic::VerifiedTopic;
-use source::files::{FilesTopic, Packing, PartitionFile, first_data, open_unpacked};
+use source::files::{FilesTopic, Packing, PartitionFile, open_unpacked};
 use source::{SourceError, fingerprint};
 use std::io::{BufRead, BufReader, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -49,12 +49,6 @@ fn read_file(
 ) -> Result<(), VerifyError> {
     let fault = |source| SourceError::File { path: found.path.clone(), source };
     let Range { partition, start, next, last } = range;
-    // The demo gives the room of what it has counted back.
-    let low =
-        if found.packing == Packing::Plain { first_data(&found.path).map_err(fault)? } else { 0 };
-    if low > start {
-        return Err(VerifyError::Gone { partition, start, low });
-    }
     let bytes = open_unpacked(&found.path, found.packing, 0).map_err(fault)?;
     // What was written behind the range, also to its last line, is not of the tables.
     let mut bytes = BufReader::with_capacity(64 << 10, bytes.take(next));

@@ -221,14 +221,13 @@ fn record(line: &[u8]) -> Range<usize> {
     start..end
 }
 
-/// The line that ends at `offset`, if there is one; its bytes before `low` are gone. What was
-/// written behind `offset` since is not looked at: the line may have had no end then.
-pub(super) fn at(found: &PartitionFile, offset: u64, low: u64) -> std::io::Result<Option<Vec<u8>>> {
+/// The line that ends at `offset`, if there is one. What was written behind `offset` since is not
+/// looked at: the line may have had no end then.
+pub(super) fn at(found: &PartitionFile, offset: u64) -> std::io::Result<Option<Vec<u8>>> {
     let begin = match found.packing {
-        Packing::Plain => begin_of_line(&found.path, offset, low)?,
-        Packing::Gzip | Packing::Zstd => Some(0),
+        Packing::Plain => begin_of_line(&found.path, offset)?,
+        Packing::Gzip | Packing::Zstd => 0,
     };
-    let Some(begin) = begin else { return Ok(None) };
     let input = unpack::open(&found.path, found.packing, begin)?;
     let mut lines = Lines::of(Box::new(input.take(offset + 1 - begin)), begin);
     let mut last = None;
@@ -238,22 +237,22 @@ pub(super) fn at(found: &PartitionFile, offset: u64, low: u64) -> std::io::Resul
     Ok(last)
 }
 
-/// Position of the first byte of the line that holds `offset`, unless that lies before `low`.
-fn begin_of_line(path: &std::path::Path, offset: u64, low: u64) -> std::io::Result<Option<u64>> {
+/// Position of the first byte of the line that holds `offset`.
+fn begin_of_line(path: &std::path::Path, offset: u64) -> std::io::Result<u64> {
     let mut file = unpack::open_file(path)?;
     let mut end = offset.min(file.metadata()?.len());
     let mut block = std::iter::repeat_n(0, BLOCK).collect::<Vec<u8>>();
-    while end > low {
-        let begin = end.saturating_sub(BLOCK as u64).max(low);
+    while end > 0 {
+        let begin = end.saturating_sub(BLOCK as u64);
         let length = usize::try_from(end - begin).unwrap_or(BLOCK);
         file.seek(SeekFrom::Start(begin))?;
         file.read_exact(&mut block[..length])?;
         if let Some(place) = memchr::memrchr(b'\n', &block[..length]) {
-            return Ok(Some(begin + place as u64 + 1));
+            return Ok(begin + place as u64 + 1);
         }
         end = begin;
     }
-    Ok((low == 0).then_some(0))
+    Ok(0)
 }
 
 #[cfg(test)]

@@ -308,7 +308,7 @@ impl FilePartition {
             // It was removed, or set aside, and another one came: is it the same?
             if (was_another || self.aside.is_some())
                 && let Some(last) = last
-                && super::is_at(found, last)? == Some(false)
+                && !super::is_at(found, last)?
             {
                 return Err(ReadFault::Changed(another(last.offset)));
             }

@@ -1,7 +1,7 @@
 //! Looks at a folder as a whole while workers read its files.
 
 use super::folder::{Files, Packing};
-use super::{FilesTopic, file, first_data, lines};
+use super::{FilesTopic, file, lines};
 use crate::{SourceError, Watch};
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::FileExt;
@@ -86,9 +86,8 @@ impl Watch for FilesWatch {
     fn record(&mut self, partition: u32, offset: u64) -> Result<Option<FoundRecord>, SourceError> {
         let Some(found) = self.topic.find(partition) else { return Ok(None) };
         let fault = |source| file(&found.path, source);
-        let low = first_data(&found.path).map_err(fault)?;
         // Of a file that is cut or damaged, what stands behind the fault is not there.
-        let line = match lines::at(&found, offset, low) {
+        let line = match lines::at(&found, offset) {
             Err(_) if found.packing != Packing::Plain => None,
             line => line.map_err(fault)?,
         };
