@@ -2,6 +2,7 @@
 
 use super::job::{DatabaseArgs, JobError};
 use crate::pipeline::error::RunError;
+use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 use dataflows::tables::dead_letters::TABLE;
 use std::process::ExitCode;
@@ -23,8 +24,8 @@ pub(super) struct DeadLettersArgs {
     action: Action,
     #[command(flatten)]
     place: DatabaseArgs,
-    /// Only those of this class: json, shape, id, hashtag
-    #[arg(long, value_name = "CLASS")]
+    /// Only those of this class
+    #[arg(long, value_name = "CLASS", value_parser = PossibleValuesParser::new(decode::REASONS))]
     reason: Option<String>,
     /// Only those of this partition
     #[arg(long, value_name = "N")]
@@ -73,6 +74,9 @@ fn act(args: &DeadLettersArgs) -> Result<String, JobError> {
     let (sink, table) = (args.place.sink()?, (&args.place.table_prefix, &TABLE));
     let chosen = args.chosen();
     match args.action {
+        Action::List if args.all => Err(JobError::Argument(
+            "--all is for retry; list prints as many as --limit says".to_owned(),
+        )),
         Action::List => {
             let rows = runtime.block_on(sink.filtered_rows(table, &chosen, args.limit));
             let (count, rows) = rows.map_err(RunError::from)?;

@@ -77,6 +77,8 @@ fn misuse() {
         &["schema", "--database", "mysql://u:secret@h/d"],
         &["dead-letters", "retry"],
         &["dead-letters", "list", "--offset", "1"],
+        &["dead-letters", "list", "--reason", "json "],
+        &["dead-letters", "list", "--all"],
         &["verify", "--table", "nothing"],
         &["verify", "--table", "top_users", "--without", "top_users"],
         &["verify", "--sample", "0"],

@@ -587,6 +587,11 @@ fn what_cannot_work_is_said_in_one_line() {
     says(run(folder.path(), &tables, &[]), 1, "another process works on");
     first.signal(Signal::SIGTERM);
     assert!(first.0.wait().unwrap().success());
+    for action in [["list", "--limit=1"], ["retry", "--all"]] {
+        let arguments = [&["dead-letters", "--table-prefix", "x_"][..], &action].concat();
+        let list = program(&arguments, &format!("sqlite:{}", tables.display()));
+        says(list, 2, "there is no table x_dead_letters in this database");
+    }
     // A file that was read is now another one.
     std::fs::write(folder.path().join("a.json"), "").unwrap();
     says(run(folder.path(), &tables, &[]), 1, "is not the file that was read before");

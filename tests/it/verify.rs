@@ -233,6 +233,13 @@ fn a_dead_letter_is_tried_again_and_counts_once(server: Server) {
     );
     assert_eq!(list(&["retry", "--partition", "1", "--offset", "100"]), "marked=1\n");
     assert_eq!(list(&["retry", "--all"]), "marked=4\n");
+    for action in [&["list"][..], &["retry", "--all"]] {
+        let elsewhere = [&["dead-letters", "--table-prefix", "x_"], action].concat();
+        let output = program(&elsewhere, &job.database).output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(text.contains("there is no table x_dead_letters in this database"), "{text}");
+    }
     // Killed at some moment between the mark and the commit, then again to the end.
     for milliseconds in [300, 900, 1_300, 1_700] {
         let mut command = job.command("run", &[]);

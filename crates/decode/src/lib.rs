@@ -86,6 +86,9 @@ pub enum Undecodable {
     Hashtag(Box<str>),
 }
 
+/// The classes of faults, as `dead_letters.reason` names them.
+pub const REASONS: [&str; 4] = ["json", "shape", "id", "hashtag"];
+
 impl Undecodable {
     /// The class of the fault, as `dead_letters.reason` names it.
     pub fn reason(&self) -> &'static str {

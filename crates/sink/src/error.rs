@@ -136,6 +136,12 @@ pub enum SinkError {
         /// The job's name.
         job: String,
     },
+    /// The database has no such table.
+    #[error("there is no table {table} in this database; check --table-prefix and --database")]
+    NoTable {
+        /// The table's name, with its prefix.
+        table: String,
+    },
     /// The tables are those of another job.
     #[error(
         "the tables belong to job {other:?}, its row is in {table}; start it with --job {other}, or \
@@ -262,6 +268,7 @@ impl Fault for SinkError {
             | SinkError::Fingerprint { .. }
             | SinkError::Foreign { .. }
             | SinkError::NoJob { .. }
+            | SinkError::NoTable { .. }
             | SinkError::NoFile { .. }
             | SinkError::OtherJob { .. }
             | SinkError::Attached { .. }

@@ -19,6 +19,14 @@ fn condition(table: &Table, filter: &[(usize, Value)]) -> String {
     String::from_utf8_lossy(&condition).into_owned()
 }
 
+/// The server's error for a table that is not there, as this program says it.
+fn no_table(name: &str) -> impl Fn(SinkError) -> SinkError {
+    move |error| match error {
+        SinkError::Server { code: 1146, .. } => SinkError::NoTable { table: name.to_owned() },
+        error => error,
+    }
+}
+
 impl MySqlSink {
     /// How many rows there are with these values, and the first `limit` of them by key.
     pub async fn filtered_rows(
@@ -30,7 +38,7 @@ impl MySqlSink {
         let mut connection = self.connect().await?;
         let (name, condition) = (prefix.table(table.name), condition(table, filter));
         let count = format!("SELECT COUNT(*) FROM `{name}` WHERE {condition}");
-        let count = connection.first::<u64>(DOING_READ, count).await?.unwrap_or_default();
+        let count = connection.first::<u64>(DOING_READ, count).await.map_err(no_table(&name))?;
         let (rows, key) = (sql::select(prefix, table), sql::names(&table.columns[..table.key]));
         let query = format!("{rows} WHERE {condition} ORDER BY {key} LIMIT {limit}");
         let mut found = Vec::new();
@@ -39,7 +47,7 @@ impl MySqlSink {
         })
         .await?;
         connection.close().await;
-        Ok((count, found))
+        Ok((count.unwrap_or_default(), found))
     }
 
     /// Sets `flag` of the rows with these values; returns in how many it was not set.
@@ -53,7 +61,7 @@ impl MySqlSink {
         let (name, condition) = (prefix.table(table.name), condition(table, filter));
         let flag = table.columns[flag].name;
         let sql = format!("UPDATE `{name}` SET `{flag}` = 1 WHERE {condition} AND `{flag}` = 0");
-        connection.run("flagging rows", sql).await?;
+        connection.run("flagging rows", sql).await.map_err(no_table(&name))?;
         let flagged = connection.affected_rows();
         connection.close().await;
         Ok(flagged)

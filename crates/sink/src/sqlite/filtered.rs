@@ -1,11 +1,21 @@
 //! Rows of one table, filtered by column values: read, or flagged for the job.
 
 use super::{Bound, SinkError, SqliteSink, read_rows, refused, sql};
-use rusqlite::params_from_iter;
+use rusqlite::{Connection, params_from_iter};
 use types::prefix::Prefix;
 use types::{Row, Table, Value};
 
 impl SqliteSink {
+    /// A connection to a file that has this table.
+    fn open_with_table(&self, table: String) -> Result<Connection, SinkError> {
+        let connection = self.open_existing()?;
+        match connection.table_exists(None, table.as_str()) {
+            Ok(true) => Ok(connection),
+            Ok(false) => Err(SinkError::NoTable { table }),
+            Err(error) => Err(refused("looking for a table", &error)),
+        }
+    }
+
     /// How many rows there are with these values, and the first `limit` of them by key.
     pub fn filtered_rows(
         &self,
@@ -13,7 +23,7 @@ impl SqliteSink {
         filter: &[(usize, Value)],
         limit: u64,
     ) -> Result<(u64, Vec<Row>), SinkError> {
-        let connection = self.open_existing()?;
+        let connection = self.open_with_table(prefix.table(table.name))?;
         let mut found = Vec::new();
         let key = sql::names(&table.columns[..table.key]);
         let query = format!("{} ORDER BY {key}", sql::select(prefix, table));
@@ -34,7 +44,7 @@ impl SqliteSink {
         flag: usize,
         filter: &[(usize, Value)],
     ) -> Result<u64, SinkError> {
-        let connection = self.open_existing()?;
+        let connection = self.open_with_table(prefix.table(table.name))?;
         let (name, flag) = (prefix.table(table.name), table.columns[flag].name);
         let columns = filter.iter().map(|(column, _)| table.columns[*column].name);
         let conditions = columns.map(|column| format!(" AND `{column}` = ?"));
