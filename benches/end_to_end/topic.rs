@@ -72,7 +72,7 @@ pub(crate) fn remove(brokers: &str, topic: &str) -> Result<()> {
     let options = AdminOptions::new().operation_timeout(Some(ANSWER_TIME));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     for result in runtime.block_on(admin.delete_topics(&[topic], &options))? {
-        result.map_err(|(topic, code)| format!("{topic} cannot be removed: {code}"))?;
+        result.map_err(|(refused, code)| format!("{refused} cannot be removed: {code}"))?;
     }
     let deadline = Instant::now() + ANSWER_TIME;
     while records(brokers, topic).is_ok_and(|(partitions, _)| partitions > 0) {

@@ -68,7 +68,7 @@ fn measure(workers: usize, tweets: usize) -> (f64, f64) {
     let results = guards.expect("timely starts").join().into_iter();
     let done: Vec<Done> = results.map(|result| result.expect("no worker panics")).collect();
     let most = |pick: fn(&Done) -> f64| done.iter().map(pick).fold(0.0, f64::max);
-    let (seconds, cpu_seconds) = (most(|done| done.seconds), most(|done| done.cpu_seconds));
+    let (seconds, cpu_seconds) = (most(|it| it.seconds), most(|it| it.cpu_seconds));
     let changes: u64 = done.iter().map(|done| done.changes).sum();
     let cpu: Vec<_> = done.iter().map(|done| format!("{:.3}", done.cpu_seconds)).collect();
     println!(
@@ -82,8 +82,8 @@ fn measure(workers: usize, tweets: usize) -> (f64, f64) {
 fn work(worker: &mut timely::worker::Worker, tweets: usize, ready: &Barrier) -> Done {
     let (index, peers) = (worker.index(), worker.peers());
     let share: Vec<Event> = (index..tweets).step_by(peers).map(|n| event(n as u64)).collect();
-    let changes = std::rc::Rc::new(std::cell::Cell::new(0));
-    let counted = std::rc::Rc::clone(&changes);
+    let change_count = std::rc::Rc::new(std::cell::Cell::new(0));
+    let counted = std::rc::Rc::clone(&change_count);
     let (mut events, probe) = worker.dataflow::<Epoch, _, _>(|scope| {
         let (events_in, events) = scope.new_collection::<Event, isize>();
         let (_, rows) = scope.new_collection::<Restored, isize>();
@@ -123,7 +123,7 @@ fn work(worker: &mut timely::worker::Worker, tweets: usize, ready: &Barrier) -> 
         worker.step_or_park(None);
     }
     let (seconds, cpu_seconds) = (began.elapsed().as_secs_f64(), cpu_seconds() - cpu);
-    Done { seconds, cpu_seconds, changes: changes.get() }
+    Done { seconds, cpu_seconds, changes: change_count.get() }
 }
 
 /// CPU time of this thread; 0 where there is no /proc.

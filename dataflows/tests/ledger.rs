@@ -213,7 +213,7 @@ fn partition(random: &mut Random) -> Vec<Record> {
             7..11 => {
                 let mut record = vec![(id, Act::Post(content))];
                 let earlier = (0..=random.below(2)).map(|_| id.checked_sub(1 + random.below(6)));
-                record.extend(earlier.flatten().map(|id| (id, Act::Replace)));
+                record.extend(earlier.flatten().map(|replaced| (replaced, Act::Replace)));
                 record
             }
             _ => vec![(id, Act::Post(content))],
@@ -243,8 +243,8 @@ impl Schedule {
             let newest = newest.fold(self.model.floor, u64::max);
             let floors: Entering<u64> = (0..self.random.below(3))
                 .map(|_| {
-                    let floor = (newest + 2).saturating_sub(self.random.below(9));
-                    (self.random.index(workers), floor)
+                    let raised = (newest + 2).saturating_sub(self.random.below(9));
+                    (self.random.index(workers), raised)
                 })
                 .collect();
             if epoch < committed {
@@ -254,8 +254,8 @@ impl Schedule {
                         self.model.act(*id, act);
                     }
                 }
-                for (_, floor) in &floors {
-                    self.model.raise(*floor);
+                for (_, raised) in &floors {
+                    self.model.raise(*raised);
                 }
                 run.expected.push(self.model.table());
                 self.commit(&next, &mut chunks, &before_last);
@@ -280,11 +280,11 @@ impl Schedule {
     /// Reads a few records of each partition: partition, offset and what it says.
     fn read(&mut self, next: &mut [u64]) -> Vec<(usize, u64, Record)> {
         let mut read = Vec::new();
-        for (partition, next) in next.iter_mut().enumerate() {
-            let acts = self.partitions[partition].iter().skip(small(*next));
+        for (partition, position) in next.iter_mut().enumerate() {
+            let acts = self.partitions[partition].iter().skip(small(*position));
             let acts = acts.take(self.random.index(9)).cloned();
-            read.extend((*next..).zip(acts).map(|(offset, act)| (partition, offset, act)));
-            *next += read.iter().filter(|(at, ..)| *at == partition).count() as u64;
+            read.extend((*position..).zip(acts).map(|(offset, act)| (partition, offset, act)));
+            *position += read.iter().filter(|(at, ..)| *at == partition).count() as u64;
         }
         read
     }
@@ -325,14 +325,14 @@ impl Schedule {
     }
 
     fn commit(&mut self, next: &[u64], chunks: &mut [Replay], before_last: &[u64]) {
-        for (partition, next) in next.iter().enumerate() {
-            let from = chunks[partition].from(self.model.floor, *next);
+        for (partition, position) in next.iter().enumerate() {
+            let from = chunks[partition].from(self.model.floor, *position);
             let from = match self.mutant {
-                Mutant::ReplayFromOneLater => (from + 1).min(*next),
+                Mutant::ReplayFromOneLater => (from + 1).min(*position),
                 Mutant::ForgottenByEpoch => before_last[partition],
                 _ => from,
             };
-            self.stored[partition] = (from, *next);
+            self.stored[partition] = (from, *position);
         }
     }
 }
@@ -355,14 +355,14 @@ fn execute(runs: &Arc<Vec<Run>>, workers: usize) -> Outputs {
     let guards = timely::execute(config, move |worker| {
         let mine: Vec<_> = (0..).zip(&*runs).filter(|(_, run)| run.workers == workers).collect();
         // Many at once: threads that wait for each other are what takes time here.
-        for mine in mine.chunks(64) {
-            let begun: Vec<_> = mine.iter().map(|(_, run)| begin(worker, run)).collect();
-            for ((number, _), (probe, effects)) in mine.iter().zip(begun) {
+        for chunk in mine.chunks(64) {
+            let begun: Vec<_> = chunk.iter().map(|(_, run)| begin(worker, run)).collect();
+            for ((number, _), (probe, effects)) in chunk.iter().zip(begun) {
                 while !probe.done() {
                     worker.step_or_park(None);
                 }
-                let mut outputs = sink.lock().expect("no panic");
-                outputs.entry(*number).or_default().extend(effects.take());
+                let mut collected = sink.lock().expect("no panic");
+                collected.entry(*number).or_default().extend(effects.take());
             }
         }
     });

@@ -167,8 +167,8 @@ mod model {
         }
         let (events, gone) = kept(events);
         let mut tables = plain(definitions, &events, settings);
-        let at = definitions.iter().position(|it| it.table.name == "totals");
-        let totals = &mut tables[at.expect("it is listed")];
+        let totals_at = definitions.iter().position(|it| it.table.name == "totals");
+        let totals = &mut tables[totals_at.expect("it is listed")];
         let read = tweets(&events).count() as u64;
         let tweets = read - gone.values().sum::<u64>();
         for (name, count) in gone.into_iter().chain([("tweets", tweets)]) {
@@ -179,8 +179,8 @@ mod model {
             }
         }
         // The newest id has another name, for nothing is forgotten.
-        let at = definitions.iter().position(|it| it.table.name == "floors");
-        let floors = &mut tables[at.expect("it is listed")];
+        let floors_at = definitions.iter().position(|it| it.table.name == "floors");
+        let floors = &mut tables[floors_at.expect("it is listed")];
         if let Some(row) = floors.remove(&[Value::Text("forgotten".into())][..]) {
             let name = Value::Text("tweets".into());
             floors.insert(vec![name.clone()], [name, row[1].clone()].into());
@@ -201,18 +201,18 @@ mod model {
         let replaced: BTreeSet<u64> =
             tweets(events).flat_map(|tweet| tweet.replaces.iter().copied()).collect();
         let mut gone = BTreeMap::new();
-        for (id, mut posts) in posts {
-            *gone.entry("duplicates").or_default() += posts.len() as u64 - 1;
-            posts.sort_by_key(|tweet| (tweet.hashtags.clone(), tweet.time));
+        for (id, mut same_id) in posts {
+            *gone.entry("duplicates").or_default() += same_id.len() as u64 - 1;
+            same_id.sort_by_key(|tweet| (tweet.hashtags.clone(), tweet.time));
             let is_this = |event: &Event| matches!(event, Event::Delete { version, .. } if version.tweet_id == id);
             if events.iter().any(is_this) {
                 *gone.entry("deleted").or_default() += 1;
             } else if replaced.contains(&id) {
                 *gone.entry("superseded").or_default() += 1;
             } else {
-                posts.pop();
+                same_id.pop();
             }
-            for tweet in posts {
+            for tweet in same_id {
                 tweet.hashtags.clear();
             }
         }
@@ -392,9 +392,9 @@ mod model {
 
     fn hashtags_by_minute(events: &[Event], settings: TableSettings) -> Vec<Row> {
         let uses = uses_within(events, settings.minutes_span).into_iter();
-        let row = |((minute, tag), uses): ((u32, &str), i64)| -> Row {
+        let row = |((minute, tag), sum): ((u32, &str), i64)| -> Row {
             let minute = Value::Timestamp(i64::from(minute) * 60_000);
-            [minute, Value::Text(tag.into()), Value::UInt(uses.cast_unsigned())].into()
+            [minute, Value::Text(tag.into()), Value::UInt(sum.cast_unsigned())].into()
         };
         uses.map(row).collect()
     }
@@ -488,9 +488,10 @@ fn run(
                 let (replayed, retried) = (Shared::new(replayed), Shared::new(retried));
                 let ledger = LedgerInputs { replayed, figures: Rc::default() };
                 let ledger = before.is_some().then_some(ledger);
-                let rows = RestoredRows::new(restored, Unreadable::default());
+                let restored = RestoredRows::new(restored, Unreadable::default());
                 let events = Shared::new(events);
-                let sources = Sources { events, retried, rows, system_updates: said, ledger };
+                let sources =
+                    Sources { events, retried, rows: restored, system_updates: said, ledger };
                 let functions = (settings, fold as dataflows::Fold);
                 let tables = dataflows::build(&tables, functions, sources, []);
                 let (probe, _) = tables
@@ -499,8 +500,8 @@ fn run(
                 (events_in, restored_in, replayed_in, retried_in, said_in, probe)
             });
         if index == 0 {
-            for (table, rows) in (0_u8..).zip(&rows) {
-                for row in rows.values() {
+            for (table, stored) in (0_u8..).zip(&rows) {
+                for row in stored.values() {
                     restored.update(Restored { table, row: row.clone() }, 1);
                 }
             }

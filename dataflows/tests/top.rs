@@ -74,11 +74,11 @@ fn run(workers: usize, updates: &[Update], stored: &[Row]) -> Vec<(Change, Epoch
     let guards = timely::execute(timely::Config::process(workers), move |worker| {
         let (index, peers, sink) = (worker.index(), worker.peers(), Arc::clone(&sink));
         let (mut input, mut rows, probe) = worker.dataflow::<Epoch, _, _>(|scope| {
-            let (input, updates) = scope.new_collection::<u64, i64>();
+            let (input, sums) = scope.new_collection::<u64, i64>();
             let (rows_in, rows) = scope.new_collection::<Restored, isize>();
             let rows = Rows::new(&RestoredRows::new(rows, Unreadable::default()), 0);
             let ranking = Ranking { table: TABLE, bounds: BOUNDS, score, row };
-            let ranked = top(&Counted::new(updates, "sums"), &rows, ranking);
+            let ranked = top(&Counted::new(sums, "sums"), &rows, ranking);
             let push = move |(_, change, epoch): &TableChange| {
                 sink.lock().unwrap().push((change.clone(), *epoch));
             };

@@ -190,8 +190,8 @@ fn send(path: &Path, topic: &str) {
         let key = record
             .key
             .map(|hex| (0..hex.len()).step_by(2).map(|at| byte(at, &hex)).collect::<Vec<_>>());
-        let value = record.value.map(|text| {
-            text.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect::<Vec<_>>()
+        let value = record.value.map(|latin1| {
+            latin1.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect::<Vec<_>>()
         });
         let mut sent = BaseRecord::<[u8], [u8]>::to(topic).partition(record.partition);
         sent.timestamp = record.ts;
@@ -225,11 +225,11 @@ fn differences(folder: &Path, expected: &Expected) -> Vec<String> {
     if code == Some(0) {
         wrong.extend(tables(&case, expected));
         let before = case.state();
-        let (code, said) = case.call("run", expected);
+        (code, said) = case.call("run", expected);
         if code != Some(0) || case.state() != before {
             wrong.push(format!("another start: exit code {code:?}, {:?}: {said}", case.state()));
         }
-        let (code, said) = case.call("verify", expected);
+        (code, said) = case.call("verify", expected);
         if code != Some(expected.verify) {
             wrong.push(format!("verify: exit code {code:?}: {said}"));
         }

@@ -373,15 +373,15 @@ fn no_value_is_shown() {
         "hunter2://u:hunter2@127.0.0.1:1/d",
     ] {
         for arguments in [&["schema"][..], &["dead-letters", "list"], &["legacy"]] {
-            let mut command = plain(arguments);
-            command.arg("--log=trace").env("TWEETFLOW_DATABASE", url);
-            commands.push(command);
-            let mut command = plain(arguments);
-            command.arg("--database-file").arg(file(url).into_temp_path().keep().unwrap());
-            commands.push(command);
-            let mut command = plain(arguments);
-            command.args(["--database", url]);
-            commands.push(command);
+            let mut by_variable = plain(arguments);
+            by_variable.arg("--log=trace").env("TWEETFLOW_DATABASE", url);
+            commands.push(by_variable);
+            let mut by_file = plain(arguments);
+            by_file.arg("--database-file").arg(file(url).into_temp_path().keep().unwrap());
+            commands.push(by_file);
+            let mut by_flag = plain(arguments);
+            by_flag.args(["--database", url]);
+            commands.push(by_flag);
         }
     }
     let queue = std::sync::Mutex::new(commands);
@@ -425,10 +425,9 @@ fn secrets_stay_secret_and_json_is_json() {
         let parsed: serde_json::Value = serde_json::from_str(line).unwrap();
         assert!(parsed["level"].is_string() && parsed["fields"].is_object(), "{line}");
     }
-    let help = plain(&["run", "--help", "--config", config.path().to_str().unwrap()]);
-    let mut help = help;
-    let text = said(&help.env("TWEETFLOW_DATABASE", "mysql://me:hush@h/d").output().unwrap());
-    assert!(!text.contains("hush"), "{text}");
+    let mut help = plain(&["run", "--help", "--config", config.path().to_str().unwrap()]);
+    let page = said(&help.env("TWEETFLOW_DATABASE", "mysql://me:hush@h/d").output().unwrap());
+    assert!(!page.contains("hush"), "{page}");
 }
 
 /// The last line says what did not count, and a warning how to see it.
@@ -439,8 +438,8 @@ fn the_last_line_says_what_did_not_count() {
         |id: u64| format!("{{\"id\":{id},\"text\":\"t\",\"user\":{{\"id\":2,\"name\":\"n\"}}}}\n");
     let (first, again, second) = (tweet(1 << 60), tweet(1 << 60), tweet((1 << 60) + 1));
     let delete = format!("{{\"delete\":{{\"status\":{{\"id\":{}}}}}}}\n", (1_u64 << 60) + 1);
-    let text = [first, again, second, delete, "no json\n".repeat(2)].concat();
-    std::fs::write(folder.path().join("partition-0.ndjson"), text).unwrap();
+    let records = [first, again, second, delete, "no json\n".repeat(2)].concat();
+    std::fs::write(folder.path().join("partition-0.ndjson"), records).unwrap();
     let database = format!("sqlite:{}", folder.path().join("tables").display());
     let files = folder.path().to_str().unwrap();
     let ask = |arguments: &[&str]| said(&program(arguments, &database).output().unwrap());
@@ -454,8 +453,8 @@ fn the_last_line_says_what_did_not_count() {
     assert_eq!(text.matches("WARN").count(), 2, "{text}");
     assert!(text.contains("`tweetflow dead-letters list --table-prefix p_`"), "{text}");
     assert!(text.contains("a larger --dead-letter-rows"), "{text}");
-    let text = ask(&[&["verify"][..], &prefix].concat());
-    assert!(text.contains("equal ") && text.contains(&format!(" {counts}\n")), "{text}");
+    let equal = ask(&[&["verify"][..], &prefix].concat());
+    assert!(equal.contains("equal ") && equal.contains(&format!(" {counts}\n")), "{equal}");
 }
 
 /// So does that of the demo.
@@ -463,6 +462,7 @@ fn the_last_line_says_what_did_not_count() {
 fn the_last_line_of_the_demo_says_what_did_not_count() {
     let folder = tempfile::tempdir().unwrap();
     let tweet = "{\"id\":1,\"text\":\"t\",\"user\":{\"id\":2}}\n";
+    // A file that begins so is no file of tweets.
     let input = file(&[&tweet.repeat(4), "no json\n"].concat());
     let (input, folder) = (input.path().to_str().unwrap(), folder.path().to_str().unwrap());
     let first = ["demo", "--listen", "0", "--limit", "5"];
@@ -482,10 +482,10 @@ fn config_prints_a_file_that_is_taken() {
     assert!(output.status.success() && text.starts_with("# Every setting"), "{text}");
     let file = file(&text);
     let path = file.path().to_str().unwrap();
-    let output = plain(&["schema", "--server", "mysql", "--config", path]).output().unwrap();
-    assert!(output.status.success(), "{}", said(&output));
-    let output = plain(&["config", "--fresh"]).output().unwrap();
-    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    let taken = plain(&["schema", "--server", "mysql", "--config", path]).output().unwrap();
+    assert!(taken.status.success(), "{}", said(&taken));
+    let refused = plain(&["config", "--fresh"]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
 }
 
 /// What the shells and `man` read is what the parser knows.

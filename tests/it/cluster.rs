@@ -6,7 +6,7 @@
 use crate::common::browser::Browser;
 use crate::common::job::Job;
 use crate::common::proxy::Proxy;
-use crate::common::{Running, Server};
+use crate::common::{Running, Server, assert_ended};
 use differential_dataflow::hashable::Hashable;
 use nix::sys::signal::Signal;
 use std::fs::File;
@@ -166,8 +166,7 @@ fn wait_for_records(job: &Job, cluster: &Cluster, records: u64) {
 }
 
 fn assert_equal(job: &Job, more: &[&str]) {
-    let (code, said) = job.verify(more);
-    assert_eq!(code, Some(0), "{said}");
+    assert_ended(job.verify(more), 0, &[]);
 }
 
 fn any_number_of_processes_makes_the_same_tables(server: Server) {
@@ -232,8 +231,7 @@ fn a_process_that_hangs_ends_all() {
         cluster.assert_bereft(victim);
         // It finds the others gone, and a successor may have its tables already.
         cluster.processes[victim].signal(Signal::SIGCONT);
-        let (code, said) = cluster.end(victim, END);
-        assert_eq!(code, Some(1), "{said}");
+        assert_ended(cluster.end(victim, END), 1, &[]);
     }
     Cluster::start(&job, 3, &["--until-end"]).assert_done();
     assert_equal(&job, &[]);
@@ -287,8 +285,8 @@ fn a_panic_of_a_worker_ends_all() {
         let (tag, _) = tags.iter().find(is_its).expect("each worker counts some hashtags");
         let sql = format!("SELECT uses FROM hashtags WHERE hashtag = '{tag}'");
         let uses = job.sql().rows::<u64>(&sql)[0];
-        let set = |uses: u64| {
-            job.sql().run(&format!("UPDATE hashtags SET uses = {uses} WHERE hashtag = '{tag}'"));
+        let set = |number: u64| {
+            job.sql().run(&format!("UPDATE hashtags SET uses = {number} WHERE hashtag = '{tag}'"));
         };
         set(i64::MAX.unsigned_abs());
         let mut cluster = Cluster::start(&job, 3, &[]);
@@ -307,8 +305,8 @@ fn a_panic_of_the_committer_ends_all() {
     produce(&job, 1_000, 1);
     Cluster::start(&job, 2, &["--until-end"]).assert_done();
     let commits = job.sql().rows::<u64>("SELECT commit_no FROM tweetflow_commit")[0];
-    let set = |commits: u64| {
-        job.sql().run(&format!("UPDATE tweetflow_commit SET commit_no = {commits}"));
+    let set = |number: u64| {
+        job.sql().run(&format!("UPDATE tweetflow_commit SET commit_no = {number}"));
     };
     set(u64::MAX);
     produce(&job, 1_000, 2);
@@ -354,15 +352,12 @@ fn strangers_and_other_settings_are_refused() {
     };
     stranger.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
     cluster.add(&job, 1, &["--until-end", "--require-location"]);
-    let (code, said) = cluster.end(1, PATIENCE);
-    assert_eq!(code, Some(2), "{said}");
     let sentence = "process 1 has settings require_location=true, process 0 has settings \
                     require_location=false";
-    assert!(said.contains(sentence), "{said}");
+    assert_ended(cluster.end(1, PATIENCE), 2, &[sentence]);
     cluster.add(&job, 1, &["--until-end"]);
     for started in [0, 2] {
-        let (code, said) = cluster.end(started, PATIENCE);
-        assert_eq!(code, Some(0), "{said}");
+        assert_ended(cluster.end(started, PATIENCE), 0, &[]);
     }
     let said = cluster.said(0);
     assert!(said.contains(sentence), "{said}");
@@ -442,8 +437,7 @@ fn a_process_that_does_not_come_is_named() {
     produce(&job, 10, 1);
     let mut cluster = Cluster::of(2);
     cluster.add(&job, 0, &[]);
-    let (code, said) = cluster.end(0, PATIENCE);
-    assert_eq!(code, Some(1), "{said}");
+    let said = assert_ended(cluster.end(0, PATIENCE), 1, &[]);
     let line = format!("process 1 at {} did not come within 30 s", cluster.hosts[1]);
     assert!(said.contains(&line), "{said}");
     // The tables were left alone.

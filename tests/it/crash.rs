@@ -120,11 +120,11 @@ fn assert_exact(store: &Store, partitions: &Partitions, about: &str) -> u64 {
         dead: table(&stored, "dead_letters").count() as u64,
     };
     assert_eq!(found, expected, "{about}");
-    let found = table(&stored, "hashtags_by_minute").map(|row| {
+    let minutes = table(&stored, "hashtags_by_minute").map(|row| {
         let Value::Timestamp(ms) = row[0] else { panic!("{row:?}") };
         ((ms / 60_000, text(&row[1])), row[2].as_u64().unwrap())
     });
-    assert_eq!(found.collect::<BTreeMap<_, _>>(), by_minute, "{about}");
+    assert_eq!(minutes.collect::<BTreeMap<_, _>>(), by_minute, "{about}");
     counted
 }
 
@@ -176,8 +176,9 @@ fn a_predecessor_cannot_commit_behind_what_its_successor_has_read() {
     for step in 0..8 {
         let no_faults = || Box::new(|_: FaultPoint| InjectedFault::None) as Faults;
         let (store, later) = (Store::default(), Store::default());
-        for store in [&store, &later] {
-            run(&MemoryTopic::new(Arc::clone(&half)), store, config(2, 50), no_faults()).unwrap();
+        for half_way in [&store, &later] {
+            run(&MemoryTopic::new(Arc::clone(&half)), half_way, config(2, 50), no_faults())
+                .unwrap();
         }
         // What the predecessor is about to commit, as a run of its own over the whole topic.
         run(&MemoryTopic::new(Arc::clone(&all)), &later, config(1, 1000), no_faults()).unwrap();

@@ -1,7 +1,7 @@
 //! `demo`, and the live page in a real browser.
 
 use crate::common::browser::{Browser, ask, get, within};
-use crate::common::{Running, program};
+use crate::common::{Running, assert_ended, program};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read};
@@ -103,10 +103,10 @@ fn the_page_in_a_browser() {
     browser.until("document.documentElement.dataset.state === 'disconnected'");
     browser.until("document.getElementById('status').textContent.startsWith('disconnected')");
     let port = demo.port.to_string();
-    let demo = Demo::start(&folder, &["--listen", &port, "--rate", "300", "--input", input]);
+    let restarted = Demo::start(&folder, &["--listen", &port, "--rate", "300", "--input", input]);
     browser.until("document.documentElement.dataset.state === 'connected'");
-    let before = browser.value(total).as_u64().unwrap_or_default();
-    browser.until(&format!("{total} > {before}"));
+    let restored = browser.value(total).as_u64().unwrap_or_default();
+    browser.until(&format!("{total} > {restored}"));
     let asked = browser.asked.iter().filter(|url| !url.starts_with("data:"));
     for url in asked {
         assert!(url.starts_with(&base), "another host was asked: {url}");
@@ -114,7 +114,7 @@ fn the_page_in_a_browser() {
     // A lost connection is no complaint of the page.
     browser.complaints.retain(|text| !text.contains("ERR_") && !text.contains("api/v1/events"));
     assert_eq!(browser.complaints, Vec::<String>::new());
-    demo.ends_well();
+    restarted.ends_well();
 }
 
 /// Killed and started again it goes on; the tables are those of the tweets, each once.
@@ -216,15 +216,17 @@ fn another_folder_is_refused() {
     }
     let (code, said) = run("topic", &["--fresh"]);
     assert!(code == Some(0) && !place.path().join("topic/topic").exists(), "{said}");
-    let (code, said) = run("topic", &["--input", input]);
-    assert!(code == Some(2) && said.contains("counts made-up tweets; leave out --input"), "{said}");
+    assert_ended(
+        run("topic", &["--input", input]),
+        2,
+        &["counts made-up tweets; leave out --input"],
+    );
     assert_eq!(run("input", &["--input", input]).0, Some(0));
-    let (code, said) = run("input", &[]);
-    assert!(code == Some(2) && said.contains("name it by --input"), "{said}");
+    assert_ended(run("input", &[]), 2, &["name it by --input"]);
     // The same name, but its last record that was read is another.
     tweets(Path::new(input), 3);
-    let (code, said) = run("input", &["--input", input]);
-    assert!(code == Some(1) && said.contains("is not the file that was read before"), "{said}");
+    let other = ["is not the file that was read before"];
+    assert_ended(run("input", &["--input", input]), 1, &other);
 }
 
 #[test]
@@ -262,9 +264,9 @@ fn what_is_asked_over_http() {
     // Connections that say nothing take all places, for a bounded time.
     let silent: Vec<_> =
         (0..520).map(|_| TcpStream::connect(("127.0.0.1", port)).unwrap()).collect();
-    let began = Instant::now();
+    let crowded_at = Instant::now();
     assert_eq!(get(port, "/healthz").unwrap(), "alive\n");
-    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    assert!(crowded_at.elapsed() < Duration::from_secs(20), "{:?}", crowded_at.elapsed());
     drop(silent);
     demo.ends_well();
 }

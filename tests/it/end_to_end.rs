@@ -164,8 +164,8 @@ fn killed_at_random_moments_the_tables_stay_exact(server: Server) {
     // The program's own recount says the same as the test's.
     let brokers = service("TEST_KAFKA");
     let arguments = ["verify", "--brokers", &brokers, "--topic", &topic, "--require-location"];
-    let output = program(&arguments, &database).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    let verified = program(&arguments, &database).output().unwrap();
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
 }
 
 /// A second copy waits while the first lives; it takes over when the first is killed.
@@ -271,8 +271,8 @@ fn misuse_is_one_line_and_an_exit_code(server: Server) {
         (&[&good[..], &["--kafka", "isolation.level=x"]].concat(), database.clone(), 2, "exact"),
         (&[&good[..], &["--database", &database]].concat(), String::new(), 2, "process list"),
     ];
-    for (arguments, database, code, says) in cases {
-        let output = program(arguments, &database).output().unwrap();
+    for (arguments, target, code, says) in cases {
+        let output = program(arguments, &target).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let lines: Vec<_> = said.lines().filter(|line| line.starts_with("tweetflow: ")).collect();
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
@@ -311,15 +311,16 @@ fn the_printed_schema_and_rights_are_enough(server: Server) {
     let least = &account.url;
     let more = ["--table-prefix", "p_1_"];
     // An account without any right is told a way that needs none, not to run the same again.
-    let output = program(&["schema"], least).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success() && said.contains("name it with --server mariadb"), "{said}");
-    assert!(!said.contains("`tweetflow schema`"), "{said}");
-    let schema = |arguments: &[&str], database: &str| {
+    let refused = program(&["schema"], least).output().unwrap();
+    let reason = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success(), "{reason}");
+    assert!(reason.contains("name it with --server mariadb"), "{reason}");
+    assert!(!reason.contains("`tweetflow schema`"), "{reason}");
+    let schema = |arguments: &[&str], url: &str| {
         let arguments = [&["schema", "--user", "tweetflow_schema"], &more[..], arguments].concat();
-        let output = program(&arguments, database).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        output.stdout
+        let succeeded = program(&arguments, url).output().unwrap();
+        assert!(succeeded.status.success(), "{}", String::from_utf8_lossy(&succeeded.stderr));
+        succeeded.stdout
     };
     let printed = schema(&[], &database);
     let kind = if server == Server::MySql { "mysql" } else { "mariadb" };
@@ -328,10 +329,10 @@ fn the_printed_schema_and_rights_are_enough(server: Server) {
     assert_eq!(printed[behind_heading(&printed)..], without[behind_heading(&without)..]);
     apply(&database, &printed);
     let mut beside = run(&other, &database, &[]).spawn().unwrap();
-    let output = until_end(&topic, least, &more);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let output = until_end(&topic, least, &[&more[..], &["--workers", "3"]].concat());
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let first = until_end(&topic, least, &more);
+    assert!(first.status.success(), "{}", String::from_utf8_lossy(&first.stderr));
+    let second = until_end(&topic, least, &[&more[..], &["--workers", "3"]].concat());
+    let said = String::from_utf8_lossy(&second.stdout).into_owned();
     assert!(said.contains("records=0 ") && said.contains("rows=0 "), "{said}");
     let mut sql = Sql::connect(&database);
     assert_equal(&sql.recount_of("p_1_"), &recount(3_000, false));
@@ -346,9 +347,9 @@ fn the_printed_schema_and_rights_are_enough(server: Server) {
     assert_equal(&sql.recount(), &recount(1_000, false));
     // Without a table that `schema` prints, there is no right to make it.
     sql.run("DROP TABLE p_1_totals");
-    let output = until_end(&topic, least, &more);
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.code() == Some(2) && said.contains("tweetflow schema"), "{said}");
+    let incomplete = until_end(&topic, least, &more);
+    let hint = String::from_utf8_lossy(&incomplete.stderr).into_owned();
+    assert!(incomplete.status.code() == Some(2) && hint.contains("tweetflow schema"), "{hint}");
 }
 
 /// Lets other accounts write again, however the test ends.
@@ -381,7 +382,7 @@ fn a_read_only_server_is_one_line_and_nothing_written(server: Server) {
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(!sql.has_table("tweetflow_commit") && !sql.has_table("hashtags"));
     // The rights above are enough once the server takes writes.
-    let output = until_end(&topic, least, &[]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let writable = until_end(&topic, least, &[]);
+    assert!(writable.status.success(), "{}", String::from_utf8_lossy(&writable.stderr));
     assert_equal(&sql.recount(), &recount(10, false));
 }

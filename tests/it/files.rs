@@ -1,6 +1,6 @@
 //! Archives into a file of tables: the whole program with no server at all.
 
-use crate::common::{Random, Recount, Running, program};
+use crate::common::{Random, Recount, Running, assert_ended, program};
 use nix::sys::signal::Signal;
 use std::io::Write;
 use std::path::Path;
@@ -65,10 +65,10 @@ fn archive(folder: &Path, seed: u64) -> Recount {
     expected
 }
 
-fn command(command: &str, folder: &Path, tables: &Path, more: &[&str]) -> Command {
+fn command(name: &str, folder: &Path, tables: &Path, more: &[&str]) -> Command {
     let files = folder.to_str().unwrap();
     let spans = ["--minutes-span", "60", "--trend-minutes", "20"];
-    let arguments = [&[command, "--files", files], &spans[..], more].concat();
+    let arguments = [&[name, "--files", files], &spans[..], more].concat();
     let mut command = program(&arguments, &format!("sqlite:{}", tables.display()));
     // Every table that there is.
     command.env("TWEETFLOW_WITH", "hashtag_pairs,top_hashtag_pairs");
@@ -141,12 +141,13 @@ fn exact_after_kills_with_any_number_of_workers() {
         }
         assert_eq!(recount(&tables), expected, "seed {seed} after {kills} kills");
         assert!(kills > 2, "only {kills} kills");
-        let (code, text) = output(command("verify", folder.path(), &tables, &[]));
-        assert_eq!(code, Some(0), "{text}");
-        assert!(text.contains(&format!("records={RECORDS} ")), "{text}");
+        assert_ended(
+            output(command("verify", folder.path(), &tables, &[])),
+            0,
+            &[&format!("records={RECORDS} ")],
+        );
         // Nothing is written by a run that finds nothing new.
-        let (code, text) = output(run(folder.path(), &tables, &[]));
-        assert!(code == Some(0) && text.contains(" rows=0 "), "{text}");
+        assert_ended(output(run(folder.path(), &tables, &[])), 0, &[" rows=0 "]);
     }
 }
 
@@ -214,8 +215,7 @@ fn verify_finds_what_was_changed_by_hand() {
     let (folder, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let tables = place.path().join("tables.sqlite");
     archive(folder.path(), 9);
-    let (code, text) = output(run(folder.path(), &tables, &[]));
-    assert_eq!(code, Some(0), "{text}");
+    assert_ended(output(run(folder.path(), &tables, &[])), 0, &[]);
     let connection = rusqlite::Connection::open(&tables).unwrap();
     for (sql, back, line) in TAMPERED {
         assert_eq!(connection.execute(sql, []).unwrap(), 1);
@@ -224,11 +224,13 @@ fn verify_finds_what_was_changed_by_hand() {
         connection.execute(back, []).unwrap();
     }
     for table in ["top_users", "trending", "hashtags_by_minute", "hashtags_folded"] {
-        let (code, text) = output(command("verify", folder.path(), &tables, &["--table", table]));
-        assert_eq!(code, Some(0), "{text}");
+        assert_ended(
+            output(command("verify", folder.path(), &tables, &["--table", table])),
+            0,
+            &[],
+        );
     }
-    let (code, text) = output(command("verify", folder.path(), &tables, &["--sample", "10"]));
-    assert_eq!(code, Some(0), "{text}");
+    assert_ended(output(command("verify", folder.path(), &tables, &["--sample", "10"])), 0, &[]);
 }
 
 /// What is switched off has no table; another set of tables is another job.
@@ -247,8 +249,7 @@ fn tables_can_be_switched_off() {
     let optional = dataflows::catalogue::Tables::optional();
     let off = |name: &&str| !name.ends_with("hashtag_pairs");
     let none = optional.filter(off).collect::<Vec<_>>().join(",");
-    let (code, text) = with(run(folder.path(), &tables, &[]), "", &none);
-    assert_eq!(code, Some(0), "{text}");
+    assert_ended(with(run(folder.path(), &tables, &[]), "", &none), 0, &[]);
     assert_eq!(recount(&tables), expected);
     let connection = rusqlite::Connection::open(&tables).unwrap();
     let sql = "SELECT group_concat(name, ' ') FROM (SELECT name FROM sqlite_schema \
@@ -259,18 +260,19 @@ fn tables_can_be_switched_off() {
         "dead_letter_overflow dead_letters floors hashtags kafka_offsets totals tweetflow_commit users"
     );
     let verify = || command("verify", folder.path(), &tables, &[]);
-    let (code, text) = with(verify(), "", &none);
-    assert_eq!(code, Some(0), "{text}");
+    assert_ended(with(verify(), "", &none), 0, &[]);
     for command in [verify(), run(folder.path(), &tables, &[])] {
         let (code, text) = with(command, "hashtag_pairs", &none);
         let difference = "table hashtag_pairs was off and is on now (--with, --without); give";
         assert!(code == Some(2) && text.contains(difference), "{code:?} {text}");
     }
-    let (code, text) = with(run(folder.path(), &tables, &[]), "top_hashtag_pairs", &none);
-    assert!(code == Some(2) && text.contains("top_hashtag_pairs needs hashtag_pairs"), "{text}");
+    assert_ended(
+        with(run(folder.path(), &tables, &[]), "top_hashtag_pairs", &none),
+        2,
+        &["top_hashtag_pairs needs hashtag_pairs"],
+    );
     let one = command("verify", folder.path(), &tables, &["--table", "top_users"]);
-    let (code, text) = with(one, "", &none);
-    assert!(code == Some(2) && text.contains("the job has no such table"), "{text}");
+    assert_ended(with(one, "", &none), 2, &["the job has no such table"]);
 }
 
 /// What a partition is known by does not depend on the ledger.
@@ -299,8 +301,7 @@ fn the_last_record_stays_known_whatever_becomes_of_the_ledger() {
         assert!(known().iter().all(Option::is_some), "{more:?}: {:?}", known());
     }
     std::fs::write(folder.path().join("a.json"), line(3 << 40) + &line(4 << 40)).unwrap();
-    let (code, text) = output(run(folder.path(), &tables, &["--ledger", "0"]));
-    assert!(code == Some(1) && text.contains("is another"), "{text}");
+    assert_ended(output(run(folder.path(), &tables, &["--ledger", "0"])), 1, &["is another"]);
 }
 
 /// A folder of two files whose lines can be spoilt: what is refused is so as long as it is spoilt.
@@ -318,8 +319,8 @@ impl Spoilt {
         self.place.path().join("tables.sqlite")
     }
 
-    fn append(&self, file: &str, line: &str) {
-        let path = self.folder.path().join(file);
+    fn append(&self, name: &str, line: &str) {
+        let path = self.folder.path().join(name);
         let mut file = std::fs::File::options().create(true).append(true).open(path).unwrap();
         writeln!(file, "{line}").unwrap();
     }
@@ -343,8 +344,7 @@ impl Spoilt {
 
     fn done(&self, name: &str, more: &[&str]) {
         let more = if name == "run" { &[more, &["--until-end"]].concat() } else { more };
-        let (code, text) = output(command(name, self.folder.path(), &self.tables(), more));
-        assert_eq!(code, Some(0), "{text}");
+        assert_ended(output(command(name, self.folder.path(), &self.tables(), more)), 0, &[]);
     }
 
     /// Has the dead letters tried again until none stands.
@@ -442,11 +442,16 @@ fn what_another_version_left_out_is_not_remembered() {
     assert_eq!(connection.execute("UPDATE dead_letter_overflow SET decoder = 0", []), Ok(1));
     job.done("verify", &[]);
     job.mend("a.json");
-    let (code, text) = output(command("verify", job.folder.path(), &job.tables(), &[]));
-    assert!(code == Some(3) && text.contains("dead_letter_overflow"), "{text}");
-    let (code, text) = output(run(job.folder.path(), &job.tables(), &ledger));
-    assert!(code == Some(1) && text.contains("refused 2 records"), "{text}");
-    assert!(text.contains("--forget-ledger") && text.contains("run --rebuild"), "{text}");
+    assert_ended(
+        output(command("verify", job.folder.path(), &job.tables(), &[])),
+        3,
+        &["dead_letter_overflow"],
+    );
+    assert_ended(
+        output(run(job.folder.path(), &job.tables(), &ledger)),
+        1,
+        &["refused 2 records", "--forget-ledger", "run --rebuild"],
+    );
     // They did not count, so nothing of them is taken back.
     job.done("run", &[&ledger[..], &["--forget-ledger"]].concat());
     job.append("a.json", &Spoilt::delete(101));
@@ -589,8 +594,8 @@ fn what_cannot_work_is_said_in_one_line() {
     assert!(first.0.wait().unwrap().success());
     for action in [["list", "--limit=1"], ["retry", "--all"]] {
         let arguments = [&["dead-letters", "--table-prefix", "x_"][..], &action].concat();
-        let list = program(&arguments, &format!("sqlite:{}", tables.display()));
-        says(list, 2, "there is no table x_dead_letters in this database");
+        let prefixed = program(&arguments, &format!("sqlite:{}", tables.display()));
+        says(prefixed, 2, "there is no table x_dead_letters in this database");
     }
     // A file that was read is now another one.
     std::fs::write(folder.path().join("a.json"), "").unwrap();
@@ -630,8 +635,7 @@ fn a_pipe_is_skipped_and_new_files_are_read_at_once() {
     println!("300 new files took {:?}", began.elapsed());
     running.signal(Signal::SIGTERM);
     assert!(running.0.wait().unwrap().success());
-    let (code, text) = output(run(folder.path(), &tables, &[]));
-    assert!(code == Some(0) && text.contains("pipe.jsonl is skipped"), "{text}");
+    assert_ended(output(run(folder.path(), &tables, &[])), 0, &["pipe.jsonl is skipped"]);
 }
 
 /// What is damaged is set aside by name, in one line of the log and in the last line.
@@ -640,20 +644,19 @@ fn a_damaged_file_is_named_and_others_count() {
     const LEDGER: [&str; 2] = ["--ledger", "0"];
     let (folder, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let tables = place.path().join("tables.sqlite");
-    let text: String = (0..3_000).map(|id| tweet(1_000_000 + id * 7_919)).collect();
+    let tweets: String = (0..3_000).map(|id| tweet(1_000_000 + id * 7_919)).collect();
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    packed.write_all(text.as_bytes()).unwrap();
+    packed.write_all(tweets.as_bytes()).unwrap();
     let whole = packed.finish().unwrap();
     let path = folder.path().join("cut one.jsonl.gz");
     std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
     std::fs::write(folder.path().join("b.jsonl"), tweet(1) + "no json\n").unwrap();
     for _ in 0..2 {
-        let (code, text) = output(run(folder.path(), &tables, &LEDGER));
-        assert!(code == Some(0) && text.contains(" files_set_aside=1"), "{text}");
+        let text =
+            assert_ended(output(run(folder.path(), &tables, &LEDGER)), 0, &[" files_set_aside=1"]);
         let told: Vec<_> = text.lines().filter(|line| line.contains("is set aside")).collect();
         assert!(told.len() == 1 && told[0].contains("cut one.jsonl.gz"), "{text}");
-        let (code, text) = output(command("verify", folder.path(), &tables, &[]));
-        assert_eq!(code, Some(0), "{text}");
+        assert_ended(output(command("verify", folder.path(), &tables, &[])), 0, &[]);
     }
     let count = recount(&tables).totals["tweets"];
     assert!((100..3_000).contains(&count), "{count}");
@@ -666,16 +669,12 @@ fn a_damaged_file_is_named_and_others_count() {
     assert!(code == Some(0) && text.starts_with("file=\"b.jsonl\" "), "{text}");
     assert!(!text.contains(" at="), "{text}");
     std::fs::remove_file(&path).unwrap();
-    let (code, text) = output(run(folder.path(), &tables, &LEDGER));
-    assert!(code == Some(0) && text.contains("not there any more"), "{text}");
-    let (code, text) = output(command("verify", folder.path(), &tables, &[]));
-    assert!(code == Some(3) && text.contains("cut one.jsonl.gz"), "{text}");
+    assert_ended(output(run(folder.path(), &tables, &LEDGER)), 0, &["not there any more"]);
+    assert_ended(output(command("verify", folder.path(), &tables, &[])), 3, &["cut one.jsonl.gz"]);
     std::fs::write(&path, &whole).unwrap();
-    let (code, text) = output(run(folder.path(), &tables, &LEDGER));
-    assert!(code == Some(0) && text.contains(" files_set_aside=0"), "{text}");
+    assert_ended(output(run(folder.path(), &tables, &LEDGER)), 0, &[" files_set_aside=0"]);
     assert_eq!(recount(&tables).totals["tweets"], 3_001);
-    let (code, text) = output(command("verify", folder.path(), &tables, &[]));
-    assert_eq!(code, Some(0), "{text}");
+    assert_ended(output(command("verify", folder.path(), &tables, &[])), 0, &[]);
 }
 
 /// Tables that count another file cannot be checked: one sentence, as for a recreated topic.
@@ -697,8 +696,7 @@ fn verify_knows_a_packed_file_that_was_replaced() {
         let (folder, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let (tables, path) = (place.path().join("tables.sqlite"), folder.path().join(name));
         pack(&path, 0..50);
-        let (code, text) = output(run(folder.path(), &tables, &[]));
-        assert_eq!(code, Some(0), "{text}");
+        assert_ended(output(run(folder.path(), &tables, &[])), 0, &[]);
         // As long, longer, shorter.
         for ids in [50..100, 50..150, 0..20] {
             pack(&path, ids.clone());
@@ -708,7 +706,6 @@ fn verify_knows_a_packed_file_that_was_replaced() {
         }
         // Behind what was counted it may go on.
         pack(&path, 0..60);
-        let (code, text) = output(command("verify", folder.path(), &tables, &[]));
-        assert_eq!(code, Some(0), "{text}");
+        assert_ended(output(command("verify", folder.path(), &tables, &[])), 0, &[]);
     }
 }

@@ -2,7 +2,7 @@
 //! a fault, then `verify`.
 
 use crate::common::job::Job;
-use crate::common::{Running, Server, service};
+use crate::common::{Running, Server, assert_ended, service};
 use nix::sys::signal::Signal;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -72,8 +72,7 @@ fn assert_totals(job: &Job, expected: &[(&str, u64)]) {
     let found = job.sql().rows::<(String, u64)>("SELECT name, records FROM totals ORDER BY name");
     let found: Vec<_> = found.iter().map(|(name, records)| (&name[..], *records)).collect();
     assert_eq!(found, expected);
-    let (code, out) = job.verify(&[]);
-    assert_eq!(code, Some(0), "{out}");
+    assert_ended(job.verify(&[]), 0, &[]);
 }
 
 #[test]
@@ -147,8 +146,7 @@ fn the_position_passes_markers_and_aborted_records() {
     assert_eq!(end(child).0, Some(0));
     assert_totals(&job, &[("time_from_record", 100), ("tweets", 100)]);
     job.delete_below(0, 204);
-    let (code, said) = job.call("run", &run);
-    assert_eq!(code, Some(0), "{said}");
+    let said = assert_ended(job.call("run", &run), 0, &[]);
     assert!(!said.contains("removed"), "{said}");
     transaction(400, true);
     job.done("run", &run);
@@ -160,8 +158,8 @@ fn the_position_passes_markers_and_aborted_records() {
 fn a_partition_that_nobody_reads_is_found() {
     let job = Job::new(Server::MariaDb, "unread");
     create(&job.topic, &[]);
-    let writer = producer(&[]);
-    send(&writer, &job.topic, (1..=20).map(|n| tweet(n, 0)));
+    let first_writer = producer(&[]);
+    send(&first_writer, &job.topic, (1..=20).map(|n| tweet(n, 0)));
     job.run();
     let more = NewPartitions::new(&job.topic, 3);
     block_on(admin().create_partitions(&[more], &AdminOptions::new())).unwrap();
@@ -173,9 +171,11 @@ fn a_partition_that_nobody_reads_is_found() {
     let record = BaseRecord::<(), _>::to(&job.topic).partition(2).payload(&payload);
     writer.send(record).map_err(|(error, _)| error).unwrap();
     writer.flush(SOON).unwrap();
-    let (code, said) = job.verify(&[]);
-    assert!(code == Some(1) && said.contains("different differences=1 "), "{said}");
-    assert!(said.contains("kafka_offsets partition_id=2: missing, and the topic holds"), "{said}");
+    assert_ended(
+        job.verify(&[]),
+        1,
+        &["different differences=1 ", "kafka_offsets partition_id=2: missing, and the topic holds"],
+    );
     job.run();
     assert_eq!(job.verify(&[]).0, Some(0));
 }
@@ -232,9 +232,7 @@ fn a_paused_job_that_retention_overtakes_stops() {
     send(&producer, &job.topic, (101..=20_000).map(|n| tweet(n, 2_000)));
     job.delete_below(0, 19_000);
     child.signal(Signal::SIGCONT);
-    let (code, said) = end(child);
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("oldest record is 19000") && said.contains("--accept-gap"), "{said}");
+    assert_ended(end(child), 1, &["oldest record is 19000", "--accept-gap"]);
     assert!(job.sql().records_counted() < 19_000, "it jumped");
     assert_eq!(job.verify(&[]).0, Some(3), "what is gone cannot be called equal");
 }
@@ -253,14 +251,10 @@ fn a_topic_made_anew_under_a_running_job_stops_it() {
     create(&job.topic, &[]);
     // A producer of its own: the old one remembers the old topic.
     send(&producer(&[]), &job.topic, (1_001..=1_200).map(|n| tweet(n, 0)));
-    let (code, said) = end(child);
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("is not the one that was read before"), "{said}");
+    assert_ended(end(child), 1, &["is not the one that was read before"]);
     let counted = job.sql().records_counted();
     assert_eq!(counted, 200, "the case to test is that the new topic's records were counted");
-    let (code, said) = job.call("run", &["--until-end"]);
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("the record at offset 99 is another one"), "{said}");
+    assert_ended(job.call("run", &["--until-end"]), 1, &["the record at offset 99 is another one"]);
     assert_eq!(job.sql().records_counted(), 200);
     let (code, said) = job.verify(&[]);
     assert!(
@@ -277,8 +271,7 @@ fn a_topic_that_is_deleted_is_called_so() {
     send(&producer(&[]), &job.topic, (1..=100).map(|n| tweet(n, 0)));
     let child = running(&job, 100);
     block_on(admin().delete_topics(&[&job.topic], &AdminOptions::new())).unwrap();
-    let (code, said) = end(child);
-    assert_eq!(code, Some(1), "{said}");
+    let said = assert_ended(end(child), 1, &[]);
     let last = said.lines().last().unwrap();
     assert!(last.contains("was deleted while it was read"), "{said}");
     assert!(!last.contains("UnknownPartition") && !last.contains("UnknownTopic"), "{said}");
@@ -325,9 +318,8 @@ fn a_compacted_topic_is_read_over_its_holes() {
     };
     send(1..=100);
     // A restart could not remember what is gone.
-    let (code, said) = job.call("run", &["--until-end"]);
-    assert!(code == Some(2) && said.contains("set min.compaction.lag.ms to 900000"), "{said}");
-    let run = |job: &Job| job.done("run", &["--until-end", "--ledger", "0"]);
+    assert_ended(job.call("run", &["--until-end"]), 2, &["set min.compaction.lag.ms to 900000"]);
+    let run = |forgetful: &Job| forgetful.done("run", &["--until-end", "--ledger", "0"]);
     run(&job);
     let deadline = Instant::now() + 4 * SOON;
     while held(&job.topic) > 20 {
@@ -336,8 +328,7 @@ fn a_compacted_topic_is_read_over_its_holes() {
         // A segment is compacted once a later one has begun.
         send(101..=101);
     }
-    let (code, said) = job.verify(&[]);
-    assert!(code == Some(3) && said.contains("the topic is compacted"), "{said}");
+    assert_ended(job.verify(&[]), 3, &["the topic is compacted"]);
     let before = job.sql().records_counted();
     send(102..=105);
     run(&job);
@@ -359,8 +350,7 @@ fn a_topic_that_is_compacted_late_has_a_ledger() {
         let job = Job::new(Server::MariaDb, "compacted_later");
         let policy = ("cleanup.policy", "compact,delete");
         create(&job.topic, &[policy, ("min.compaction.lag.ms", lag_ms)]);
-        let (code, said) = job.call("run", &["--until-end", "--ledger", "15m"]);
-        assert_eq!(code, Some(wanted), "{said}");
+        assert_ended(job.call("run", &["--until-end", "--ledger", "15m"]), wanted, &[]);
     }
 }
 
@@ -403,21 +393,20 @@ fn busy_partitions_without_fresh_tweets_hold_nobody() {
     let child = Running::start(command.stderr(Stdio::piped()).stdout(Stdio::null()));
     let (mut sql, deadline) = (job.sql(), Instant::now() + SOON);
     let sql_next = "SELECT partition_id, next_offset FROM kafka_offsets ORDER BY partition_id";
-    let next = loop {
-        let next =
+    let next_offsets = loop {
+        let offsets =
             if sql.has_table("kafka_offsets") { sql.rows::<(u32, u64)>(sql_next) } else { vec![] };
-        if next.iter().any(|(partition, next)| *partition == 0 && *next == TWEETS) {
-            break next;
+        if offsets.contains(&(0, TWEETS)) {
+            break offsets;
         }
-        assert!(Instant::now() < deadline, "the tweets are held: {next:?}");
+        assert!(Instant::now() < deadline, "the tweets are held: {offsets:?}");
         std::thread::sleep(Duration::from_millis(20));
     };
-    for (partition, next) in &next[1..] {
+    for (partition, next) in &next_offsets[1..] {
         assert!(*next < OTHERS / 2, "the tweets were held for partition {partition}: {next}");
     }
     child.signal(Signal::SIGTERM);
     let (code, said) = end(child);
     assert!(code == Some(0) && !said.contains("has not moved"), "{said}");
-    let (code, said) = job.verify(&[]);
-    assert_eq!(code, Some(0), "{said}");
+    assert_ended(job.verify(&[]), 0, &[]);
 }

@@ -41,9 +41,9 @@ fn client(broker: &Broker) -> ClientConfig {
 }
 
 /// A command of the account `reader`.
-fn reader(broker: &Broker, database: &str, command: &str, more: &[&str]) -> Command {
+fn reader(broker: &Broker, database: &str, name: &str, more: &[&str]) -> Command {
     let address = broker.address(1);
-    let place = [command, "--brokers", &address, "--topic", TOPIC];
+    let place = [name, "--brokers", &address, "--topic", TOPIC];
     let mut command = program(&[&place[..], more].concat(), database);
     let login = "security.protocol=sasl_plaintext\nsasl.mechanism=PLAIN\n\
         sasl.username=reader\nsasl.password=hush";
@@ -76,8 +76,9 @@ fn without_a_right_on_the_group_only_the_lag_is_missing() {
     producer.send(BaseRecord::<(), str>::to(TOPIC).payload("no tweet")).unwrap();
     producer.flush(SOON).unwrap();
     let output = reader(&broker, &database, "run", &["--until-end"]).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success() && said.contains("needs READ and DESCRIBE on it"), "{said}");
+    let refusal = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success(), "{refusal}");
+    assert!(refusal.contains("needs READ and DESCRIBE on it"), "{refusal}");
 
     allow(&broker, &["--topic", TOPIC, "--operation", "Read"]);
     let log = broker.path("said");
@@ -98,9 +99,9 @@ fn without_a_right_on_the_group_only_the_lag_is_missing() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let partitions = [NewPartitions::new(TOPIC, 3)];
     runtime.block_on(admin.create_partitions(&partitions, &AdminOptions::new())).unwrap();
-    let producer: BaseProducer = client(&broker).create().unwrap();
-    producer.send(BaseRecord::<(), str>::to(TOPIC).partition(2).payload("no tweet")).unwrap();
-    producer.flush(SOON).unwrap();
+    let later_producer: BaseProducer = client(&broker).create().unwrap();
+    later_producer.send(BaseRecord::<(), str>::to(TOPIC).partition(2).payload("no tweet")).unwrap();
+    later_producer.flush(SOON).unwrap();
     until("a new partition is read", SOON, || sql.records_counted() == 202);
     // and the tables can be checked.
     let text = done(reader(&broker, &database, "verify", &[]));

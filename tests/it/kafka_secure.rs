@@ -2,7 +2,7 @@
 //! the right key and with a wrong one.
 
 use crate::common::broker::{Broker, Listener};
-use crate::common::{Server, Sql, program};
+use crate::common::{Server, Sql, assert_ended, program};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use std::path::Path;
 
@@ -13,10 +13,10 @@ fn certify(home: &Path) {
     let mut authority = CertificateParams::new([]).unwrap();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     authority.distinguished_name.push(DnType::CommonName, "authority");
-    let key = KeyPair::generate().unwrap();
-    let own = authority.self_signed(&key).unwrap();
+    let authority_key = KeyPair::generate().unwrap();
+    let own = authority.self_signed(&authority_key).unwrap();
     std::fs::write(home.join("ca.pem"), own.pem()).unwrap();
-    let issuer = Issuer::new(authority, key);
+    let issuer = Issuer::new(authority, authority_key);
     for name in ["broker", "client"] {
         let key = KeyPair::generate().unwrap();
         let names = ["127.0.0.1".to_owned(), "localhost".to_owned()];
@@ -91,8 +91,7 @@ fn every_way_in_with_the_right_key_and_with_a_wrong_one() {
         )
     };
     let produce = ["produce", "--synthetic", "--limit", "500", "--partitions", "2"];
-    let (code, said) = call(&broker, (2, &format!("{tls}\n{pair}")), &database, &produce);
-    assert_eq!(code, Some(0), "{said}");
+    assert_ended(call(&broker, (2, &format!("{tls}\n{pair}")), &database, &produce), 0, &[]);
 
     let right = [
         ("oneway_", 1, tls.clone()),
@@ -105,8 +104,7 @@ fn every_way_in_with_the_right_key_and_with_a_wrong_one() {
         let (code, said) = call(&broker, (*way, settings), &database, &run);
         assert!(code == Some(0) && said.contains("records=500"), "{prefix}: {said}");
         let verify = ["verify", "--table-prefix", prefix];
-        let (code, said) = call(&broker, (*way, settings), &database, &verify);
-        assert!(code == Some(0) && said.contains("records=500"), "{prefix}: {said}");
+        assert_ended(call(&broker, (*way, settings), &database, &verify), 0, &["records=500"]);
     }
 
     let wrong = [

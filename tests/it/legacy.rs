@@ -1,7 +1,7 @@
 //! `tweetflow legacy` on real servers: only what has exactly the old columns is renamed, in one
 //! statement, and nothing is lost.
 
-use crate::common::{Server, Sql, program};
+use crate::common::{Server, Sql, assert_ended, program};
 
 on_both_servers! {
     the_old_tables_get_out_of_the_way,
@@ -50,19 +50,16 @@ fn the_old_tables_get_out_of_the_way(server: Server) {
         "{said}"
     );
     assert!(!said.contains("ALTER TABLE"), "{said}");
-    let (code, said) = legacy(&database);
-    assert_eq!(code, Some(0), "{said}");
-    assert_eq!(said, "renamed hashtags to legacy_hashtags\nrenamed users to legacy_users\n");
+    let renamed = assert_ended(legacy(&database), 0, &[]);
+    assert_eq!(renamed, "renamed hashtags to legacy_hashtags\nrenamed users to legacy_users\n");
     assert_eq!(tables(&mut sql), ["legacy_hashtags", "legacy_users"]);
     let rows = "SELECT (SELECT COUNT(*) FROM legacy_hashtags), (SELECT COUNT(*) FROM legacy_users)";
     assert_eq!(sql.rows::<(u64, u64)>(rows), [(3, 2)]);
     // A second time there is nothing to do, and that is no success.
-    let (code, said) = legacy(&database);
-    assert!(code == Some(2) && said.contains("nothing is renamed"), "{said}");
+    assert_ended(legacy(&database), 2, &["nothing is renamed"]);
     // The old program went on: what it has made again must not replace what was kept.
     make_old_tables(&mut sql);
-    let (code, said) = legacy(&database);
-    assert!(code == Some(2) && said.contains("legacy_hashtags"), "{said}");
+    assert_ended(legacy(&database), 2, &["legacy_hashtags"]);
     assert_eq!(tables(&mut sql).len(), 4);
 }
 
@@ -74,6 +71,5 @@ fn a_table_of_another_form_is_left_alone(server: Server) {
     let (code, said) = legacy(&database);
     assert_eq!((code, said.as_str()), (Some(0), "renamed users to legacy_users\n"));
     assert_eq!(tables(&mut sql), ["hashtags", "legacy_users"]);
-    let (code, said) = legacy("sqlite:nowhere");
-    assert_eq!(code, Some(2), "{said}");
+    assert_ended(legacy("sqlite:nowhere"), 2, &[]);
 }

@@ -160,9 +160,9 @@ fn a_commit_cut_while_the_server_is_slow_counts_once(server: Server) {
             locked.send(sql).unwrap();
             Verdict::CutAnswer(Duration::from_millis(50))
         });
-        let mut administrator = lock.recv_timeout(Duration::from_mins(1)).unwrap();
+        let mut lock_holder = lock.recv_timeout(Duration::from_mins(1)).unwrap();
         sleep(Duration::from_millis(400));
-        administrator.run("UNLOCK TABLES");
+        lock_holder.run("UNLOCK TABLES");
     }
     job.ends_exact();
 }
@@ -415,12 +415,14 @@ fn an_account_that_asks_for_tls(server: Server) {
     match server {
         Server::MySql => drop(job.ends_exact()),
         Server::MariaDb => {
-            let said = job.thread.join().unwrap().unwrap_err();
-            assert!(matches!(said, RunError::Sink(SinkError::Unreachable { .. })), "{said:?}");
+            let refused = job.thread.join().unwrap().unwrap_err();
+            let is_unreachable = matches!(refused, RunError::Sink(SinkError::Unreachable { .. }));
+            assert!(is_unreachable, "{refused:?}");
         }
     }
     // Whom it talks to is checked unless that is asked away.
     let checked = Job::start(&format!("{}?require_ssl=true", account.url), &database, 100);
-    let said = checked.thread.join().unwrap().unwrap_err();
-    assert!(matches!(said, RunError::Sink(SinkError::Unreachable { .. })), "{said:?}");
+    let distrust = checked.thread.join().unwrap().unwrap_err();
+    let is_unreachable = matches!(distrust, RunError::Sink(SinkError::Unreachable { .. }));
+    assert!(is_unreachable, "{distrust:?}");
 }

@@ -175,8 +175,8 @@ fn killed_runs_leave_nothing_out_and_send_nothing_twice() {
     let expected = expected((0..400_000).filter(|id| id % 3 != 0));
     assert_eq!(seen.len(), expected.len());
     assert!(seen == expected);
-    let (_, said, _) = ended(&mut produce(&topic, &file, &more));
-    assert!(said.contains("tweets=0 ") && said.contains("sent_before=266666 "), "{said}");
+    let (_, again, _) = ended(&mut produce(&topic, &file, &more));
+    assert!(again.contains("tweets=0 ") && again.contains("sent_before=266666 "), "{again}");
 }
 
 #[test]
@@ -194,8 +194,8 @@ fn a_transfer_goes_on_only_with_its_input_its_topic_and_its_brokers() {
         let (code, said, errors) = ended(&mut produce(&topic, &file, &limited));
         assert!(code == Some(0) && said.contains(sent), "{said}{errors}");
     }
-    let refused = |topic: &str, what: &str, expected: i32| {
-        let (code, _, errors) = ended(&mut produce(topic, &file, &more));
+    let refused = |target: &str, what: &str, expected: i32| {
+        let (code, _, errors) = ended(&mut produce(target, &file, &more));
         assert!(code == Some(expected) && errors.contains(what), "{errors}");
         assert_eq!(errors.lines().count(), 1, "{errors}");
     };
@@ -234,8 +234,8 @@ fn an_untidy_stream_arrives_as_it_was_made() {
         ended(&mut command(&topic, &[&stream[..], &more].concat()))
     };
     assert_eq!(run("1234", "20%").0, Some(0));
-    let (code, _, errors) = run("3000", "5%");
-    assert!(code == Some(2) && errors.contains("--seed 5 --deletes 5%"), "{errors}");
+    let (refused, _, reason) = run("3000", "5%");
+    assert!(refused == Some(2) && reason.contains("--seed 5 --deletes 5%"), "{reason}");
     let (code, said, errors) = run("3000", "20%");
     assert!(code == Some(0) && said.contains("tweets=1766 "), "{said}{errors}");
     let [deletes, repeats] = ["20%", "10%"].map(|share| share.parse().unwrap());
@@ -267,7 +267,7 @@ fn an_untidy_stream_arrives_as_it_was_made() {
         }
     }
     // Some deletes are about tweets beyond the limit.
-    let home = |(partition, id): &(i32, String)| homes.get(id).map(|home| home == partition);
+    let home = |(partition, post): &(i32, String)| homes.get(post).map(|home| home == partition);
     let at_home = others.iter().filter(|other| home(other) == Some(true)).count();
     let elsewhere = others.iter().filter(|other| home(other) == Some(false)).count();
     assert!(

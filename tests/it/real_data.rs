@@ -216,7 +216,8 @@ fn broken_json_is_called_so() {
     for file in files(&data.join("adversarial/JSONTestSuite")) {
         let name = file.file_name().unwrap().to_string_lossy().into_owned();
         let bytes = std::fs::read(&file).unwrap();
-        let is_broken = |bytes: &[u8]| decoded(bytes, 0, DecodeSettings::default()) == Err("json");
+        let is_broken =
+            |payload: &[u8]| decoded(payload, 0, DecodeSettings::default()) == Err("json");
         let whole = is_broken(&bytes);
         // Blank ones are no fault, and some can mean one thing only.
         let mut events = Vec::new();

@@ -52,8 +52,8 @@ fn database_name(topic: &str) -> String {
 /// The URL of the database that `tables` has filled.
 fn database(server: Server, topic: &str) -> String {
     let base = server.url();
-    let (server, _) = base.rsplit_once('/').unwrap();
-    format!("{server}/tweetflow_test_{}", database_name(topic))
+    let (address, _) = base.rsplit_once('/').unwrap();
+    format!("{address}/tweetflow_test_{}", database_name(topic))
 }
 
 /// Tweets, uses of hashtags, hashtags, users, and the sum of their friend counts.
@@ -75,15 +75,15 @@ fn check(server: Server, data: &Path, name: &str) {
     succeed(&["verify", "--topic", &topic], &database(server, &topic));
     let file = name.split_once('/').unwrap().1;
     if let Some((_, [tweets, kept, uses, distinct, uses_of_kept, authors], friends)) =
-        V1.iter().find(|(name, ..)| *name == file)
+        V1.iter().find(|(answered, ..)| *answered == file)
     {
         assert_eq!(all, ([*tweets, *uses, *distinct, *authors], *friends), "{name}");
         let mut sql = tables(server, &topic, &["--require-location"]);
-        let ([found, uses, ..], _) = figures(&mut sql);
-        assert_eq!((found, uses), (*kept, *uses_of_kept), "{name}");
+        let ([found, found_uses, ..], _) = figures(&mut sql);
+        assert_eq!((found, found_uses), (*kept, *uses_of_kept), "{name}");
     } else {
         let (_, [_, tweets, uses, distinct, authors], friends) =
-            V2.iter().find(|(name, ..)| *name == file).unwrap();
+            V2.iter().find(|(answered, ..)| *answered == file).unwrap();
         assert_eq!(all, ([*tweets, *uses, *distinct, *authors], *friends), "{name}");
     }
     if name.ends_with("_compliance.jsonl") {
@@ -146,10 +146,10 @@ fn naughty_strings_travel_whole(server: Server) {
     std::fs::write(file.path(), lines).unwrap();
     succeed(&["produce", "--topic", &topic, "--input", file.path().to_str().unwrap()], "");
     let mut sql = tables(server, &topic, &[]);
-    let found = sql.rows::<(u64, String)>("SELECT user_id, username FROM users");
-    assert_eq!(found.into_iter().collect::<BTreeMap<_, _>>(), names);
-    let found = sql.rows::<(String, u64)>("SELECT hashtag, uses FROM hashtags");
-    assert_eq!(found.into_iter().collect::<BTreeMap<_, _>>(), tags);
+    let users = sql.rows::<(u64, String)>("SELECT user_id, username FROM users");
+    assert_eq!(users.into_iter().collect::<BTreeMap<_, _>>(), names);
+    let hashtags = sql.rows::<(String, u64)>("SELECT hashtag, uses FROM hashtags");
+    assert_eq!(hashtags.into_iter().collect::<BTreeMap<_, _>>(), tags);
     let letters = sql.rows::<usize>("SELECT COUNT(*) FROM dead_letters WHERE reason = 'hashtag'");
     assert_eq!(letters, [strings.len() - names.len()]);
     assert!(names.len() > 100, "{} of {}", names.len(), strings.len());
@@ -162,8 +162,8 @@ fn hostile_records_are_dead_letters_and_nothing_else(server: Server) {
     let data = data();
     let (clean, topic) = (fresh_topic("clean"), fresh_topic("hostile"));
     let tweets = data.join("v1/twut_10.jsonl");
-    for topic in [&clean, &topic] {
-        succeed(&["produce", "--topic", topic, "--input", tweets.to_str().unwrap()], "");
+    for target in [&clean, &topic] {
+        succeed(&["produce", "--topic", target, "--input", tweets.to_str().unwrap()], "");
     }
     let expected = figures(&mut tables(server, &clean, &[]));
     let mut config = ClientConfig::new();

@@ -3,7 +3,7 @@
 
 use crate::common::job::Job;
 use crate::common::proxy::{Verdict, proxied};
-use crate::common::{Running, Server, Sql, program, service};
+use crate::common::{Running, Server, Sql, assert_ended, program, service};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::process::Stdio;
@@ -68,14 +68,9 @@ fn settings_change_beside_the_running_job(server: Server) {
     let mut sql = job.sql();
     assert!(sql.rows::<u64>("SELECT COUNT(*) FROM users")[0] < users, "some have no location");
     assert_eq!(tables_named(&mut sql, "rb%"), [""; 0]);
-    let (code, said) = job.verify(&["--require-location"]);
-    assert_eq!(code, Some(0), "{said}");
+    assert_ended(job.verify(&["--require-location"]), 0, &[]);
     // The job goes on from there: it has nothing to write, then only what is new.
-    let (code, said) = job.call("run", LOCATED);
-    assert!(
-        code == Some(0) && said.contains("done records=0") && said.contains(" rows=0 "),
-        "{said}"
-    );
+    assert_ended(job.call("run", LOCATED), 0, &["done records=0", " rows=0 "]);
     job.produce(500, "2");
     job.done("run", LOCATED);
     assert_eq!(job.verify(&["--require-location"]).0, Some(0));
@@ -156,8 +151,8 @@ fn one_set_is_whole(server: Server, moment: (&'static str, u64), reaches: bool) 
     let renamed = matches!(moment.0, "DROP TABLE") || (moment.0 == "RENAME TABLE" && reaches);
     assert_eq!(new == Some(0), renamed, "{moment:?}");
     job.done("run", REBUILD);
-    let (code, said) = job.verify(&["--require-location"]);
-    assert_eq!(code, Some(0), "{moment:?}: {said}");
+    let (code, verified) = job.verify(&["--require-location"]);
+    assert_eq!(code, Some(0), "{moment:?}: {verified}");
     assert_eq!(tables_named(&mut job.sql(), "rb%"), [""; 0], "{moment:?}");
 }
 
@@ -170,23 +165,20 @@ fn the_same_records_are_counted_again(server: Server) {
     job.done("run", &latest);
     // Not from the end of the topic as it is now.
     job.done("run", &["--rebuild", "--from", "latest", "--names", "legacy"]);
-    let (code, said) = job.verify(&["--from", "latest", "--names", "legacy"]);
-    assert!(code == Some(0) && said.contains("records=200"), "{said}");
+    assert_ended(job.verify(&["--from", "latest", "--names", "legacy"]), 0, &["records=200"]);
 
     // What the topic has lost cannot be counted again: nobody loses it without having said so.
     let starts = "SELECT partition_id, start_offset FROM kafka_offsets WHERE partition_id = 0";
     let (_, start) = job.sql().rows::<(u32, i64)>(starts)[0];
     job.delete_below(0, start + 1);
-    let (code, said) = job.call("run", &["--rebuild", "--from", "latest"]);
-    assert!(code == Some(1) && said.contains("--accept-gap"), "{said}");
+    assert_ended(job.call("run", &["--rebuild", "--from", "latest"]), 1, &["--accept-gap"]);
     assert_eq!(job.sql().rows::<(u32, i64)>(starts)[0].1, start, "the tables are as they were");
     // The last line says what the new tables say of records that do not count.
-    let (code, said) = job.call("run", &["--rebuild", "--from", "latest", "--accept-gap"]);
-    assert_eq!(code, Some(0), "{said}");
+    let said =
+        assert_ended(job.call("run", &["--rebuild", "--from", "latest", "--accept-gap"]), 0, &[]);
     let tweets = job.sql().rows::<u64>("SELECT records FROM totals WHERE name = 'tweets'")[0];
     assert!(said.contains(&format!(" dead_letters=0 tweets={tweets} duplicates=0 ")), "{said}");
-    let (code, said) = job.verify(&["--from", "latest"]);
-    assert!(code == Some(0) && said.contains("records=199"), "{said}");
+    assert_ended(job.verify(&["--from", "latest"]), 0, &["records=199"]);
 }
 
 fn a_table_of_somebody_else_is_left_alone(server: Server) {
@@ -194,8 +186,7 @@ fn a_table_of_somebody_else_is_left_alone(server: Server) {
     job.produce(10, "1");
     job.sql().run("CREATE TABLE users (name VARCHAR(20))");
     job.sql().run("INSERT INTO users VALUES ('mine')");
-    let (code, said) = job.call("run", REBUILD);
-    assert!(code == Some(2) && said.contains("table users"), "{said}");
+    assert_ended(job.call("run", REBUILD), 2, &["table users"]);
     assert_eq!(job.sql().rows::<String>("SELECT name FROM users"), ["mine"]);
 
     // A job that was never run is built at once; two jobs in one set of tables are not taken apart.
@@ -203,8 +194,7 @@ fn a_table_of_somebody_else_is_left_alone(server: Server) {
     job.done("run", REBUILD);
     assert_eq!(job.verify(&["--require-location"]).0, Some(0));
     job.sql().run("INSERT INTO tweetflow_commit VALUES ('another', 1, 0, NULL, '', 7)");
-    let (code, said) = job.call("run", REBUILD);
-    assert!(code == Some(2) && said.contains("another"), "{said}");
+    assert_ended(job.call("run", REBUILD), 2, &["another"]);
 }
 
 /// Indexes stay; what cannot stay is named before anything is renamed, also if it came meanwhile.
@@ -221,8 +211,7 @@ fn what_others_have_attached_is_carried_over_or_named(server: Server) {
     );
     sql.run("ALTER TABLE totals ADD COLUMN note VARCHAR(9) NULL");
     sql.run("CREATE TRIGGER seen AFTER INSERT ON users FOR EACH ROW SET @seen = 1");
-    let (code, said) = job.call("run", REBUILD);
-    assert_eq!(code, Some(2), "{said}");
+    let said = assert_ended(job.call("run", REBUILD), 2, &[]);
     for thing in
         ["foreign key to_tag of table notes", "column note of totals", "trigger seen of users"]
     {

@@ -222,15 +222,15 @@ fn what_is_committed_comes_back(bed: &impl Bed) {
         sink.commit(at.next(), &second).await.unwrap();
         drop(sink);
         bed.silence();
-        let mut sink = bed.connect();
-        let found = sink.claim(&identity()).await.unwrap();
+        let mut reopened = bed.connect();
+        let found = reopened.claim(&identity()).await.unwrap();
         assert_eq!((found.generation, found.commit_no), (at.generation + 1, 2));
-        assert_eq!(rows(&mut sink, "hashtags").await, left);
+        assert_eq!(rows(&mut reopened, "hashtags").await, left);
         let mut users = users;
         users.sort();
-        assert_eq!(rows(&mut sink, "users").await, users);
-        assert_eq!(rows(&mut sink, "dead_letters").await, letters);
-        assert_eq!(rows(&mut sink, "totals").await, Vec::<Row>::new());
+        assert_eq!(rows(&mut reopened, "users").await, users);
+        assert_eq!(rows(&mut reopened, "dead_letters").await, letters);
+        assert_eq!(rows(&mut reopened, "totals").await, Vec::<Row>::new());
     });
 }
 
@@ -245,7 +245,10 @@ fn a_transaction_applies_once_and_in_its_place(bed: &impl Bed) {
         let copied = Position { writer: at.writer ^ 1, ..at.next() };
         for wrong in [at, ahead, later, copied] {
             let refused = sink.commit(wrong, &uses(9)).await;
-            assert!(matches!(refused, Err(SinkError::Outdated(at)) if at == wrong), "{refused:?}");
+            assert!(
+                matches!(refused, Err(SinkError::Outdated(outdated)) if outdated == wrong),
+                "{refused:?}"
+            );
         }
         assert_eq!(sink.position().await.unwrap(), at.next());
         sink.commit(at.next(), &uses(2)).await.unwrap();
@@ -299,8 +302,8 @@ fn other_settings_and_no_job_are_told_apart(bed: &impl Bed) {
         bed.silence();
         let looked = bed.connect().inspect(&other, &mut nothing).await;
         assert!(matches!(looked, Err(SinkError::Fingerprint { .. })), "{looked:?}");
-        let looked = bed.connect().inspect(&identity(), &mut nothing).await.unwrap();
-        assert_eq!(looked.position, at);
+        let inspected = bed.connect().inspect(&identity(), &mut nothing).await.unwrap();
+        assert_eq!(inspected.position, at);
     });
 }
 
@@ -413,9 +416,9 @@ fn a_restart_shows_what_the_tables_hold(bed: &impl Bed) {
         let shown = monitor.snapshot().tables;
         let panels = tables.all().into_iter().filter(|table| table.panel != Panel::None);
         assert!(shown.iter().map(|shown| shown.table.name).eq(panels.map(|table| table.name)));
-        for shown in shown {
-            let name = shown.table.name;
-            let rows: BTreeSet<_> = shown.rows.into_values().collect();
+        for panel in shown {
+            let name = panel.table.name;
+            let rows: BTreeSet<_> = panel.rows.into_values().collect();
             assert_eq!(rows, stored[usize::from(index(name))], "{name} after {records} records");
             assert!(!rows.is_empty(), "{name}");
         }

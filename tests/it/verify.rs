@@ -2,7 +2,7 @@
 //! cannot check.
 
 use crate::common::job::Job;
-use crate::common::{Running, Server, Sql, program, service};
+use crate::common::{Running, Server, assert_ended, program, service};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use std::process::Stdio;
@@ -33,9 +33,7 @@ fn it_finds_what_is_wrong_and_says_which(server: Server) {
     job.produce(3_000, "1");
     assert_eq!(job.verify(&[]).0, Some(3), "there are no tables yet");
     job.run();
-    let (code, out) = job.verify(&[]);
-    assert_eq!(code, Some(0), "{out}");
-    assert!(out.contains("equal differences=0") && out.contains("records=3000"), "{out}");
+    assert_ended(job.verify(&[]), 0, &["equal differences=0", "records=3000"]);
     // So little memory that everything goes through files.
     assert_eq!(job.verify(&["--memory-mb", "0"]).0, Some(0));
 
@@ -46,17 +44,21 @@ fn it_finds_what_is_wrong_and_says_which(server: Server) {
     sql.run(&format!("UPDATE hashtags SET uses = uses + 1 WHERE hashtag = '{tag}'"));
     sql.run(&format!("DELETE FROM users WHERE user_id = {user}"));
     sql.run("INSERT INTO hashtags VALUES ('surplus tag', 7)");
-    let (code, out) = job.verify(&[]);
-    assert_eq!(code, Some(1), "{out}");
-    assert!(out.contains("different differences=3 "), "{out}");
-    assert!(out.contains(&format!("hashtags hashtag={tag:?}: the table has uses=")), "{out}");
+    let out = assert_ended(
+        job.verify(&[]),
+        1,
+        &["different differences=3 ", &format!("hashtags hashtag={tag:?}: the table has uses=")],
+    );
     assert!(out.contains(&format!("users user_id={user}: missing, the recount has username=")));
     assert!(out.contains("hashtags hashtag=\"surplus tag\": surplus, the table has uses=7"));
-    let (code, out) = job.verify(&["--table", "totals", "--table", "users"]);
-    assert!(code == Some(1) && out.contains("different differences=1 "), "{out}");
+    assert_ended(
+        job.verify(&["--table", "totals", "--table", "users"]),
+        1,
+        &["different differences=1 "],
+    );
     assert_eq!(job.verify(&["--table", "totals"]).0, Some(0));
-    let (_, out) = job.verify(&["--show", "1"]);
-    assert_eq!(out.lines().count(), 2, "one difference and the summary: {out}");
+    let (_, shown) = job.verify(&["--show", "1"]);
+    assert_eq!(shown.lines().count(), 2, "one difference and the summary: {shown}");
     sql.run(&format!("UPDATE hashtags SET uses = uses - 1 WHERE hashtag = '{tag}'"));
     sql.run("DELETE FROM hashtags WHERE hashtag = 'surplus tag'");
     assert_eq!(job.verify(&["--table", "hashtags"]).0, Some(0));
@@ -68,9 +70,8 @@ fn it_finds_what_is_wrong_and_says_which(server: Server) {
         sql.run(&format!(
             "UPDATE kafka_offsets SET next_offset = next_offset {by} WHERE partition_id = 1"
         ));
-        let (code, out) = job.verify(&["--table", "kafka_offsets", "--table", "totals"]);
-        assert_eq!(code, Some(exit_code), "{out}");
-        assert!(out.contains(says), "{by}: {out}");
+        let tables = ["--table", "kafka_offsets", "--table", "totals"];
+        assert_ended(job.verify(&tables), exit_code, &[says]);
         sql.run("UPDATE kafka_offsets SET next_offset = last_offset + 1");
     }
     let other = job.verify(&["--require-location"]);
@@ -87,8 +88,7 @@ fn it_works_beside_the_running_job(server: Server) {
     loop {
         let counted = sql.records_counted();
         if counted > 0 {
-            let (code, out) = job.verify(&[]);
-            assert_eq!(code, Some(0), "{out}");
+            assert_ended(job.verify(&[]), 0, &[]);
             between += u32::from(counted < 20_000);
         }
         if counted == 20_000 {
@@ -105,13 +105,11 @@ fn a_dead_letter_that_is_missing_or_surplus_is_found(server: Server) {
     job.produce(200, "1");
     send(&job.topic, 0, "{\"no\": \"tweet\"}");
     job.run();
-    let (code, out) = job.verify(&[]);
-    assert!(code == Some(0) && out.contains("dead_letters=1 countable=0"), "{out}");
+    assert_ended(job.verify(&[]), 0, &["dead_letters=1 countable=0"]);
     let mut sql = job.sql();
     let offset = sql.rows::<u64>("SELECT `offset` FROM dead_letters")[0];
     sql.run("UPDATE dead_letters SET `offset` = 3");
-    let (code, out) = job.verify(&[]);
-    assert_eq!(code, Some(1), "{out}");
+    let out = assert_ended(job.verify(&[]), 1, &[]);
     // The record at offset 3 was counted although a letter says that it was not.
     assert!(out.contains(&format!("partition_id=0 offset={offset}: missing")), "{out}");
     assert!(out.contains(
@@ -119,8 +117,7 @@ fn a_dead_letter_that_is_missing_or_surplus_is_found(server: Server) {
     ));
     assert!(out.contains("countable=1"), "{out}");
     sql.run("DELETE FROM dead_letters");
-    let (code, out) = job.verify(&[]);
-    assert!(code == Some(1) && out.contains("different differences=1 "), "{out}");
+    assert_ended(job.verify(&[]), 1, &["different differences=1 "]);
 }
 
 fn a_topic_whose_form_has_changed_stops_the_job(server: Server) {
@@ -129,16 +126,18 @@ fn a_topic_whose_form_has_changed_stops_the_job(server: Server) {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "{\"another\": \"form\"}\n".repeat(5_000)).unwrap();
     job.done("produce", &["--input", file.path().to_str().unwrap()]);
-    let (code, out) = job.call("run", &["--until-end", "--workers", "1"]);
-    assert!(code == Some(1) && out.contains("Has the record format changed?"), "{out}");
+    assert_ended(
+        job.call("run", &["--until-end", "--workers", "1"]),
+        1,
+        &["Has the record format changed?"],
+    );
     let letters = job.sql().rows::<u64>("SELECT COUNT(*) FROM dead_letters")[0];
     // The bound and what a poll brings; none of the 2,000 tweets before.
     assert!((1_000..4_000).contains(&letters), "{letters}");
-    let (code, out) = job.verify(&[]);
-    assert_eq!(code, Some(0), "what was read is committed: {out}");
+    // What was read is committed.
+    assert_ended(job.verify(&[]), 0, &[]);
     job.done("run", &["--until-end", "--max-dead-letters", "0"]);
-    let (code, out) = job.verify(&[]);
-    assert!(code == Some(0) && out.contains("dead_letters=5000"), "{out}");
+    assert_ended(job.verify(&[]), 0, &["dead_letters=5000"]);
 }
 
 /// Dead letters beyond the bound stand as ranges, exactly, whenever the job stops and starts.
@@ -152,8 +151,7 @@ fn what_finds_no_room_is_accounted_for(server: Server) {
         }
         job.produce(100, &format!("{}", round + 2));
         job.done("run", &bounded);
-        let (code, out) = job.verify(&[]);
-        assert_eq!(code, Some(0), "{out}");
+        assert_ended(job.verify(&[]), 0, &[]);
     }
     let mut sql = job.sql();
     let letters = "SELECT COUNT(*) FROM dead_letters GROUP BY partition_id ORDER BY partition_id";
@@ -181,8 +179,7 @@ fn refuse(job: &Job, places: &[(u32, u64)]) {
         ));
     }
     // The recount says what the tables would be.
-    let (code, out) = job.verify(&["--show", "100000"]);
-    assert_eq!(code, Some(1), "{out}");
+    let out = assert_ended(job.verify(&["--show", "100000"]), 1, &[]);
     for line in out.lines() {
         let value = |name: &str| {
             let (_, rest) = line.split_once(&format!("the recount has {name}="))?;
@@ -221,8 +218,11 @@ fn a_dead_letter_is_tried_again_and_counts_once(server: Server) {
     job.run();
     let places = [(0, 5), (0, 6), (1, 0), (1, 100)];
     refuse(&job, &places);
-    let (code, out) = job.verify(&["--table", "hashtags", "--table", "totals"]);
-    assert!(code == Some(0) && out.contains("dead_letters=5 countable=4"), "{out}");
+    assert_ended(
+        job.verify(&["--table", "hashtags", "--table", "totals"]),
+        0,
+        &["dead_letters=5 countable=4"],
+    );
     let list = |more: &[&str]| {
         let output = program(&[&["dead-letters"][..], more].concat(), &job.database).output();
         String::from_utf8(output.unwrap().stdout).unwrap()
@@ -258,8 +258,7 @@ fn a_dead_letter_is_tried_again_and_counts_once(server: Server) {
         assert!(Instant::now() < deadline, "{}", list(&["list"]));
         std::thread::sleep(Duration::from_millis(50));
     }
-    let (code, out) = job.verify(&[]);
-    assert!(code == Some(0) && out.contains("dead_letters=1 countable=0"), "{out}");
+    assert_ended(job.verify(&[]), 0, &["dead_letters=1 countable=0"]);
 }
 
 fn a_baseline_carries_a_check_over_what_the_topic_forgets(server: Server) {
@@ -272,20 +271,16 @@ fn a_baseline_carries_a_check_over_what_the_topic_forgets(server: Server) {
     // Nothing of what is gone is needed to go on.
     let run = || job.done("run", &["--until-end", "--ledger", "0"]);
     run();
-    let (code, out) = job.verify(&baseline);
-    assert!(code == Some(0) && out.contains("records=1001"), "{out}");
+    assert_ended(job.verify(&baseline), 0, &["records=1001"]);
     for partition in 0..2 {
         job.delete_below(partition, 100);
     }
-    let (code, out) = job.verify(&[]);
-    assert!(code == Some(3) && out.contains("its oldest record is 100"), "{out}");
+    assert_ended(job.verify(&[]), 3, &["its oldest record is 100"]);
     job.produce(500, "2");
     run();
-    let (code, out) = job.verify(&baseline);
-    assert!(code == Some(0) && out.contains("records=500"), "{out}");
+    assert_ended(job.verify(&baseline), 0, &["records=500"]);
     job.sql().run("UPDATE totals SET records = records + 1 WHERE name = 'tweets'");
-    let (code, out) = job.verify(&baseline);
-    assert!(code == Some(1) && out.contains("totals name=\"tweets\""), "{out}");
+    assert_ended(job.verify(&baseline), 1, &["totals name=\"tweets\""]);
     std::fs::write(&file, "something else").unwrap();
     assert_eq!(job.verify(&baseline).0, Some(2));
 }
@@ -313,19 +308,17 @@ fn a_baseline_carries_a_ledger(server: Server) {
         std::fs::write(&notes, notices.join("\n")).unwrap();
         job.done("produce", &["--input", notes.to_str().unwrap()]);
         job.done("run", &["--until-end", "--ledger", "1s"]);
-        let (code, out) = job.verify(&baseline);
-        assert!(code == Some(0) && out.contains("records=6100 "), "{out}");
+        assert_ended(job.verify(&baseline), 0, &["records=6100 "]);
         let again = sql.rows::<i64>("SELECT replay_from FROM kafka_offsets ORDER BY partition_id");
         for (partition, offset) in (0..).zip(again) {
             job.delete_below(partition, offset);
         }
     }
     assert_eq!(job.verify(&[]).0, Some(3), "the first records are gone");
-    let posts = "SELECT CAST(SUM(records) AS UNSIGNED) FROM totals WHERE name IN";
-    let posts = |sql: &mut Sql, names| sql.rows::<u64>(&format!("{posts} {names}"))[0];
-    assert!(posts(&mut sql, "('deleted')") > 0 && posts(&mut sql, "('duplicates')") > 0);
-    assert_eq!(posts(&mut sql, "('tweets', 'deleted', 'duplicates', 'delete')"), 18_300);
+    let sum = "SELECT CAST(SUM(records) AS UNSIGNED) FROM totals WHERE name IN";
+    let mut records = |names: &str| sql.rows::<u64>(&format!("{sum} {names}"))[0];
+    assert!(records("('deleted')") > 0 && records("('duplicates')") > 0);
+    assert_eq!(records("('tweets', 'deleted', 'duplicates', 'delete')"), 18_300);
     sql.run("UPDATE totals SET records = records + 1 WHERE name = 'duplicates'");
-    let (code, out) = job.verify(&baseline);
-    assert!(code == Some(1) && out.contains("totals name="), "{out}");
+    assert_ended(job.verify(&baseline), 1, &["totals name="]);
 }

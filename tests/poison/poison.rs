@@ -41,7 +41,7 @@ fn date(ms: u64) -> String {
 
 /// A post of the second API, with the versions that it replaces.
 fn post(id: u64, at_ms: u64, history: &[u64], random: &mut Random) -> String {
-    let history: Vec<_> = history.iter().map(|id| format!("\"{id}\"")).collect();
+    let history: Vec<_> = history.iter().map(|version| format!("\"{version}\"")).collect();
     let (at, history, tag) = (date(at_ms), history.join(","), random.below(40));
     format!(
         r##"{{"data":{{"id":"{id}","text":"#p{tag}","created_at":"{at}","author_id":"7","edit_history_tweet_ids":[{history}],"entities":{{"hashtags":[{{"tag":"p{tag}"}}]}}}}}}"##

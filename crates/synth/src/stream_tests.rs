@@ -87,9 +87,9 @@ fn seen() -> Vec<Seen> {
 
 #[test]
 fn deletes_and_repeats_are_about_tweets_of_the_stream_and_as_many_as_asked() {
-    let seen = seen();
+    let records = seen();
     let count = |wanted: &dyn Fn(&Seen) -> bool| {
-        u32::try_from(seen.iter().filter(|seen| wanted(seen)).count()).unwrap()
+        u32::try_from(records.iter().filter(|seen| wanted(seen)).count()).unwrap()
     };
     let is_delete = |seen: &Seen| matches!(seen.kind, RecordKind::Notice | RecordKind::Tombstone);
     let is_repeat = |seen: &Seen| seen.kind == RecordKind::Repeat;
@@ -108,11 +108,11 @@ fn deletes_and_repeats_are_about_tweets_of_the_stream_and_as_many_as_asked() {
         let error = 3.0 * (expected / f64::from(whole)).sqrt();
         assert!((share - expected).abs() < error, "{what}: {part} of {whole}");
     }
-    assert!(seen.iter().all(|seen| seen.of.abs_diff(seen.at) < FAR + 100));
-    assert!(seen.iter().all(|seen| !is_repeat(seen) || seen.of < seen.at));
+    assert!(records.iter().all(|seen| seen.of.abs_diff(seen.at) < FAR + 100));
+    assert!(records.iter().all(|seen| !is_repeat(seen) || seen.of < seen.at));
     // A tweet has a key of its own, and so has a tombstone, which has nothing else.
     let has_others = |seen: &Seen| matches!(seen.kind, RecordKind::Repeat | RecordKind::Notice);
-    assert!(seen.iter().all(|seen| seen.keyed_by_id || has_others(seen)));
+    assert!(records.iter().all(|seen| seen.keyed_by_id || has_others(seen)));
 }
 
 #[test]

@@ -115,9 +115,9 @@ impl Broker {
         let deadline = Instant::now() + START_TIME;
         for port in &self.ports {
             while TcpStream::connect(("127.0.0.1", *port)).is_err() {
-                let log = || std::fs::read_to_string(self.path("log")).unwrap();
-                assert!(process.0.try_wait().unwrap().is_none(), "it ended: {}", log());
-                assert!(Instant::now() < deadline, "it does not listen: {}", log());
+                let logged = || std::fs::read_to_string(self.path("log")).unwrap();
+                assert!(process.0.try_wait().unwrap().is_none(), "it ended: {}", logged());
+                assert!(Instant::now() < deadline, "it does not listen: {}", logged());
                 std::thread::sleep(Duration::from_millis(50));
             }
         }

@@ -65,13 +65,13 @@ impl Browser {
                 assert!(message.get("error").is_none(), "{method}: {message}");
                 return message["result"].clone();
             }
-            let parameters = &message["params"];
+            let details = &message["params"];
             match message["method"].as_str() {
                 Some("Network.requestWillBeSent") => {
-                    self.asked.push(parameters["request"]["url"].as_str().unwrap().to_owned());
+                    self.asked.push(details["request"]["url"].as_str().unwrap().to_owned());
                 }
                 Some("Log.entryAdded" | "Runtime.exceptionThrown") => {
-                    self.complaints.push(parameters.to_string());
+                    self.complaints.push(details.to_string());
                 }
                 _ => {}
             }

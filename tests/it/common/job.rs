@@ -4,7 +4,7 @@ use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
-use super::{Server, Sql, fresh_topic, program, service};
+use super::{Server, Sql, assert_ended, fresh_topic, program, service};
 
 /// A topic with tweets in a database.
 pub(crate) struct Job {
@@ -30,8 +30,7 @@ impl Job {
     }
 
     pub(crate) fn done(&self, command: &str, more: &[&str]) {
-        let (code, out) = self.call(command, more);
-        assert_eq!(code, Some(0), "{out}");
+        assert_ended(self.call(command, more), 0, &[]);
     }
 
     /// Exit code, and all output.

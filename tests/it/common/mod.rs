@@ -203,8 +203,8 @@ impl Recount {
             return count(&mut self.totals, "delete");
         }
         let id = |object: &Value| {
-            let text = object["id_str"].as_str().and_then(|text| text.parse::<u64>().ok());
-            text.or(object["id"].as_u64())
+            let from_text = object["id_str"].as_str().and_then(|digits| digits.parse::<u64>().ok());
+            from_text.or(object["id"].as_u64())
         };
         let (Some(tweet_id), Some(user_id)) = (id(&tweet), id(&tweet["user"])) else {
             self.dead += 1;
@@ -435,6 +435,21 @@ pub(crate) fn program(arguments: &[&str], database: &str) -> std::process::Comma
     }
     command.args(arguments).env("TWEETFLOW_DATABASE", database).env("NO_COLOR", "1");
     command
+}
+
+/// Checks how a call of the program ended: its exit code, and what its output contains. Returns the
+/// output.
+#[track_caller]
+pub(crate) fn assert_ended(
+    (code, output): (Option<i32>, String),
+    expected: i32,
+    texts: &[&str],
+) -> String {
+    assert_eq!(code, Some(expected), "{output}");
+    for text in texts {
+        assert!(output.contains(text), "{text:?} is missing: {output}");
+    }
+    output
 }
 
 /// A program that runs until it ends or the test does: a failed test leaves nothing behind.

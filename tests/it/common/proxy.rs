@@ -174,8 +174,8 @@ fn pass(mut from: TcpStream, to: TcpStream, shared: &Arc<Mutex<State>>, is_reque
     // and not a narrow one (which the pieces' size, a matter of chance, would make narrower).
     let (sender, pieces) = sync_channel(256);
     let ends = [from.try_clone().unwrap(), to.try_clone().unwrap()];
-    let state = Arc::clone(shared);
-    let writer = std::thread::spawn(move || write(&pieces, to, ends, &state));
+    let of_writer = Arc::clone(shared);
+    let writer = std::thread::spawn(move || write(&pieces, to, ends, &of_writer));
     let mut piece = vec![0; 1 << 16];
     while let Ok(length @ 1..) = from.read(&mut piece) {
         let (verdict, delay) = {

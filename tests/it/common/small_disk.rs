@@ -35,9 +35,9 @@ fn namespace() -> Command {
     let attempt = r#"mount -t tmpfs -o size=1m tmpfs "$1" && umount "$1""#;
     let mut reasons = Vec::new();
     for way in NAMESPACES {
-        let mut command = Command::new("unshare");
-        command.args(way).args(["bash", "-c", attempt, "attempt"]).arg(folder.path());
-        let output = command.output().unwrap();
+        let mut probe = Command::new("unshare");
+        probe.args(way).args(["bash", "-c", attempt, "attempt"]).arg(folder.path());
+        let output = probe.output().unwrap();
         if output.status.success() {
             let mut command = Command::new("unshare");
             command.args(way).arg("bash");

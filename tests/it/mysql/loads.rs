@@ -33,8 +33,8 @@ fn counted(database: &str) -> (String, impl Fn() -> u64 + use<>) {
     let count = Arc::<AtomicU64>::default();
     let loads = Arc::clone(&count);
     proxy.look(move |piece| {
-        let loads = piece.windows(LOAD.len()).filter(|window| *window == LOAD).count();
-        count.fetch_add(loads as u64, Ordering::Relaxed);
+        let new = piece.windows(LOAD.len()).filter(|window| *window == LOAD).count();
+        count.fetch_add(new as u64, Ordering::Relaxed);
         Verdict::Pass
     });
     (url, move || loads.load(Ordering::Relaxed))
@@ -47,10 +47,10 @@ fn twice(url: &str, between: &[&str], uses: u64) -> Result<(), SinkError> {
     block_on(async {
         let at = sink.claim(&identity()).await.unwrap();
         sink.commit(at, &transaction(hashtags(1), 1)).await.unwrap();
-        let mut sink = MySqlSink::new(url).unwrap();
+        let mut successor = MySqlSink::new(url).unwrap();
         run_beside(url, between);
-        let at = sink.claim(&identity()).await.unwrap();
-        sink.commit(at, &transaction(hashtags(uses), 2)).await
+        let next = successor.claim(&identity()).await.unwrap();
+        successor.commit(next, &transaction(hashtags(uses), 2)).await
     })
 }
 
@@ -101,12 +101,12 @@ fn a_column_of_somebody_else_keeps_what_is_in_it(server: Server) {
     let query = "SELECT COUNT(*) FROM hashtags WHERE uses = 2 AND note = 'kept'";
     assert_eq!(Sql::connect(&url).rows::<u64>(query), [MANY]);
     // A trigger that is seen, too.
-    let url = server.fresh_database("trigger");
+    let triggered = server.fresh_database("trigger");
     let trigger = "CREATE TRIGGER follow AFTER UPDATE ON hashtags FOR EACH ROW \
                    UPDATE totals SET records = records + 1 WHERE name = 'followed'";
-    twice(&url, &["INSERT INTO totals VALUES ('followed', 0)", trigger], 2).unwrap();
-    let query = "SELECT records FROM totals WHERE name = 'followed'";
-    assert_eq!(Sql::connect(&url).rows::<u64>(query), [MANY]);
+    twice(&triggered, &["INSERT INTO totals VALUES ('followed', 0)", trigger], 2).unwrap();
+    let followed = "SELECT records FROM totals WHERE name = 'followed'";
+    assert_eq!(Sql::connect(&triggered).rows::<u64>(followed), [MANY]);
     drop(globals);
 }
 
@@ -134,8 +134,8 @@ fn a_row_that_does_not_fit_is_refused_and_nothing_stays(server: Server) {
         sink.commit(at, &transaction(hashtags(1), 1)).await.unwrap();
         let narrow = "ALTER TABLE hashtags MODIFY uses TINYINT UNSIGNED NOT NULL";
         run_beside(&url, &[narrow]);
-        let at = sink.position().await.unwrap();
-        let error = sink.commit(at, &transaction(hashtags(256), 2)).await.unwrap_err();
+        let next = sink.position().await.unwrap();
+        let error = sink.commit(next, &transaction(hashtags(256), 2)).await.unwrap_err();
         assert!(matches!(error, SinkError::Server { code: 1264, .. }), "{error}");
     });
     let query = "SELECT uses, COUNT(*) FROM hashtags GROUP BY uses";
@@ -179,17 +179,17 @@ fn what_is_refused_to_load_goes_as_upserts(server: Server) {
     block_on(async {
         let at = sink.claim(&identity()).await.unwrap();
         run_beside(&url, &["SET GLOBAL local_infile = 'OFF'"]);
-        let at = match sink.commit(at, &transaction(hashtags(1), 1)).await {
+        let next = match sink.commit(at, &transaction(hashtags(1), 1)).await {
             Ok(()) => at.next(),
             // Its connection was ended.
             Err(error) => {
                 assert!(error.is_transient(), "{error}");
-                let at = sink.position().await.unwrap();
-                sink.commit(at, &transaction(hashtags(1), 1)).await.unwrap();
-                at.next()
+                let current = sink.position().await.unwrap();
+                sink.commit(current, &transaction(hashtags(1), 1)).await.unwrap();
+                current.next()
             }
         };
-        sink.commit(at, &transaction(hashtags(2), 2)).await.unwrap();
+        sink.commit(next, &transaction(hashtags(2), 2)).await.unwrap();
     });
     let mut sql = Sql::connect(&url);
     let query = "SELECT uses, COUNT(*) FROM hashtags GROUP BY uses";

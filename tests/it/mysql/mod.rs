@@ -217,16 +217,16 @@ fn other_settings_and_foreign_tables_are_refused(server: Server) {
     let mut sql = Sql::connect(&url);
     let claim = |identity: Identity| block_on(MySqlSink::new(&url).unwrap().claim(&identity));
     sql.run("CREATE TABLE users (username VARCHAR(30), nb_friends INT)");
-    let error = claim(identity()).unwrap_err();
-    assert!(matches!(error, SinkError::Foreign { .. }), "{error}");
+    let unknown_table = claim(identity()).unwrap_err();
+    assert!(matches!(unknown_table, SinkError::Foreign { .. }), "{unknown_table}");
     sql.run("DROP TABLE users");
     claim(identity()).unwrap();
     let other = Identity { fingerprint: "f=2".to_owned(), ..identity() };
-    let error = claim(other).unwrap_err();
-    let SinkError::Fingerprint { stored, now } = error else { panic!("{error}") };
+    let mismatch = claim(other).unwrap_err();
+    let SinkError::Fingerprint { stored, now } = mismatch else { panic!("{mismatch}") };
     assert_eq!((&*stored, &*now), ("f=1", "f=2"));
     sql.run("DELETE FROM tweetflow_commit");
     sql.run("INSERT INTO hashtags VALUES ('x', 1)");
-    let error = claim(identity()).unwrap_err();
-    assert!(matches!(error, SinkError::Foreign { .. }), "{error}");
+    let no_position = claim(identity()).unwrap_err();
+    assert!(matches!(no_position, SinkError::Foreign { .. }), "{no_position}");
 }

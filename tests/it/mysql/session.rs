@@ -45,8 +45,8 @@ fn change_statements(mut input: TcpStream, mut output: TcpStream, change: Change
             let text = String::from_utf8_lossy(&bytes[5..]).into_owned();
             is_open = (is_open || text.starts_with("START TRANSACTION")) && text != "COMMIT";
             if let Some(changed) = change(&text, is_open) {
-                let length = u32::try_from(changed.len() + 1).unwrap().to_le_bytes();
-                bytes = [&length[..3], &bytes[3..5], changed.as_bytes()].concat();
+                let packet_length = u32::try_from(changed.len() + 1).unwrap().to_le_bytes();
+                bytes = [&packet_length[..3], &bytes[3..5], changed.as_bytes()].concat();
             }
         }
         if output.write_all(&bytes).is_err() {
@@ -66,13 +66,16 @@ fn rows_that_are_cut_short_are_noticed(server: Server) {
         let rows = ["a", "b", "c"].map(|tag| hashtag(tag, 1)).to_vec();
         sink.commit(at, &transaction(rows, 1)).await.unwrap();
         drop(sink);
-        let mut sink = MySqlSink::new(&cut).unwrap();
-        let at = sink.claim(&identity()).await.unwrap();
-        sink.begin_restore(at).await.unwrap();
-        let error = sink.snapshot(0, &mut |_| {}).await.unwrap_err();
+        let mut cut_off = MySqlSink::new(&cut).unwrap();
+        let claimed = cut_off.claim(&identity()).await.unwrap();
+        cut_off.begin_restore(claimed).await.unwrap();
+        let error = cut_off.snapshot(0, &mut |_| {}).await.unwrap_err();
         assert!(matches!(error, SinkError::Incomplete { rows: 2, stored: 3, .. }), "{error}");
-        let error = sink.inspect(&identity(), &mut |_| {}).await.unwrap_err();
-        assert!(matches!(error, SinkError::Incomplete { rows: 2, stored: 3, .. }), "{error}");
+        let inspected = cut_off.inspect(&identity(), &mut |_| {}).await.unwrap_err();
+        assert!(
+            matches!(inspected, SinkError::Incomplete { rows: 2, stored: 3, .. }),
+            "{inspected}"
+        );
     });
 }
 
@@ -153,13 +156,13 @@ fn a_servers_globals_change_nothing(server: Server) {
         sink.commit(at, &transaction(tags.clone(), 1)).await.unwrap();
         sink.commit(at.next(), &transaction(vec![hashtag("t000", 2)], 2)).await.unwrap();
         drop(sink);
-        let mut sink = MySqlSink::new(&url).unwrap();
-        let at = sink.claim(&identity()).await.unwrap();
-        assert_eq!((at.generation, at.commit_no), (2, 2));
-        assert_eq!(snapshot(&mut sink, 0).await.len(), tags.len());
+        let mut reopened = MySqlSink::new(&url).unwrap();
+        let claimed = reopened.claim(&identity()).await.unwrap();
+        assert_eq!((claimed.generation, claimed.commit_no), (2, 2));
+        assert_eq!(snapshot(&mut reopened, 0).await.len(), tags.len());
         let mut rows = 0;
         let count = &mut |batch: Vec<_>| rows += batch.len();
-        sink.inspect(&identity(), count).await.unwrap();
+        reopened.inspect(&identity(), count).await.unwrap();
         assert_eq!(rows, tags.len() + 1);
     });
 }
@@ -200,7 +203,7 @@ fn copy(mut input: TcpStream, mut output: TcpStream, from: &[u8], to: &[u8]) {
 
 fn a_setting_that_does_not_reach_the_server_is_refused(server: Server) {
     let url = server.fresh_database("proxy");
-    let claim = |url: &str| block_on(MySqlSink::new(url).unwrap().claim(&identity()));
+    let claim = |through: &str| block_on(MySqlSink::new(through).unwrap().claim(&identity()));
     for (from, to, says) in [
         ("time_zone='+00:00'", "time_zone='+05:00'", "keeps time_zone at \"+05:00\""),
         ("NO_ENGINE_SUBSTITUTION", "NO_BACKSLASH_ESCAPES,,", "NO_BACKSLASH_ESCAPES"),

@@ -171,7 +171,7 @@ fn listed_strings_come_back_byte_by_byte(server: Server) {
     drop(globals);
 }
 
-fn naughty_rows_come_back(url: &str, strings: &[String], rows: usize) {
+fn naughty_rows_come_back(url: &str, strings: &[String], row_count: usize) {
     let user = |(id, name): (u64, &String)| -> Row {
         let numbers = [Value::Null, Value::Null, Value::UInt(0), Value::UInt(0)];
         let key = [Value::UInt(id), Value::Text(name.as_str().into())];
@@ -193,13 +193,13 @@ fn naughty_rows_come_back(url: &str, strings: &[String], rows: usize) {
     };
     let tags: BTreeSet<_> = strings.iter().filter(|text| is_key(text)).collect();
     let tags: Vec<_> = (1..).zip(tags).map(|(uses, tag)| hashtag(tag, uses)).collect();
-    let users: Vec<_> = (0..).zip(strings.iter().cycle().take(rows)).map(user).collect();
-    let letters: Vec<_> = (0..).zip(strings.iter().cycle().take(rows)).map(letter).collect();
+    let users: Vec<_> = (0..).zip(strings.iter().cycle().take(row_count)).map(user).collect();
+    let letters: Vec<_> = (0..).zip(strings.iter().cycle().take(row_count)).map(letter).collect();
     let mut tables = vec![TableChanges::default(); identity().tables.len()];
-    for (table, rows) in
+    for (table, upserts) in
         [(0, &tags), (1, &users), (usize::from(Tables::every().dead_letters()), &letters)]
     {
-        tables[table].upserts.clone_from(rows);
+        tables[table].upserts.clone_from(upserts);
     }
     let commit = Transaction { as_of: 0, tables };
     let mut sink = MySqlSink::new(url).unwrap();

@@ -50,7 +50,7 @@ impl Job {
         for (partition, records) in &self.records {
             let stored = self.stored.get(partition).and_then(|stored| stored.last);
             let last = records.last().map(|(offset, _)| *offset);
-            assert_eq!(stored.map(|last| last.offset), last, "records without their offset");
+            assert_eq!(stored.map(|record| record.offset), last, "records without their offset");
         }
     }
 
@@ -186,9 +186,9 @@ fn a_cut_file_is_set_aside_and_read_on_when_it_is_whole() {
         std::fs::write(&path, &whole[..cut]).expect("room");
         std::fs::write(place.path().join("b.jsonl"), "{\"b\":1}\n").expect("room");
         // An empty file of Zstandard is whole: it holds no frame.
-        let expected = u64::from(cut > 0 || seed % 2 == 0);
+        let set_aside = u64::from(cut > 0 || seed % 2 == 0);
         for _ in 0..2 {
-            assert_eq!(job.run(place.path()).expect("others go on"), expected, "{cut}");
+            assert_eq!(job.run(place.path()).expect("others go on"), set_aside, "{cut}");
             assert!(job.texts().contains(&"{\"b\":1}"));
         }
         if seed % 3 == 0 {
@@ -219,13 +219,13 @@ fn a_file_is_read_on_when_it_is_repaired_or_comes_back() {
     job.read(&mut source, 512).expect("it reads");
     let count = job.texts().len();
     assert!((10..300).contains(&count) && Topic::set_aside(&follow) == 1, "{count}");
-    let until = |job: &mut Job, source: &mut Box<dyn Source>, count: usize| {
+    let until = |reading: &mut Job, from: &mut Box<dyn Source>, expected: usize| {
         let deadline = Instant::now() + Duration::from_secs(20);
-        while job.texts().len() < count {
-            assert!(Instant::now() < deadline, "{} of {count}", job.texts().len());
-            job.read(source, 512).expect("it reads");
+        while reading.texts().len() < expected {
+            assert!(Instant::now() < deadline, "{} of {expected}", reading.texts().len());
+            reading.read(from, 512).expect("it reads");
         }
-        assert_eq!(job.texts().len(), count);
+        assert_eq!(reading.texts().len(), expected);
     };
     std::fs::rename(&plain, place.path().join("moved")).expect("there");
     std::fs::write(&packed, &whole).expect("room");
@@ -254,7 +254,7 @@ fn a_file_is_read_on_when_it_is_repaired_or_comes_back() {
 fn a_renamed_file_is_refused() {
     for (name, other) in [("a.jsonl", "b.jsonl"), ("a.jsonl.gz", "b.jsonl.gz")] {
         let place = tempfile::tempdir().expect("room");
-        let path = |name: &str| place.path().join(name);
+        let path = |file: &str| place.path().join(file);
         let text = "{\"a\":1}\n{\"a\":2}\n";
         let bytes = if name.ends_with("gz") { gzip(text) } else { text.into() };
         std::fs::write(path(name), &bytes).expect("room");
