@@ -206,7 +206,7 @@ mod tests {
     fn a_set_that_does_not_fit_is_refused() {
         let error = names(&["top_hashtag_pairs"], &[]).expect_err("it needs another");
         assert!(error.starts_with("top_hashtag_pairs needs hashtag_pairs"), "{error}");
-        let error = names(&["top_users"], &["top_users"]).expect_err("which?");
-        assert_eq!(error, "--with and --without both name top_users");
+        let ambiguous = names(&["top_users"], &["top_users"]).expect_err("which?");
+        assert_eq!(ambiguous, "--with and --without both name top_users");
     }
 }

@@ -32,8 +32,8 @@ pub fn read(path: &Path, processes: usize, process: usize) -> Result<Cluster, Ho
             !host.is_empty() && !port.starts_with('+') && port.parse::<u16>().is_ok()
         })
     };
-    if let Some(process) = hosts.iter().position(|line| !is_address(line)) {
-        return Err(HostsError::Line { path, process });
+    if let Some(wrong) = hosts.iter().position(|line| !is_address(line)) {
+        return Err(HostsError::Line { path, process: wrong });
     }
     if hosts.len() < processes {
         return Err(HostsError::Few { path, found: hosts.len(), processes });

@@ -349,9 +349,9 @@ fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
-fn connect(address: &str) -> io::Result<TcpStream> {
+fn connect(host: &str) -> io::Result<TcpStream> {
     let mut last = io::Error::new(ErrorKind::NotFound, "the name has no address");
-    for address in address.to_socket_addrs()? {
+    for address in host.to_socket_addrs()? {
         match TcpStream::connect_timeout(&address, ATTEMPT) {
             Ok(stream) => return Ok(stream),
             Err(error) => last = error,

@@ -54,8 +54,8 @@ fn refuse(
     let text = |name| headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap_or("?"));
     let host = text(header::HOST).unwrap_or_default();
     if !is_allowed(host, names) {
-        let text = "this name is not known here; --listen-name allows it\n";
-        return Some((StatusCode::MISDIRECTED_REQUEST, text));
+        let hint = "this name is not known here; --listen-name allows it\n";
+        return Some((StatusCode::MISDIRECTED_REQUEST, hint));
     }
     let origin = text(header::ORIGIN)?;
     let from = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));

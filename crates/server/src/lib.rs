@@ -123,7 +123,7 @@ impl Server {
         let fault = |source| ServerError::Listen { address, source };
         let listener = std::net::TcpListener::bind(address).map_err(fault)?;
         listener.set_nonblocking(true).map_err(fault)?;
-        let address = listener.local_addr().map_err(fault)?;
+        let bound = listener.local_addr().map_err(fault)?;
         monitor.watch();
         let (events, _) = watch::channel(Bytes::new());
         let viewers = Arc::new(Semaphore::new(limits.viewers));
@@ -135,7 +135,7 @@ impl Server {
             runtime.block_on(serve(limits, listener, shared, names, ended));
         });
         let thread = Some(thread.map_err(ServerError::Start)?);
-        Ok(Server { address, ending: Some(ending), thread })
+        Ok(Server { address: bound, ending: Some(ending), thread })
     }
 
     /// Where it listens.

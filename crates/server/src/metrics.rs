@@ -342,23 +342,23 @@ impl Collector for SnapshotCollector {
                             // The number of a file is a hash of its name.
                             label.push(("file", place.file.to_string()));
                         }
-                        let encoder = family.encode_family(&label)?;
-                        ConstGauge::new(float(value)).encode(encoder)?;
+                        let sample = family.encode_family(&label)?;
+                        ConstGauge::new(float(value)).encode(sample)?;
                     }
                 }
                 MetricKind::Processes(value) => {
                     let processes = snapshot.processes.iter().flat_map(|processes| &processes.all);
                     for (index, process) in processes.enumerate() {
                         let label = [("process", index.to_string())];
-                        let encoder = family.encode_family(&label)?;
-                        ConstGauge::new(value(process)).encode(encoder)?;
+                        let sample = family.encode_family(&label)?;
+                        ConstGauge::new(value(process)).encode(sample)?;
                     }
                 }
                 MetricKind::Reasons => {
                     for (reason, count) in &snapshot.dead_letters {
                         let label = [("reason", reason.to_string())];
-                        let encoder = family.encode_family(&label)?;
-                        ConstGauge::new(float(*count)).encode(encoder)?;
+                        let sample = family.encode_family(&label)?;
+                        ConstGauge::new(float(*count)).encode(sample)?;
                     }
                 }
             }

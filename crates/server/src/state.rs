@@ -174,7 +174,7 @@ pub(super) fn status(snapshot: &StatusSnapshot, about: &JobInfo) -> (&'static st
         (Phase::Running, None) if is_behind(snapshot) => {
             let left = HumanCount(snapshot.lag());
             let time = match eta(snapshot) {
-                Some(seconds) => format!("about {seconds} s to go"),
+                Some(left_seconds) => format!("about {left_seconds} s to go"),
                 None => "and the topic grows faster than it is read".to_owned(),
             };
             ("behind", format!("behind by {left} {}, {time}{}", unit(about), paused(snapshot)))

@@ -31,9 +31,9 @@ pub fn sql(bytes: &[u8]) {
     let prefix = Prefix::default();
     let statements: Vec<_> =
         crate::sql::statements(&prefix, &TABLE, &deletes, &upserts, 4096).collect();
-    let hexadecimal = |bytes: &[u8]| {
+    let hexadecimal = |value: &[u8]| {
         let digit = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or_default();
-        bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect::<String>()
+        value.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect::<String>()
     };
     let (key, value) = (hexadecimal(text.as_bytes()), hexadecimal(bytes));
     let wanted = [

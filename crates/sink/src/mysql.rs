@@ -201,8 +201,8 @@ impl MySqlSink {
             sql::statements(&identity.prefix, table, &changes.deletes, upserts, bytes)
         });
         // A small transaction is one round trip between this one and COMMIT, not one a table.
-        for statements in sql::joined(statements, bytes) {
-            connection.run(doing, statements).await?;
+        for batch in sql::joined(statements, bytes) {
+            connection.run(doing, batch).await?;
         }
         let large = tables.filter(|(_, changes)| changes.upserts.len() >= least);
         let loads = large

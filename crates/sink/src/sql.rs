@@ -57,7 +57,7 @@ pub(crate) fn statements<'a>(
         rows: deletes.iter(),
     };
     let values = table.columns[table.key..].iter().map(|column| column.name);
-    let updates: Vec<_> = values.map(|name| format!("`{name}`=VALUES(`{name}`)")).collect();
+    let updates: Vec<_> = values.map(|column| format!("`{column}`=VALUES(`{column}`)")).collect();
     let upserts = Statements {
         head: format!("INSERT INTO `{name}` ({}) VALUES ", names(table.columns)),
         tail: format!(" ON DUPLICATE KEY UPDATE {}", updates.join(", ")),

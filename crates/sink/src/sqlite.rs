@@ -311,8 +311,8 @@ fn raise(connection: &Connection, identity: &Identity, writer: u64) -> Result<Po
         connection.execute(&sql, row).map_err(failed)?;
         return Ok(Position { generation: position.generation + 1, writer, ..position });
     }
-    for table in &identity.tables {
-        schema::check_empty(connection, &identity.prefix.table(table.name))?;
+    for own in &identity.tables {
+        schema::check_empty(connection, &identity.prefix.table(own.name))?;
     }
     let sql = format!(
         "INSERT INTO `{table}` (job, generation, commit_no, fingerprint, writer) \

@@ -231,8 +231,8 @@ impl FilesTopic {
         let Some(stored) = known else { return Ok(Assignment { file, ..fresh }) };
         self.holds(found, stored.next)?;
         let anchor = stored.anchor.or(stored.last.map(LastRecord::anchor));
-        for known in stored.last.map(LastRecord::anchor).into_iter().chain(stored.anchor) {
-            self.compare(found, known)?;
+        for counted in stored.last.map(LastRecord::anchor).into_iter().chain(stored.anchor) {
+            self.compare(found, counted)?;
         }
         let PartitionOffsets { start, next, replay_from, last, .. } = *stored;
         Ok(Assignment { start, next, replay_from, last, anchor, file, ..fresh })
@@ -302,7 +302,7 @@ impl Topic for FilesTopic {
             self.assignment(*partition, found, known)
         };
         let there = files.iter().map(assign);
-        there.chain(gone.iter().map(|stored| self.without_file(stored))).collect()
+        there.chain(gone.iter().map(|offsets| self.without_file(offsets))).collect()
     }
 
     fn open(&self, wake: Wake) -> Result<Box<dyn Source>, SourceError> {

@@ -465,10 +465,10 @@ impl Topic for KafkaTopic {
             let marks = self.watermarks(&consumer, partition)?;
             let known = stored.iter().find(|stored| stored.partition == partition);
             let fresh = match known {
-                Some(stored) => {
-                    let next = self.resume(&consumer, stored, marks)?;
-                    let replay_from = self.remember(stored, next, marks.0)?;
-                    Assignment { next, replay_from, ..Assignment::fresh(partition, stored.start) }
+                Some(offsets) => {
+                    let next = self.resume(&consumer, offsets, marks)?;
+                    let replay_from = self.remember(offsets, next, marks.0)?;
+                    Assignment { next, replay_from, ..Assignment::fresh(partition, offsets.start) }
                 }
                 // A partition that was added to a topic that is read already counts from its start.
                 None if !stored.is_empty() => Assignment::fresh(partition, marks.0),
@@ -478,9 +478,8 @@ impl Topic for KafkaTopic {
                 }
             };
             let until = self.config.until_end.then_some(marks.1);
-            let last = |known: &PartitionOffsets| known.last.map(LastRecord::anchor);
-            let anchor = known.and_then(|known| known.anchor.or(last(known)));
-            let last = known.and_then(|stored| stored.last);
+            let last = known.and_then(|offsets| offsets.last);
+            let anchor = known.and_then(|offsets| offsets.anchor).or(last.map(LastRecord::anchor));
             Ok(Assignment { until, last, anchor, ..fresh })
         };
         partitions.into_iter().map(assign).collect()

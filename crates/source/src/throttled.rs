@@ -238,11 +238,11 @@ mod tests {
         std::fs::write(place.path().join("a.ndjson"), "{}\n".repeat(20)).expect("room");
         let (folder, topic) = (place.path().to_owned(), "t".to_owned());
         let files = FilesTopic::new(FilesConfig { folder, topic, until_end: false });
-        let topic = Throttled::new(Box::new(files), 0.001);
-        let partition = topic.plan(&[]).expect("a folder")[0].partition;
+        let throttled = Throttled::new(Box::new(files), 0.001);
+        let partition = throttled.plan(&[]).expect("a folder")[0].partition;
         let stored = PartitionOffsets { next: 30, ..PartitionOffsets::fresh(partition, 0) };
-        let plan = topic.plan(&[stored]).expect("the same").remove(0);
-        let mut source = topic.open(Box::new(|| {})).expect("a folder");
+        let plan = throttled.plan(&[stored]).expect("the same").remove(0);
+        let mut source = throttled.open(Box::new(|| {})).expect("a folder");
         let mut read = |assignment: &Assignment| {
             source.assign(assignment).expect("it is there");
             (0..50).map(|_| source.poll(100, &mut |_| {}).expect("it reads")).sum::<usize>()

@@ -41,7 +41,7 @@ impl Outcome {
                 OverflowRange::of(row).map_or(0, |(_, range)| range.records);
         } else if table == "totals"
             && let [Value::Text(name), Value::UInt(records)] = &row[..]
-            && let Some(at) = TOTALS.iter().position(|(_, row)| *row == &**name)
+            && let Some(at) = TOTALS.iter().position(|(_, total)| *total == &**name)
         {
             self.totals[at] = *records;
         }

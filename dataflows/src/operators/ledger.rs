@@ -112,8 +112,8 @@ pub fn ledger<'scope, C: ExchangeData>(
     let (acts, floors) = (acts.inner, floors.inner.broadcast());
     let effects = acts.binary_frontier(floors, by_id, Pipeline, "ledger", |_, _| {
         let mut memory = Memory::new(watched.weigh);
-        let mut acts = BTreeMap::<Epoch, (Capability<Epoch>, Vec<(u64, Act<C>)>)>::new();
-        let mut floors = BTreeMap::<Epoch, u64>::new();
+        let mut pending_acts = BTreeMap::<Epoch, (Capability<Epoch>, Vec<(u64, Act<C>)>)>::new();
+        let mut pending_floors = BTreeMap::<Epoch, u64>::new();
         move |(acts_in, acts_frontier), (floors_in, floors_frontier), output| {
             let port = output.output_index();
             acts_in.for_each(|capability, batch| {
@@ -123,19 +123,19 @@ pub fn ledger<'scope, C: ExchangeData>(
                         memory.recall(id, act);
                     } else {
                         let open = || (capability.delayed(&epoch, port), Vec::new());
-                        acts.entry(epoch).or_insert_with(open).1.push((id, act));
+                        pending_acts.entry(epoch).or_insert_with(open).1.push((id, act));
                     }
                 }
             });
             floors_in.for_each(|_, batch| {
                 for (floor, epoch, _) in batch.drain(..) {
-                    let held = floors.entry(epoch).or_default();
+                    let held = pending_floors.entry(epoch).or_default();
                     *held = floor.max(*held);
                 }
             });
             let until = complete([acts_frontier, floors_frontier]);
-            while let Some((epoch, (capability, batch))) = pop_before(&mut acts, until) {
-                while let Some((_, floor)) = pop_before(&mut floors, Some(epoch)) {
+            while let Some((epoch, (capability, batch))) = pop_before(&mut pending_acts, until) {
+                while let Some((_, floor)) = pop_before(&mut pending_floors, Some(epoch)) {
                     memory.raise(floor);
                 }
                 let mut session = output.session(&capability);
@@ -145,7 +145,7 @@ pub fn ledger<'scope, C: ExchangeData>(
                     });
                 }
             }
-            while let Some((_, floor)) = pop_before(&mut floors, until) {
+            while let Some((_, floor)) = pop_before(&mut pending_floors, until) {
                 memory.raise(floor);
             }
             watched.figures.set(memory.figures());
@@ -299,8 +299,8 @@ impl<C: Clone + Ord> Memory<C> {
     ) {
         let fresh = TweetState::Gone { was_posted, is_deleted };
         match self.entries.entry(id).or_insert(fresh) {
-            TweetState::Gone { was_posted, is_deleted: was_deleted } => {
-                if is_deleted && !std::mem::replace(was_deleted, true) && *was_posted {
+            TweetState::Gone { was_posted: was_counted, is_deleted: was_deleted } => {
+                if is_deleted && !std::mem::replace(was_deleted, true) && *was_counted {
                     emit(Effect::Superseded, -1);
                     emit(Effect::Deleted, 1);
                 }

@@ -186,15 +186,15 @@ where
         let mut rows = BTreeMap::<u64, Row>::new();
         move |(input, frontier), output| {
             let port = output.output_index();
-            input.for_each(|capability, items| {
+            input.for_each(|capability, batch| {
                 let held = |epoch: &Epoch| capability.delayed(epoch, port);
-                for item in items.drain(..) {
+                for item in batch.drain(..) {
                     buffer.open(item.1, held).push(item);
                 }
             });
             let until = frontier.frontier().first().copied();
-            while let Some((epoch, capability, items)) = buffer.pop_complete(until) {
-                for (item, _, difference) in in_order(items) {
+            while let Some((epoch, capability, batch)) = buffer.pop_complete(until) {
+                for (item, _, difference) in in_order(batch) {
                     match item {
                         Item::Entry(key, sum) => best.update((&key, &sum), difference),
                         Item::Row(row) => {

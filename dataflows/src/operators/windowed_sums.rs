@@ -50,18 +50,18 @@ where
     let sums = updates.inner.binary_frontier(newest, pact, Pipeline, name, |_, _| {
         let mut pending = BTreeMap::<Epoch, PendingEpoch<D, R>>::new();
         let mut window = Window { sums: BTreeMap::new(), floor: None };
-        move |(updates, updates_frontier), (newest, newest_frontier), output| {
+        move |(updates_in, updates_frontier), (newest_in, newest_frontier), output| {
             let port = output.output_index();
-            updates.for_each(|capability, updates| {
-                for (pair, epoch, difference) in updates.drain(..) {
+            updates_in.for_each(|capability, batch| {
+                for (pair, epoch, difference) in batch.drain(..) {
                     let entry = pending
                         .entry(epoch)
                         .or_insert_with(|| PendingEpoch::new(capability.delayed(&epoch, port)));
                     entry.updates.push((pair, difference));
                 }
             });
-            newest.for_each(|capability, newest| {
-                for (minute, epoch) in newest.drain(..) {
+            newest_in.for_each(|capability, batch| {
+                for (minute, epoch) in batch.drain(..) {
                     let entry = pending
                         .entry(epoch)
                         .or_insert_with(|| PendingEpoch::new(capability.delayed(&epoch, port)));
@@ -138,13 +138,13 @@ impl<D: Data + Hash, R: Data + Semigroup> Window<D, R> {
                     vacant.insert(difference);
                 }
                 Entry::Occupied(mut occupied) => {
-                    let data = occupied.key().clone();
-                    give((key, data.clone()), occupied.get().clone(), -1);
+                    let held = occupied.key().clone();
+                    give((key, held.clone()), occupied.get().clone(), -1);
                     occupied.get_mut().plus_equals(&difference);
                     if occupied.get().is_zero() {
                         occupied.remove();
                     } else {
-                        give((key, data), occupied.get().clone(), 1);
+                        give((key, held), occupied.get().clone(), 1);
                     }
                 }
             }

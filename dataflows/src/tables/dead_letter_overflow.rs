@@ -71,8 +71,8 @@ pub fn build<'scope>(
             Some((refuser, Extent(range)))
         }))
         .count_total();
-    changes(&Shared::new(counted), rows.number(), &TABLE, move |refuser, Extent(dropped)| {
-        dropped.row(&topic, *refuser)
+    changes(&Shared::new(counted), rows.number(), &TABLE, move |refuser, Extent(range)| {
+        range.row(&topic, *refuser)
     })
 }
 

@@ -148,7 +148,7 @@ pub(crate) fn newest<'scope>(
                     Some((held, at)) if at == epoch => *held = key.max(*held),
                     _ => {
                         let before = greatest.replace((key, *epoch));
-                        newest.extend(before.map(|(key, epoch)| (name, epoch, Latest(key))));
+                        newest.extend(before.map(|(last, at)| (name, at, Latest(last))));
                     }
                 }
             }

@@ -59,7 +59,7 @@ pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'s
                         spellings.add(spelled, uses);
                         continue;
                     }
-                    let held = |epoch: &Epoch| capability.delayed(epoch, port);
+                    let held = |at: &Epoch| capability.delayed(at, port);
                     buffer.open(epoch, held).push((spelled, uses));
                 }
             });

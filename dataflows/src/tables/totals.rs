@@ -37,25 +37,25 @@ pub const TABLE: Table = Table {
 /// The rows as a function of the events.
 pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'scope> {
     let is_kept = matches!(inputs.live_tweets, LiveTweets::Kept(_));
-    let mut read = inputs.events.extract("kinds of records", move |batch, read| {
+    let mut read = inputs.events.extract("kinds of records", move |batch, names| {
         for (event, epoch, difference) in batch {
             // With a ledger, that of a tweet is what the ledger makes of it.
-            let kind =
+            let own =
                 Some(event.kind()).filter(|kind| *kind != event::EventKind::Tweet || !is_kept);
-            for kind in kind.into_iter().chain(event.remarks()) {
-                add(read, kind.name(), *epoch, *difference);
+            for kind in own.into_iter().chain(event.remarks()) {
+                add(names, kind.name(), *epoch, *difference);
             }
         }
     });
-    read = read.concat(inputs.retried.extract("retried acts", |batch, read| {
+    read = read.concat(inputs.retried.extract("retried acts", |batch, names| {
         for (event, epoch, difference) in batch {
             if matches!(event, Event::Tweet(_) | Event::Delete { .. }) {
-                add(read, "retried", *epoch, *difference);
+                add(names, "retried", *epoch, *difference);
             }
         }
     }));
     if let LiveTweets::Kept(effects) = &inputs.live_tweets {
-        read = read.concat(effects.extract("kinds of posts", |batch, read| {
+        read = read.concat(effects.extract("kinds of posts", |batch, names| {
             for ((_, effect), epoch, difference) in batch {
                 let name = match effect {
                     Effect::Counts(_) => event::EventKind::Tweet.name(),
@@ -66,7 +66,7 @@ pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'s
                     Effect::LateDelete => "late_deletes",
                     Effect::LateEdit => "late_edits",
                 };
-                add(read, name, *epoch, *difference);
+                add(names, name, *epoch, *difference);
             }
         }));
     }

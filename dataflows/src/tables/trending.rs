@@ -56,8 +56,8 @@ type Trend = (i64, i64);
 pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'scope> {
     let minutes = inputs.settings.trend_minutes;
     // What a span of 0 keeps is the newest minute alone.
-    let last = |uses: &MinuteUses<'scope>, minutes: u32, name| {
-        let floor = (inputs.newest_minute(), minutes.saturating_sub(1));
+    let last = |uses: &MinuteUses<'scope>, span: u32, name| {
+        let floor = (inputs.newest_minute(), span.saturating_sub(1));
         Shared::new(windowed_sums(updates(uses), floor, Pipeline, name))
     };
     let both = last(inputs.minutes(), minutes.saturating_mul(2), "trending: both windows");
@@ -72,8 +72,8 @@ pub fn build<'scope>(inputs: &Inputs<'scope>, rows: &Rows<'scope>) -> Changes<'s
 fn updates<'scope>(uses: &MinuteUses<'scope>) -> VecCollection<'scope, Epoch, (u32, Text), i64> {
     uses.extract("sums as updates", |sums, updates| {
         let sums = sums.iter();
-        updates.extend(sums.map(|((pair, uses), epoch, difference)| {
-            (pair.clone(), *epoch, uses * *difference as i64)
+        updates.extend(sums.map(|((pair, sum), epoch, difference)| {
+            (pair.clone(), *epoch, sum * *difference as i64)
         }));
     })
 }
@@ -85,8 +85,8 @@ fn trends<'scope>(
 ) -> VecCollection<'scope, Epoch, Text, Trend> {
     uses.extract("trends", move |sums, trends| {
         let sums = sums.iter();
-        trends.extend(sums.map(|(((_, tag), uses), epoch, difference)| {
-            (tag.clone(), *epoch, trend(uses * *difference as i64))
+        trends.extend(sums.map(|(((_, tag), sum), epoch, difference)| {
+            (tag.clone(), *epoch, trend(sum * *difference as i64))
         }));
     })
 }

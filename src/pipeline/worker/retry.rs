@@ -14,12 +14,13 @@ use types::record::{Record, StoredRecord};
 impl WorkerLoop<'_> {
     /// Tries a record again, if this worker reads its partition.
     pub(super) fn retry(&mut self, letter: DeadLetter, found: Option<StoredRecord>) {
+        let (index, peers) = self.index_and_count;
         let DeadLetter { partition, offset, .. } = letter;
-        if !self.worker.reads(partition) {
+        if partition as usize % peers != index {
             return;
         }
         let (Some(inputs), Some(reader)) =
-            (&mut self.flow.inputs, find(&mut self.ingest.partitions, partition))
+            (&mut self.flow.inputs, find(&mut self.partitions, partition))
         else {
             return;
         };
@@ -27,7 +28,7 @@ impl WorkerLoop<'_> {
             let payload = payload.as_deref();
             // A tombstone is never a dead letter, so the key says nothing here.
             let record = Record { partition, offset, timestamp_ms, key: None, payload };
-            match decode(&record, self.shared.config.decode, &mut self.ingest.decoded) {
+            match decode(&record, self.shared.config.decode, &mut self.decoded) {
                 Ok(()) => {
                     let before = if self.shared.topic.counts_bytes() {
                         // A line's offset is its last byte. Who reads from within the line before
@@ -36,16 +37,14 @@ impl WorkerLoop<'_> {
                     } else {
                         0
                     };
-                    for event in self.ingest.decoded.drain(..) {
-                        if let Some(clocks) =
-                            event.clocks().filter(|_| self.ingest.step_ms.is_some())
-                        {
+                    for event in self.decoded.drain(..) {
+                        if let Some(clocks) = event.clocks().filter(|_| self.step_ms.is_some()) {
                             let id = clocks.id_to_remember();
                             reader.reading.remember_early_act(offset.saturating_sub(before), id);
                         }
                         inputs.retried.update(event, 1);
                     }
-                    self.ingest.dead_letter_usage.free(partition, Quota::of(&letter));
+                    self.dead_letter_usage.free(partition, Quota::of(&letter));
                     inputs.dead_letters.update(letter, -1);
                 }
                 // The row is rewritten without its flag; it keeps its quota.
@@ -58,7 +57,7 @@ impl WorkerLoop<'_> {
             tracing::warn!(offset, "{place} no longer holds a record to try again");
             inputs.dead_letters.update(letter, 1);
         }
-        let (partition, position) = reader.reading.early_act_update(self.ingest.floor);
+        let (partition, position) = reader.reading.early_act_update(self.floor);
         inputs.progress.update(partition, position);
         inputs.flush();
     }

@@ -23,15 +23,15 @@ impl MySqlSink {
         identity: &Identity,
     ) -> Result<Position, SinkError> {
         self.identity = Some(identity.clone());
-        let mut connection = self.connect().await?;
-        let server = Server::of(&mut connection).await?;
+        let mut checking = self.connect().await?;
+        let server = Server::of(&mut checking).await?;
         if let Some(warning) = server.warning() {
             tracing::warn!("{warning}");
         }
-        self.warn_of_shadow_tables(&mut connection, identity).await?;
-        let server_loads = load::is_taken(&mut connection).await?;
+        self.warn_of_shadow_tables(&mut checking, identity).await?;
+        let server_loads = load::is_taken(&mut checking).await?;
         let shapes = ddl::shapes(&identity.prefix, &identity.tables);
-        let reason = match schema::prepare(connection, &shapes).await? {
+        let reason = match schema::prepare(checking, &shapes).await? {
             None if !server_loads => Some("local_infile is OFF on the server".to_owned()),
             reason => reason,
         };
@@ -91,8 +91,8 @@ impl MySqlSink {
         let deadline = Instant::now() + PREDECESSOR_TIME;
         let (mut free_since, mut is_told) = (None::<Instant>, false);
         loop {
-            let sql = format!("SELECT IS_USED_LOCK('{name}')");
-            let holder = connection.first::<Option<u64>>(DOING_LOCK, sql).await?.flatten();
+            let query = format!("SELECT IS_USED_LOCK('{name}')");
+            let holder = connection.first::<Option<u64>>(DOING_LOCK, query).await?.flatten();
             if let Some(holder) = holder {
                 free_since = None;
                 if Instant::now() > deadline {
@@ -133,8 +133,9 @@ impl MySqlSink {
         let (job, table) = (hexadecimal(&identity.job), identity.prefix.table(COMMIT_TABLE));
         connection.run(DOING, "START TRANSACTION").await?;
         // All rows, and the room for others: of two jobs that begin at once one is rolled back.
-        let sql = format!("SELECT job, generation, commit_no, fingerprint FROM {table} FOR UPDATE");
-        let rows = connection.all::<(String, u64, u64, String)>(DOING, sql).await?;
+        let query =
+            format!("SELECT job, generation, commit_no, fingerprint FROM {table} FOR UPDATE");
+        let rows = connection.all::<(String, u64, u64, String)>(DOING, query).await?;
         if let Some((other, ..)) = rows.iter().find(|row| row.0 != identity.job) {
             return Err(SinkError::OtherJob {
                 table,
@@ -149,21 +150,21 @@ impl MySqlSink {
                 return Err(SinkError::Fingerprint { stored, now });
             }
             let generation = generation + 1;
-            let sql = format!(
+            let update = format!(
                 "UPDATE {table} SET generation = {generation}, writer = {writer} WHERE job = {job}"
             );
-            connection.run(DOING, sql).await?;
+            connection.run(DOING, update).await?;
             Position { generation, commit_no: *commit_no, writer }
         } else {
-            for table in &identity.tables {
-                schema::check_empty(connection, &identity.prefix.table(table.name)).await?;
+            for own in &identity.tables {
+                schema::check_empty(connection, &identity.prefix.table(own.name)).await?;
             }
             let fingerprint = hexadecimal(&identity.fingerprint);
-            let sql = format!(
+            let insert = format!(
                 "INSERT INTO {table} (job, generation, commit_no, fingerprint, writer) \
                  VALUES ({job}, 1, 0, {fingerprint}, {writer})"
             );
-            connection.run(DOING, sql).await?;
+            connection.run(DOING, insert).await?;
             Position { generation: 1, commit_no: 0, writer }
         };
         connection.run(DOING, "COMMIT").await?;

@@ -39,8 +39,8 @@ impl MySqlSink {
         let (name, condition) = (prefix.table(table.name), condition(table, filter));
         let count = format!("SELECT COUNT(*) FROM `{name}` WHERE {condition}");
         let count = connection.first::<u64>(DOING_READ, count).await.map_err(no_table(&name))?;
-        let (rows, key) = (sql::select(prefix, table), sql::names(&table.columns[..table.key]));
-        let query = format!("{rows} WHERE {condition} ORDER BY {key} LIMIT {limit}");
+        let (select, key) = (sql::select(prefix, table), sql::names(&table.columns[..table.key]));
+        let query = format!("{select} WHERE {condition} ORDER BY {key} LIMIT {limit}");
         let mut found = Vec::new();
         read_rows(&mut connection, query, (0, table), &mut |rows| {
             found.extend(rows.into_iter().map(|restored| restored.row));

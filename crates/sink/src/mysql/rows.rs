@@ -57,7 +57,7 @@ fn restore_row(table: &Table, mut row: mysql_async::Row) -> Result<Row, SinkErro
     let columns = table.columns.iter().enumerate();
     let values = columns.map(|(index, column)| {
         use mysql_async::Value as Stored;
-        let number = |bytes: &[u8]| std::str::from_utf8(bytes).ok()?.parse().ok();
+        let parsed = |bytes: &[u8]| std::str::from_utf8(bytes).ok()?.parse().ok();
         let value = match (column.kind, row.take(index)?) {
             (_, Stored::NULL) => Value::Null,
             (Holds::Unsigned, Stored::UInt(number)) => Value::UInt(number),
@@ -66,7 +66,7 @@ fn restore_row(table: &Table, mut row: mysql_async::Row) -> Result<Row, SinkErro
                 Value::UInt(std::str::from_utf8(&bytes).ok()?.parse().ok()?)
             }
             (Holds::OptionalSigned, Stored::Int(number)) => Value::Int(number),
-            (Holds::OptionalSigned, Stored::Bytes(bytes)) => Value::Int(number(&bytes)?),
+            (Holds::OptionalSigned, Stored::Bytes(bytes)) => Value::Int(parsed(&bytes)?),
             (Holds::Text(_), Stored::Bytes(bytes)) => {
                 Value::Text(std::str::from_utf8(&bytes).ok()?.into())
             }

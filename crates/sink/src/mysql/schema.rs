@@ -118,41 +118,42 @@ pub(super) fn place(table: &str) -> String {
 /// What the server says of a table; `None` where there is none of that name.
 async fn find(connection: &mut Connection, table: &str) -> Result<Option<TableInfo>, SinkError> {
     let place = place(table);
-    let sql =
+    let query =
         format!("SELECT table_type, engine FROM information_schema.tables WHERE {place} LIMIT 1");
-    let Some((kind, engine)) = connection.first::<(String, Option<String>)>(DOING, sql).await?
+    let Some((kind, engine)) = connection.first::<(String, Option<String>)>(DOING, query).await?
     else {
         return Ok(None);
     };
-    let sql = format!(
+    let columns_query = format!(
         "SELECT column_name, column_type, is_nullable = 'YES', character_set_name, collation_name, \
          is_nullable = 'YES' OR column_default IS NOT NULL OR extra <> '' \
          FROM information_schema.columns WHERE {place}"
     );
-    let columns = connection.all(DOING, sql).await?.into_iter();
-    let column = |(name, kind, is_optional, charset, collation, is_omissible)| {
-        let kind: String = kind;
-        let kind = kind.to_uppercase();
-        (name, ColumnInfo { kind, is_optional, charset, collation, is_omissible })
+    let columns = connection.all(DOING, columns_query).await?.into_iter();
+    let column = |(name, stored_kind, is_optional, charset, collation, is_omissible)| {
+        let stored_kind: String = stored_kind;
+        let column_kind = stored_kind.to_uppercase();
+        (name, ColumnInfo { kind: column_kind, is_optional, charset, collation, is_omissible })
     };
     let columns = columns.map(column).collect();
-    let sql = format!(
+    let indexes_query = format!(
         "SELECT index_name, COALESCE(column_name, ''), sub_part \
          FROM information_schema.statistics \
          WHERE {place} AND non_unique = 0 ORDER BY index_name, seq_in_index"
     );
     let mut unique: BTreeMap<String, Vec<_>> = BTreeMap::new();
-    for (key, column, part) in connection.all::<(String, String, Option<u64>)>(DOING, sql).await? {
-        unique.entry(key).or_default().push((column, part));
+    let parts = connection.all::<(String, String, Option<u64>)>(DOING, indexes_query).await?;
+    for (key, name, part) in parts {
+        unique.entry(key).or_default().push((name, part));
     }
-    let sql = format!(
+    let guards_query = format!(
         "SELECT CONCAT('foreign key ', constraint_name) FROM information_schema.table_constraints \
          WHERE {place} AND constraint_type = 'FOREIGN KEY' \
          UNION ALL SELECT CONCAT('trigger ', trigger_name) FROM information_schema.triggers \
          WHERE event_object_schema = DATABASE() AND event_object_table = {}",
         hexadecimal(table)
     );
-    let guards = connection.all(DOING, sql).await?;
+    let guards = connection.all(DOING, guards_query).await?;
     Ok(Some(TableInfo { kind, engine: engine.unwrap_or_default(), columns, unique, guards }))
 }
 

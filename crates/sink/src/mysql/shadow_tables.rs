@@ -218,10 +218,10 @@ async fn raise(connection: &mut Connection, prefix: &Prefix, job: &str) -> Resul
         return Ok(0);
     }
     let (table, job) = (prefix.table(COMMIT_TABLE), hexadecimal(job));
-    let sql = format!("UPDATE `{table}` SET generation = generation + 1 WHERE job = {job}");
-    connection.run(DOING, sql).await?;
-    let sql = format!("SELECT generation FROM `{table}` WHERE job = {job}");
-    Ok(connection.first(DOING, sql).await?.unwrap_or_default())
+    let update = format!("UPDATE `{table}` SET generation = generation + 1 WHERE job = {job}");
+    connection.run(DOING, update).await?;
+    let query = format!("SELECT generation FROM `{table}` WHERE job = {job}");
+    Ok(connection.first(DOING, query).await?.unwrap_or_default())
 }
 
 /// The names of those tables that exist under `prefix`.

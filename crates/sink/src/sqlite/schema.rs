@@ -61,9 +61,10 @@ fn check(connection: &Connection, shape: &Shape) -> Result<(), SinkError> {
 
 fn difference(connection: &Connection, shape: &Shape) -> rusqlite::Result<Option<String>> {
     type SqliteTableInfo = (String, String, bool, usize);
-    let sql = "SELECT name, upper(type), \"notnull\" OR pk > 0, pk FROM pragma_table_info(?)";
-    let mut statement = connection.prepare(sql)?;
-    let found = statement
+    let columns_sql =
+        "SELECT name, upper(type), \"notnull\" OR pk > 0, pk FROM pragma_table_info(?)";
+    let mut columns_statement = connection.prepare(columns_sql)?;
+    let found = columns_statement
         .query_map([&shape.name], |row| {
             let pk: i64 = row.get(3)?;
             Ok((row.get(0)?, row.get(1)?, row.get(2)?, usize::try_from(pk).unwrap_or(0)))
@@ -137,7 +138,8 @@ pub(super) fn upsert(name: &str, table: &Table) -> String {
     };
     let (all, key) = (names(table.columns), names(&table.columns[..table.key]));
     let values = names(&table.columns[table.key..]);
-    let updates: Vec<_> = values.iter().map(|name| format!("{name}=excluded.{name}")).collect();
+    let updates: Vec<_> =
+        values.iter().map(|column| format!("{column}=excluded.{column}")).collect();
     format!(
         "INSERT INTO `{name}` ({}) VALUES ({}) ON CONFLICT ({}) DO UPDATE SET {}",
         all.join(", "),

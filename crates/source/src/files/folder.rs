@@ -83,8 +83,8 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     /// Looks at all that is in a folder, but for symbolic links.
-    fn enter(&mut self, path: PathBuf) -> Result<(), SourceError> {
-        let mut folders = vec![path];
+    fn enter(&mut self, folder: PathBuf) -> Result<(), SourceError> {
+        let mut folders = vec![folder];
         while let Some(inner) = folders.pop() {
             let entries = std::fs::read_dir(&inner).and_then(|entries| {
                 entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<BTreeSet<_>>>()

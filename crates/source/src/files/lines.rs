@@ -207,7 +207,7 @@ impl Lines {
 fn record(line: &[u8]) -> Range<usize> {
     let is_padding = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0;
     let trimmed =
-        |line: &[u8]| line.len() - line.iter().rev().take_while(|byte| is_padding(byte)).count();
+        |part: &[u8]| part.len() - part.iter().rev().take_while(|byte| is_padding(byte)).count();
     let mut end = trimmed(line);
     let start = line[..end].iter().take_while(|byte| is_padding(byte)).count();
     // A comma behind an object, or what is left of a line behind that: lines of an array that was

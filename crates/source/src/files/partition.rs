@@ -236,11 +236,11 @@ impl FilePartition {
     /// Whether a file that is set aside is to be tried again: it looks different, and the same for
     /// a while.
     fn is_repaired(&mut self, topic: &FilesTopic) -> bool {
-        let Some(aside) = &mut self.aside else { return true };
-        if aside.looked.elapsed() < RETRY {
+        let Some(looked) = self.aside.as_mut().map(|aside| &mut aside.looked) else { return true };
+        if looked.elapsed() < RETRY {
             return false;
         }
-        aside.looked = Instant::now();
+        *looked = Instant::now();
         if let Some(found) = topic.find(self.number) {
             self.found = Some(found);
         }
@@ -271,7 +271,7 @@ impl FilePartition {
         let read_to = self.lines.take().map_or(self.next, |(lines, _)| lines.end());
         topic.put_aside(self.number);
         let unpacked = if self.is_plain() { "" } else { " (unpacked)" };
-        let text = format!(
+        let warning = format!(
             "{} is set aside behind byte {read_to}{unpacked}: {why}; the lines before that count \
              and other files go on; if it is replaced by a whole one, that is read on from there",
             self.name
@@ -280,7 +280,7 @@ impl FilePartition {
         let may_be_unfinished = self.until.is_none()
             && !self.is_plain()
             && stamp.is_some_and(|stamp| stamp.age() < FRESH);
-        let mut untold = Some(text).filter(|_| !self.is_told);
+        let mut untold = Some(warning).filter(|_| !self.is_told);
         if !may_be_unfinished && let Some(text) = untold.take() {
             self.is_told = true;
             tracing::warn!("{text}");

@@ -316,10 +316,10 @@ mod tests {
         assert_eq!((partition.next, partition.is_done), (10, false), "there is more to come");
         assert!(!partition.ended(25) && partition.is_done);
         assert_eq!(partition.next, 20, "what lies beyond is not handed out");
-        let mut partition = KafkaPartition::new(0, 5, Some(20));
-        assert!(!partition.takes(22) && partition.is_done && !partition.takes(23));
-        assert!(!partition.ended(24));
-        assert_eq!(partition.next, 20, "what lies beyond is not handed out");
+        let mut overshot = KafkaPartition::new(0, 5, Some(20));
+        assert!(!overshot.takes(22) && overshot.is_done && !overshot.takes(23));
+        assert!(!overshot.ended(24));
+        assert_eq!(overshot.next, 20, "what lies beyond is not handed out");
         assert!(KafkaPartition::new(0, 20, Some(20)).is_done);
     }
 }

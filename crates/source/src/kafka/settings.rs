@@ -51,8 +51,8 @@ impl Hidden {
 
     /// The text with the settings' names in place of their values.
     pub fn text(&self, text: &str) -> String {
-        let hide = |text: String, (name, value): &(String, String)| {
-            text.replace(value.as_str(), &format!("<{name}>"))
+        let hide = |shown: String, (name, value): &(String, String)| {
+            shown.replace(value.as_str(), &format!("<{name}>"))
         };
         self.0.iter().fold(text.to_owned(), hide)
     }

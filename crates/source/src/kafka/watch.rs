@@ -118,8 +118,9 @@ impl KafkaWatch {
     /// coordinator of the group, and reports the outcome only to a caller that waits.
     fn begin_to_publish(&self, next: &BTreeMap<u32, u64>) -> Result<Publishing, SourceError> {
         let mut list = TopicPartitionList::new();
-        for (partition, next) in next {
-            let (topic, offset) = (&self.topic.config.topic, Offset::Offset(next.cast_signed()));
+        for (partition, position) in next {
+            let topic = &self.topic.config.topic;
+            let offset = Offset::Offset(position.cast_signed());
             list.add_partition_offset(topic, partition.cast_signed(), offset)
                 .map_err(|error| self.topic.read_error(error))?;
         }

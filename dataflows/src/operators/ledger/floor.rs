@@ -121,8 +121,8 @@ impl Policy {
     }
 
     fn note(&mut self, record_ms: u64, proven_ms: u64) {
-        let held = self.by_record.range(..=record_ms).next_back();
-        if held.is_some_and(|(_, held)| *held >= proven_ms) {
+        let earlier = self.by_record.range(..=record_ms).next_back();
+        if earlier.is_some_and(|(_, held)| *held >= proven_ms) {
             return;
         }
         self.by_record.insert(record_ms, proven_ms);
@@ -248,10 +248,10 @@ mod tests {
         assert_eq!(policy.waiting(&first), nobody);
         assert_eq!(policy.rise(), Some(floor(13_600)));
         // Unless all do: then the topic is away.
-        let mut policy = Policy::new(6_400, 0);
-        policy.read(0, ReachedTimes { is_stalled: true, ..proven(20_000, false) });
-        policy.read(1, still);
-        assert_eq!(policy.rise(), Some(id_at(NINE - 6_400)));
+        let mut stalled = Policy::new(6_400, 0);
+        stalled.read(0, ReachedTimes { is_stalled: true, ..proven(20_000, false) });
+        stalled.read(1, still);
+        assert_eq!(stalled.rise(), Some(id_at(NINE - 6_400)));
     }
 
     #[test]

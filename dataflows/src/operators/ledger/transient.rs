@@ -60,8 +60,8 @@ impl<C: Clone + Ord> Transient<C> {
         let (state, held_until) = self.0.entry(id).or_insert((deleted, until));
         *held_until = until.min(*held_until);
         if matches!(state, TweetState::Posted(_)) {
-            let deleted = TweetState::Gone { was_posted: true, is_deleted: true };
-            if let TweetState::Posted(content) = std::mem::replace(state, deleted) {
+            let withdrawn = TweetState::Gone { was_posted: true, is_deleted: true };
+            if let TweetState::Posted(content) = std::mem::replace(state, withdrawn) {
                 emit(Effect::Counts(content), -1);
             }
             emit(Effect::Deleted, 1);
