@@ -3,7 +3,9 @@
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
-use streams::{Api, Caps, Endpoint, ServiceConfig, StreamConfig, StreamError, Token};
+use streams::{
+    Address, Api, BlueskyConfig, Caps, Endpoint, ServiceConfig, StreamConfig, StreamError, Token,
+};
 
 /// A service with a live stream.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -13,6 +15,8 @@ pub(super) enum StreamName {
     /// The first API of Twitter, as replay servers speak it; needs --url
     #[value(name = "x-v1")]
     XV1,
+    /// The posts of Bluesky, by Jetstream; no account is needed
+    Bluesky,
 }
 
 /// A status that ends the client.
@@ -34,7 +38,9 @@ pub(super) struct StreamArgs {
     /// Follow a live stream. The token of an account is read from TWEETFLOW_TOKEN or --token-file
     #[arg(long, env = "TWEETFLOW_STREAM", value_enum, value_name = "SERVICE")]
     stream: Option<StreamName>,
-    /// Another server than the service's own: https://HOST[:PORT][/PATH]
+    /// Another server than the service's own: https://HOST[:PORT][/PATH]. bluesky: several with
+    /// commas between, each used when the one before it fails; a path that ends in /subscribe is
+    /// version 1 of Jetstream
     #[arg(long, env = "TWEETFLOW_URL", value_name = "URL")]
     url: Option<String>,
     /// File that holds the token, instead of the environment variable TWEETFLOW_TOKEN
@@ -70,6 +76,10 @@ pub(super) struct StreamArgs {
     /// x: stop when so many dollars may have been spent, in all runs with one --resume together
     #[arg(long, env = "TWEETFLOW_MAX_DOLLARS", value_name = "N", value_parser = dollars)]
     max_dollars: Option<f64>,
+    /// bluesky: whether the profiles of authors are looked up, for how many they follow; or from
+    /// which server
+    #[arg(long, env = "TWEETFLOW_PROFILES", value_name = "on|off|URL", value_parser = profiles)]
+    profiles: Option<ProfileServer>,
     /// Make all waits so many times shorter; only for a server on this machine
     #[arg(long, env = "TWEETFLOW_SPEED", value_name = "N", default_value_t = 1, hide = true,
         value_parser = clap::value_parser!(u32).range(1..))]
@@ -92,11 +102,19 @@ impl StreamArgs {
                     backfill_minutes: self.backfill_minutes.unwrap_or(0),
                 })
             }
+            StreamName::Bluesky => {
+                refuse(&self.of_x(), "--stream x")?;
+                let ProfileServer(profiles) = self.profiles.clone().unwrap_or_default();
+                ServiceConfig::Bluesky(BlueskyConfig { profiles, is_compressed: true })
+            }
             StreamName::XV1 => {
                 refuse(&self.of_x(), "--stream x")?;
                 ServiceConfig::X(Api::V1)
             }
         };
+        if name != StreamName::Bluesky {
+            refuse(&[("--profiles", self.profiles.is_some())], "--stream bluesky")?;
+        }
         let mut config = StreamConfig::new(service);
         config.url.clone_from(&self.url);
         config.token = self.token()?;
@@ -145,6 +163,7 @@ impl StreamArgs {
             ("--record", self.record.is_some()),
             ("--give-up", self.give_up.is_some()),
             ("--stop-on", self.stop_on.is_some()),
+            ("--profiles", self.profiles.is_some()),
         ];
         options.extend(self.of_x());
         options
@@ -158,6 +177,27 @@ fn refuse(options: &[(&str, bool)], needed: &str) -> Result<(), StreamError> {
             "{option} is an option of {needed}; give that, or leave {option} out"
         ))),
         None => Ok(()),
+    }
+}
+
+/// Where profiles are looked up; nowhere if there is none.
+#[derive(Clone)]
+struct ProfileServer(Option<String>);
+
+impl Default for ProfileServer {
+    fn default() -> Self {
+        Self(Some("https://public.api.bsky.app".to_owned()))
+    }
+}
+
+fn profiles(text: &str) -> Result<ProfileServer, String> {
+    match text {
+        "on" => Ok(ProfileServer::default()),
+        "off" => Ok(ProfileServer(None)),
+        url => match Address::parse(url) {
+            Ok(_) => Ok(ProfileServer(Some(url.to_owned()))),
+            Err(_) => Err("expected on, off or a server's https://HOST".to_owned()),
+        },
     }
 }
 

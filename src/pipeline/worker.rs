@@ -18,13 +18,13 @@ use super::late::Late;
 use super::ledger::{FloorController, PartitionProgress, WorkerReport};
 use super::peers::HeartbeatSender;
 use super::{CoordinatorChannels, RunContext};
+use crate::config::RunConfig;
 use crate::pipeline::error::RunError;
-use as_of::AsOf;
 use backlog::Backlog;
-use coordinator::Coordinator;
+use coordinator::{Coordinator, EpochClock};
 use credit::InFlight;
 use dataflows::Epoch;
-use ingest::{Refusals, decode, record_dead_letter};
+use ingest::{Ingest, decode, record_dead_letter};
 use monitor::Phase;
 use partition::{ActivePartition, find};
 use reading::ReadPosition;
@@ -33,8 +33,6 @@ use std::collections::BTreeSet;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 use timely::worker::Worker;
-use types::Event;
-use types::dead_letter::Usage;
 use types::offsets::Assignment;
 
 /// Most records of one poll; between two polls the loop handles everything else.
@@ -79,26 +77,13 @@ pub(super) fn run(timely: &mut Worker, shared: &RunContext) -> WorkerSummary {
             heartbeat: heartbeat.as_mut(),
             shared,
             summary: &mut summary,
-            index_and_count: (timely.index(), timely.peers()),
+            worker: WorkerIndex { index: timely.index(), count: timely.peers() },
             epoch: 0,
-            opened: 0,
-            in_flight: InFlight::new(
-                shared.config.credit,
-                shared.config.epoch + shared.config.pace.interval,
-            ),
-            backlog: Backlog::new(shared.config.credit.records),
             stage: Stage::Waiting,
-            partitions: Vec::new(),
-            floor: None,
-            step_ms: shared.config.ledger.step_ms(),
-            paused: BTreeSet::new(),
-            dead_letter_usage: Usage::default(),
             is_bounded: false,
-            epoch_clock: None,
-            as_of: AsOf::default(),
+            ingest: Ingest::new(&shared.config),
+            pacing: Pacing::new(&shared.config),
             coordinator: None,
-            decoded: Vec::new(),
-            refusals: Refusals::default(),
             refreshed_at: Instant::now(),
             late: Late::new(shared.config.ledger.span),
         };
@@ -138,6 +123,39 @@ enum Stage {
     Reading,
 }
 
+/// Which worker this is, of all processes.
+#[derive(Clone, Copy)]
+struct WorkerIndex {
+    index: usize,
+    count: usize,
+}
+
+impl WorkerIndex {
+    /// Whether this worker reads the partition.
+    fn reads(self, partition: u32) -> bool {
+        partition as usize % self.count == self.index
+    }
+}
+
+/// How much this worker reads, and how long its epochs are.
+struct Pacing {
+    in_flight: InFlight,
+    backlog: Backlog,
+    /// The newest epoch in which it has read something, as far as worker 0 was told.
+    opened: Epoch,
+}
+
+impl Pacing {
+    fn new(config: &RunConfig) -> Self {
+        let in_flight = InFlight::new(config.credit, config.epoch + config.pace.interval);
+        Pacing { in_flight, backlog: Backlog::new(config.credit.records), opened: 0 }
+    }
+
+    fn epoch_length(&self, shortest: Duration) -> Duration {
+        self.backlog.epoch(shortest, self.in_flight.records)
+    }
+}
+
 /// The state of one worker's loop.
 struct WorkerLoop<'a> {
     source: Box<dyn Source>,
@@ -146,33 +164,16 @@ struct WorkerLoop<'a> {
     heartbeat: Option<&'a mut HeartbeatSender>,
     shared: &'a RunContext,
     summary: &'a mut WorkerSummary,
-    /// Number of this worker, and number of workers.
-    index_and_count: (usize, usize),
+    worker: WorkerIndex,
     /// The epoch that this worker is in.
     epoch: Epoch,
-    /// The newest epoch in which it has read something, as far as worker 0 was told.
-    opened: Epoch,
-    in_flight: InFlight,
-    backlog: Backlog,
     stage: Stage,
-    partitions: Vec<ActivePartition>,
-    /// With a ledger: its floor, which is stored.
-    floor: Option<u64>,
-    /// With a ledger: milliseconds that make a difference to its floor.
-    step_ms: Option<u64>,
-    /// Partitions that are not read for a while, of all workers.
-    paused: BTreeSet<u32>,
-    /// The room that the dead letters of its partitions take.
-    dead_letter_usage: Usage,
     /// Whether reading ends at an offset that was seen at the start.
     is_bounded: bool,
-    /// On worker 0, once reading has begun: the newest epoch announced, and when.
-    epoch_clock: Option<(Epoch, Instant)>,
-    as_of: AsOf,
+    ingest: Ingest,
+    pacing: Pacing,
+    /// On worker 0, once the rows are restored.
     coordinator: Option<Coordinator>,
-    /// The events of one record, on their way.
-    decoded: Vec<Event>,
-    refusals: Refusals,
     /// When the ledger was shown, and the monitor asked.
     refreshed_at: Instant,
     late: Late,
@@ -192,7 +193,7 @@ impl WorkerLoop<'_> {
             self.send_heartbeat();
             self.check_rows()?;
             self.apply_control()?;
-            self.in_flight.settle(|epoch| !self.flow.durable.less_equal(&epoch));
+            self.pacing.in_flight.settle(|epoch| !self.flow.durable.less_equal(&epoch));
             if self.shared.is_ending() || self.is_finished() {
                 self.flow.inputs = None;
                 if self.shared.is_ending() {
@@ -202,8 +203,10 @@ impl WorkerLoop<'_> {
             if self.flow.inputs.is_none() && self.flow.reading.done() {
                 // No worker reads any more: the last epoch ends with the inputs. (Without a clock
                 // nothing was read, and the tables are as old as they were.)
-                if self.epoch_clock.is_some() {
-                    let closing = self.as_of.close(self.epoch);
+                if let Some(coordinator) = &mut self.coordinator
+                    && coordinator.epoch_clock.is_some()
+                {
+                    let closing = coordinator.as_of.close(self.epoch);
                     self.flow.closings.borrow_mut().push_back(closing);
                 }
                 return Ok(());
@@ -226,15 +229,12 @@ impl WorkerLoop<'_> {
         }
     }
 
-    fn epoch_length(&self) -> Duration {
-        self.backlog.epoch(self.shared.config.epoch, self.in_flight.records)
-    }
-
     /// How long this worker may sleep if nothing wakes it.
     fn park_time(&self) -> Duration {
-        match self.epoch_clock {
-            Some((epoch, since)) if self.flow.opened.get() >= epoch => {
-                self.epoch_length().saturating_sub(since.elapsed()).min(MAX_PARK)
+        match self.epoch_clock() {
+            Some(EpochClock { epoch, since }) if self.flow.opened.get() >= epoch => {
+                let length = self.pacing.epoch_length(self.shared.config.epoch);
+                length.saturating_sub(since.elapsed()).min(MAX_PARK)
             }
             _ => MAX_PARK,
         }
@@ -256,7 +256,7 @@ impl WorkerLoop<'_> {
                 Control::Floor(floor) => self.floor_raised(floor),
                 Control::Pause(partitions) => {
                     self.source.pause(&partitions)?;
-                    self.paused = partitions;
+                    self.ingest.paused = partitions;
                 }
                 Control::Retry(letter, found) => self.retry(letter, found),
             }
@@ -266,8 +266,8 @@ impl WorkerLoop<'_> {
 
     /// Of these assignments, those of this worker.
     fn mine(&self, all: Vec<Assignment>) -> impl Iterator<Item = Assignment> + use<> {
-        let (index, peers) = self.index_and_count;
-        all.into_iter().filter(move |it| it.partition as usize % peers == index)
+        let worker = self.worker;
+        all.into_iter().filter(move |it| worker.reads(it.partition))
     }
 
     /// Begins to read again what the ledger must remember.
@@ -281,7 +281,9 @@ impl WorkerLoop<'_> {
         }
         for assignment in self.mine(all) {
             let reading = ReadPosition::new(&assignment);
-            self.partitions.push(ActivePartition { reading, progress: PartitionProgress::new() });
+            self.ingest
+                .partitions
+                .push(ActivePartition { reading, progress: PartitionProgress::new() });
             let Assignment { replay_from, next, .. } = assignment;
             if replay_from < next {
                 let until = Some(next);
@@ -303,7 +305,7 @@ impl WorkerLoop<'_> {
         else {
             return Ok(0);
         };
-        let (partitions, decoded) = (&mut self.partitions, &mut self.decoded);
+        let (partitions, decoded) = (&mut self.ingest.partitions, &mut self.ingest.decoded);
         let (settings, monitor) = (self.shared.config.decode, &self.shared.monitor);
         let limit = usize::try_from(POLL_RECORDS).unwrap_or(usize::MAX);
         let records = self.source.poll(limit, &mut |polled| {
@@ -353,14 +355,15 @@ impl WorkerLoop<'_> {
         self.shared.monitor.assigned(mine.iter().map(|assignment| assignment.partition));
         for assignment in &mine {
             self.source.assign(assignment)?;
-            self.dead_letter_usage.set(assignment.partition, assignment.dead_letters);
-            if find(&mut self.partitions, assignment.partition).is_none() {
+            self.ingest.dead_letter_usage.set(assignment.partition, assignment.dead_letters);
+            if find(&mut self.ingest.partitions, assignment.partition).is_none() {
                 let reading = ReadPosition::new(assignment);
-                self.partitions
+                self.ingest
+                    .partitions
                     .push(ActivePartition { reading, progress: PartitionProgress::new() });
             }
             let (Some(partition), Some(inputs)) =
-                (find(&mut self.partitions, assignment.partition), &mut self.flow.inputs)
+                (find(&mut self.ingest.partitions, assignment.partition), &mut self.flow.inputs)
             else {
                 continue;
             };
@@ -379,9 +382,9 @@ impl WorkerLoop<'_> {
 
     /// The floor is stored: what is below need not be read again.
     fn floor_raised(&mut self, floor: u64) {
-        self.floor = Some(floor);
+        self.ingest.floor = Some(floor);
         let (Stage::Reading, Some(inputs)) = (&self.stage, &mut self.flow.inputs) else { return };
-        for partition in &mut self.partitions {
+        for partition in &mut self.ingest.partitions {
             if let Some((partition, position)) = partition.reading.floor_raised(floor) {
                 inputs.progress.update(partition, position);
             }
@@ -391,8 +394,8 @@ impl WorkerLoop<'_> {
 
     /// Reports to the coordinator the progress that makes a difference to the floor.
     fn report_progress(&mut self) {
-        let Some(step_ms) = self.step_ms else { return };
-        let (paused, now) = (&self.paused, Instant::now());
+        let Some(step_ms) = self.ingest.step_ms else { return };
+        let (paused, now) = (&self.ingest.paused, Instant::now());
         let report = |ActivePartition { reading, progress }: &mut ActivePartition| {
             let partition = reading.partition();
             if paused.contains(&partition) {
@@ -400,7 +403,7 @@ impl WorkerLoop<'_> {
             }
             progress.report(partition, step_ms, now)
         };
-        let mut reports: Vec<_> = self.partitions.iter_mut().filter_map(report).collect();
+        let mut reports: Vec<_> = self.ingest.partitions.iter_mut().filter_map(report).collect();
         if !reports.is_empty() {
             self.flow.reports_out.send_batch(&mut reports);
             self.flow.reports_out.flush();
@@ -414,16 +417,17 @@ impl WorkerLoop<'_> {
             return;
         }
         self.refreshed_at = Instant::now();
-        let (index, peers) = self.index_and_count;
-        if self.step_ms.is_some() {
+        let WorkerIndex { index, count } = self.worker;
+        if self.ingest.step_ms.is_some() {
             self.shared.monitor.ledger(index, self.flow.figures.get());
             if index % self.shared.config.workers == 0 {
                 self.late.warn_if_due(&self.shared.monitor);
             }
         }
         if !self.shared.topic.counts_bytes() {
-            self.backlog
-                .set_remaining(self.shared.monitor.left().unwrap_or_default() / peers as u64);
+            self.pacing
+                .backlog
+                .set_remaining(self.shared.monitor.left().unwrap_or_default() / count as u64);
         }
     }
 
@@ -441,14 +445,14 @@ impl WorkerLoop<'_> {
     /// A partition that may not be read now keeps nobody waiting.
     fn restart_patience(&mut self) {
         let now = Instant::now();
-        for partition in &mut self.partitions {
+        for partition in &mut self.ingest.partitions {
             partition.progress.restart_patience(now);
         }
     }
 
     /// Reads as many records as there are and credit allows, at the current epoch.
     fn poll(&mut self) -> Result<u64, SourceError> {
-        let room = self.in_flight.available();
+        let room = self.pacing.in_flight.available();
         let (Stage::Reading, Some(inputs)) = (&self.stage, &mut self.flow.inputs) else {
             return Ok(0);
         };
@@ -456,10 +460,9 @@ impl WorkerLoop<'_> {
             self.restart_patience();
             return Ok(0);
         }
-        let (settings, decoded) = (self.shared.config.decode, &mut self.decoded);
-        let (refusals, partitions) = (&mut self.refusals, &mut self.partitions);
-        let (taken, bound) = (&mut self.dead_letter_usage, self.shared.config.dead_letters);
-        let (floor, has_ledger) = (self.floor, self.step_ms.is_some());
+        let (settings, bound) = (self.shared.config.decode, self.shared.config.dead_letters);
+        let (floor, has_ledger) = (self.ingest.floor, self.ingest.step_ms.is_some());
+        let Ingest { partitions, decoded, refusals, dead_letter_usage, .. } = &mut self.ingest;
         let (mut bytes, mut is_moved) = (0, false);
         let limit = usize::try_from(room.min(POLL_RECORDS)).unwrap_or(usize::MAX);
         let records = self.source.poll(limit, &mut |polled| match polled {
@@ -476,7 +479,8 @@ impl WorkerLoop<'_> {
                 partition.reading.pass(record.offset);
                 partition.progress.pass(record.timestamp_ms);
                 let file = partition.reading.file();
-                let record = |letter| record_dead_letter(inputs, letter, file, (taken, bound));
+                let record =
+                    |letter| record_dead_letter(inputs, letter, file, (dead_letter_usage, bound));
                 refusals.note(decoding.map_err(record));
             }
             Polled::Reached(reached) => {
@@ -493,11 +497,11 @@ impl WorkerLoop<'_> {
                 }
             }
         })? as u64;
-        self.backlog.note(records, room.min(POLL_RECORDS));
+        self.pacing.backlog.note(records, room.min(POLL_RECORDS));
         if records >= POLL_RECORDS {
             inputs.flush();
         } else if (records > 0 || is_moved)
-            && std::mem::replace(&mut self.opened, self.epoch) < self.epoch
+            && std::mem::replace(&mut self.pacing.opened, self.epoch) < self.epoch
         {
             // Few records wait in the inputs for the end of their epoch: a way through the dataflow
             // costs the same for one record as for hundreds. Worker 0 must learn that the epoch is
@@ -505,12 +509,12 @@ impl WorkerLoop<'_> {
             inputs.progress.flush();
         }
         if records > 0 {
-            self.in_flight.add(self.epoch, records, bytes);
+            self.pacing.in_flight.add(self.epoch, records, bytes);
             self.summary.first.get_or_insert_with(Instant::now);
             self.summary.records += records;
             self.summary.bytes += bytes;
             self.shared.monitor.read(records, bytes);
-            self.refusals.check(&self.shared.config)?;
+            self.ingest.refusals.check(&self.shared.config)?;
         }
         self.report_progress();
         Ok(records)

@@ -462,7 +462,6 @@ fn the_last_line_says_what_did_not_count() {
 fn the_last_line_of_the_demo_says_what_did_not_count() {
     let folder = tempfile::tempdir().unwrap();
     let tweet = "{\"id\":1,\"text\":\"t\",\"user\":{\"id\":2}}\n";
-    // A file that begins so is no file of tweets.
     let input = file(&[&tweet.repeat(4), "no json\n"].concat());
     let (input, folder) = (input.path().to_str().unwrap(), folder.path().to_str().unwrap());
     let first = ["demo", "--listen", "0", "--limit", "5"];

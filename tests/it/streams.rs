@@ -2,7 +2,7 @@
 
 use crate::common::job::Job;
 use crate::common::{Random, Running, Server as Database, fresh_topic, program, service};
-use crate::stream_server::{Feed, Publisher, Server, differences, faulty_x};
+use crate::stream_server::{Feed, Publisher, Server, differences, faulty_bluesky, faulty_x};
 use nix::sys::signal::Signal;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -122,6 +122,48 @@ fn killed_streams_lose_only_what_they_declare() {
     assert!(code == Some(2) && errors.contains("belongs to the stream x;"), "{errors}");
 }
 
+/// Two servers of Bluesky with faults, processes that are killed at any moment: every event from
+/// the first to the last, each once, and no gap; and the topic is still followed after a break.
+#[test]
+fn a_killed_client_of_bluesky_loses_and_repeats_nothing() {
+    let feed = Arc::new(Feed::default());
+    let servers = [0, 1_000_000].map(|base| {
+        let shared = feed.clone();
+        Server::start(move |request, to| faulty_bluesky(request, to, &shared, base))
+    });
+    let events = Publisher::start(&feed, |number| number.to_string());
+    let folder = tempfile::tempdir().unwrap();
+    let (topic, resume) = (fresh_topic("killed-bluesky"), folder.path().join("resume"));
+    let url = servers.each_ref().map(Server::web_socket_url).join(",");
+    let more = ["--stream", "bluesky", "--profiles", "off", "--speed", "500", "--partitions", "3"];
+    let more = [&more[..], &["--resume", resume.to_str().unwrap()]].concat();
+    let mut random = Random(std::process::id().into());
+    for _ in 0..10 {
+        let mut command = follow(&topic, &url, &more);
+        let mut running = Running::start(command.stderr(Stdio::null()).stdout(Stdio::null()));
+        std::thread::sleep(Duration::from_millis(500 + random.below(2_000)));
+        running.signal(Signal::SIGKILL);
+        running.0.wait().unwrap();
+    }
+    let last = [&more[..], &["--for", "4s"]].concat();
+    let (code, said, errors) = ended(&mut follow(&topic, &url, &last));
+    assert_eq!(code, Some(0), "{said}{errors}");
+    drop(events);
+    let records = crate::produce::records(&topic, 3);
+    let mut counts = std::collections::BTreeMap::<usize, usize>::new();
+    for (_, record) in &records {
+        assert!(!record.contains("stream_gap"), "{record}");
+        let (_, rest) = record.split_once("\"rkey\":\"").unwrap();
+        *counts.entry(rest[..13].parse().unwrap()).or_default() += 1;
+    }
+    let numbers: Vec<_> = counts.keys().copied().collect();
+    let whole: Vec<_> = (numbers[0]..=numbers[numbers.len() - 1]).collect();
+    assert!(counts.values().all(|count| *count == 1) && numbers == whole, "{}", records.len());
+    let requests: usize = servers.iter().map(|server| server.requests().len()).sum();
+    println!("{requests} requests, {} records of {}", records.len(), feed.len());
+    assert!(records.len() > 2_000 && requests > 30, "{} {requests}", records.len());
+}
+
 fn check(feed: &Feed, records: &[String]) {
     let (gaps, records): (Vec<_>, Vec<_>) =
         records.iter().partition(|record| record.starts_with("{\"stream_gap\""));
@@ -165,6 +207,9 @@ fn what_cannot_be_followed_is_one_sentence() {
         (&["--stream", "x"][..], "does not accept the token (401: Unauthorized)"),
         (&["--synthetic"], "--url is an option of --stream"),
         (&["--stream", "x-v1", "--max-posts", "1"], "--max-posts is an option of --stream x"),
+        (&["--stream", "bluesky", "--max-posts", "1"], "--max-posts is an option of --stream x"),
+        (&["--stream", "x", "--profiles", "off"], "--profiles is an option of --stream bluesky"),
+        (&["--stream", "bluesky", "--profiles", "x"], "expected on, off or a server"),
         (&["--stream", "x", "--token-file", token_file], "check --token-file"),
         (&["--stream", "x", "--seed", "2"], "--seed"),
         (&["--stream", "x", "--synthetic"], "--synthetic"),

@@ -64,7 +64,7 @@ impl<'a, S: Service, K: Sink> Follow<'a, S, K> {
         start: Position,
         (sink, status): (&'a mut K, &'a Status),
     ) -> Result<Self, StreamError> {
-        let client = Client::new(config.token.clone(), config.ca.as_deref())?;
+        let client = Client::new(config.token.clone(), config.ca.as_deref(), config.speed.max(1))?;
         let recorder = config.record.as_deref().map(Recorder::open).transpose()?;
         let mut allowance = service.allowance();
         allowance.window = config.scaled(allowance.window);
@@ -216,6 +216,9 @@ impl<'a, S: Service, K: Sink> Follow<'a, S, K> {
             self.gap = Some((reason, false));
             return Ok(ControlFlow::Continue(()));
         }
+        if let Event::Late(_, reason) = &event {
+            self.gap = Some(((*reason).to_owned(), false));
+        }
         self.backoff.reset();
         (self.has_freed, self.down) = (false, None);
         let before_ms = std::mem::replace(&mut self.alive_ms, now);
@@ -245,7 +248,7 @@ impl<'a, S: Service, K: Sink> Follow<'a, S, K> {
                     ControlFlow::Continue(())
                 })
             }
-            Event::Message(message) => self.message(&message, now),
+            Event::Message(message) | Event::Late(message, _) => self.message(&message, now),
         }
     }
 

@@ -11,8 +11,11 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, RETRY_AFTER, USER_AGENT,
+    ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, RETRY_AFTER,
+    SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
+    UPGRADE, USER_AGENT,
 };
+use hyper::upgrade::Upgraded;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use std::path::Path;
@@ -27,6 +30,10 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::client::generate_key;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use types::fault::one_line;
 
 /// How long a connection may take until it is encrypted.
@@ -38,6 +45,12 @@ const REPLY_TIME: Duration = Duration::from_secs(30);
 /// The largest part of a small reply that is read.
 const REPLY_BYTES: usize = 8 << 20;
 
+/// The largest message of a web socket.
+const FRAME_BYTES: usize = 16 << 20;
+
+/// An open web socket.
+pub(crate) type WebSocket = WebSocketStream<TokioIo<Upgraded>>;
+
 /// A connection, encrypted or not.
 pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
@@ -46,11 +59,18 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 pub(crate) struct Client {
     tls: TlsConnector,
     token: Option<Token>,
+    /// How long the head of a reply may take.
+    head_time: Duration,
 }
 
 impl Client {
-    /// A client with a token, and with certificates beside those that browsers trust.
-    pub(crate) fn new(token: Option<Token>, ca: Option<&Path>) -> Result<Self, StreamError> {
+    /// A client with a token, and with certificates beside those that browsers trust. All waits are
+    /// `speed` times shorter.
+    pub(crate) fn new(
+        token: Option<Token>,
+        ca: Option<&Path>,
+        speed: u32,
+    ) -> Result<Self, StreamError> {
         let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         if let Some(path) = ca {
             let fault = || StreamError::Ca { path: path.to_owned() };
@@ -69,7 +89,7 @@ impl Client {
             source: std::io::Error::other(error),
         })?;
         let config = config.with_root_certificates(roots).with_no_client_auth();
-        Ok(Self { tls: TlsConnector::from(Arc::new(config)), token })
+        Ok(Self { tls: TlsConnector::from(Arc::new(config)), token, head_time: HEAD_TIME / speed })
     }
 
     /// The token, for an address that may have it.
@@ -109,7 +129,7 @@ impl Client {
         method: Method,
         address: &Address,
         path: &str,
-        body: Option<String>,
+        (body, more): (Option<String>, &[(HeaderName, &str)]),
     ) -> Result<(Response<Incoming>, JoinSet<()>), Trouble> {
         let io = self.dial(address).await?;
         let name = address.name();
@@ -119,12 +139,15 @@ impl Client {
         };
         let (mut sender, connection) = http1::handshake(TokioIo::new(io)).await.map_err(lost)?;
         let mut tasks = JoinSet::new();
-        tasks.spawn(async move { drop(connection.await) });
+        tasks.spawn(async move { drop(connection.with_upgrades().await) });
         let mut request = Request::builder().method(method).uri(path).header(HOST, address.name());
         request = request.header(USER_AGENT, concat!("tweetflow/", env!("CARGO_PKG_VERSION")));
         request = request.header(ACCEPT, "*/*");
         if let Some(token) = self.token_for(address) {
             request = request.header(AUTHORIZATION, token.header());
+        }
+        for (name, value) in more {
+            request = request.header(name, *value);
         }
         if body.is_some() {
             request = request.header(CONTENT_TYPE, "application/json");
@@ -133,10 +156,11 @@ impl Client {
         let request = request.body(body).map_err(|error| {
             Trouble::network("request", format!("the request is no request: {error}"))
         })?;
-        let response = timeout(HEAD_TIME, sender.send_request(request)).await.map_err(|_| {
-            let reason = format!("{name} did not answer within {} s", HEAD_TIME.as_secs());
-            Trouble::network("silent", reason)
-        })?;
+        let response =
+            timeout(self.head_time, sender.send_request(request)).await.map_err(|_| {
+                let reason = format!("{name} did not answer within {} s", HEAD_TIME.as_secs());
+                Trouble::network("silent", reason)
+            })?;
         Ok((response.map_err(lost)?, tasks))
     }
 
@@ -147,7 +171,7 @@ impl Client {
         path: &str,
         refused_form: &str,
     ) -> Result<Body, Trouble> {
-        let (response, tasks) = self.send(Method::GET, address, path, None).await?;
+        let (response, tasks) = self.send(Method::GET, address, path, (None, &[])).await?;
         let form = response.headers().get(CONTENT_TYPE).and_then(|form| form.to_str().ok());
         let is_page = form.is_some_and(|form| form.contains(refused_form));
         if response.status().as_u16() == 200 && !is_page {
@@ -165,8 +189,50 @@ impl Client {
         path: &str,
         body: Option<String>,
     ) -> Result<Reply, Trouble> {
-        let (response, _tasks) = self.send(method, address, path, body).await?;
+        let (response, _tasks) = self.send(method, address, path, (body, &[])).await?;
         Ok(reply(address, response).await)
+    }
+
+    /// A web socket, or the reply of a server that does not give one.
+    pub(crate) async fn web_socket(
+        &self,
+        address: &Address,
+        path: &str,
+        protocol: Option<&str>,
+    ) -> Result<Result<WebSocket, Reply>, Trouble> {
+        let key = generate_key();
+        let mut headers = vec![
+            (CONNECTION, "Upgrade"),
+            (UPGRADE, "websocket"),
+            (SEC_WEBSOCKET_VERSION, "13"),
+            (SEC_WEBSOCKET_KEY, &key),
+        ];
+        headers.extend(protocol.map(|protocol| (SEC_WEBSOCKET_PROTOCOL, protocol)));
+        let sending = self.send(Method::GET, address, path, (None, &headers));
+        let (response, tasks) = sending.await?;
+        if response.status().as_u16() != 101 {
+            return Ok(Err(reply(address, response).await));
+        }
+        let accepted = response.headers().get(SEC_WEBSOCKET_ACCEPT);
+        let failed =
+            |reason: &str| Trouble::network("handshake", format!("{}: {reason}", address.name()));
+        if accepted.is_none_or(|accepted| accepted != derive_accept_key(key.as_bytes()).as_str()) {
+            return Err(failed("the answer is not the one of a web socket"));
+        }
+        let upgraded =
+            hyper::upgrade::on(response).await.map_err(|error| failed(&one_line(&error)))?;
+        drop(tasks);
+        let config = WebSocketConfig::default()
+            .max_message_size(Some(FRAME_BYTES))
+            .max_frame_size(Some(FRAME_BYTES));
+        let io = TokioIo::new(upgraded);
+        Ok(Ok(WebSocketStream::from_raw_socket(io, Role::Client, Some(config)).await))
+    }
+
+    /// The body of a reply of status 200 or 201.
+    pub(crate) async fn fetch(&self, address: &Address, path: &str) -> Result<Vec<u8>, Trouble> {
+        let reply = self.ask(Method::GET, address, path, None).await?;
+        if matches!(reply.status, 200 | 201) { Ok(reply.body) } else { Err(classify(reply)) }
     }
 }
 
@@ -263,7 +329,7 @@ mod tests {
 
     #[test]
     fn a_token_is_not_for_everyone_to_read() {
-        let client = Client::new(Some(Token::new("t").unwrap()), None).unwrap();
+        let client = Client::new(Some(Token::new("t").unwrap()), None, 1).unwrap();
         let has_token = |url| client.token_for(&Address::parse(url).unwrap()).is_some();
         assert!(has_token("https://x.com") && has_token("http://127.0.0.1:9"));
         assert!(!has_token("http://x.com"));

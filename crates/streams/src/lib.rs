@@ -13,6 +13,7 @@
 
 mod address;
 mod backoff;
+mod bluesky;
 mod budget;
 mod error;
 mod follow;
@@ -21,6 +22,7 @@ mod http;
 mod lines;
 mod meter;
 mod position;
+mod profiles;
 mod reply;
 mod service;
 // Mastodon's, which is not followed yet.
@@ -32,6 +34,7 @@ mod window;
 mod x;
 
 pub use address::Address;
+pub use bluesky::BlueskyConfig;
 pub use error::{End, StreamError};
 pub use meter::{Caps, Meter};
 pub use position::{Cursor, Position};
@@ -40,6 +43,7 @@ pub use token::Token;
 pub use x::{Api, Endpoint};
 
 use follow::Follow;
+use http::Client;
 use service::Service;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -68,6 +72,8 @@ pub trait Sink {
 pub enum ServiceConfig {
     /// X.
     X(Api),
+    /// Bluesky.
+    Bluesky(BlueskyConfig),
 }
 
 /// What to follow, and how.
@@ -120,6 +126,7 @@ impl StreamConfig {
         match self.service {
             ServiceConfig::X(Api::V1) => "x-v1",
             ServiceConfig::X(Api::V2 { .. }) => "x",
+            ServiceConfig::Bluesky(_) => "bluesky",
         }
     }
 
@@ -129,12 +136,13 @@ impl StreamConfig {
 
     /// Refuses what cannot be followed, before anything is connected to.
     pub fn check(&self) -> Result<(), StreamError> {
-        let address = self.address()?;
-        if self.speed != 1 && !address.is_loopback() {
+        let addresses = self.addresses()?;
+        if self.speed != 1 && !addresses.iter().all(Address::is_loopback) {
             let text = "waits are shortened only for a server on this machine; check --url";
             return Err(StreamError::Option(text.to_owned()));
         }
-        if self.token.is_some() && !address.is_encrypted && !address.is_loopback() {
+        let is_safe = |address: &Address| address.is_encrypted || address.is_loopback();
+        if self.token.is_some() && !addresses.iter().all(is_safe) {
             let url = self.url.clone().unwrap_or_default();
             let hint = "the token would cross the network unencrypted; use https";
             return Err(StreamError::Url { url, hint });
@@ -143,16 +151,18 @@ impl StreamConfig {
             ServiceConfig::X(Api::V2 { .. }) if self.token.is_none() => {
                 Err(StreamError::NoToken { stream: "X" })
             }
-            ServiceConfig::X(_) => Ok(()),
+            ServiceConfig::X(_) | ServiceConfig::Bluesky(_) => Ok(()),
         }
     }
 
-    fn address(&self) -> Result<Address, StreamError> {
+    /// The servers, of which most services have one.
+    fn addresses(&self) -> Result<Vec<Address>, StreamError> {
         match (&self.service, &self.url) {
             (ServiceConfig::X(Api::V1), None) => {
                 Err(StreamError::Option("--stream x-v1 needs the server's --url".to_owned()))
             }
-            (ServiceConfig::X(_), url) => x::address(url.as_deref()),
+            (ServiceConfig::X(_), url) => x::address(url.as_deref()).map(|address| vec![address]),
+            (ServiceConfig::Bluesky(_), url) => bluesky::servers(url.as_deref()),
         }
     }
 }
@@ -166,13 +176,21 @@ pub fn run(
     status: &Status,
 ) -> Result<End, StreamError> {
     config.check()?;
-    let address = config.address()?;
+    let mut addresses = config.addresses()?;
+    let last = addresses.len() - 1;
+    let to = (sink, status);
     match &config.service {
         ServiceConfig::X(Api::V1) => {
-            follow(x::X::<true>::new(Api::V1, address), config, start, (sink, status))
+            follow(x::X::<true>::new(Api::V1, addresses.swap_remove(last)), config, start, to)
         }
         ServiceConfig::X(api) => {
-            follow(x::X::<false>::new(api.clone(), address), config, start, (sink, status))
+            follow(x::X::<false>::new(api.clone(), addresses.swap_remove(last)), config, start, to)
+        }
+        ServiceConfig::Bluesky(bluesky) => {
+            // Nobody logs in.
+            let client = Client::new(None, config.ca.as_deref(), 1)?;
+            let service = bluesky::Bluesky::new(bluesky, addresses, client)?;
+            follow(service, config, start, to)
         }
     }
 }

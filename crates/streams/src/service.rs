@@ -27,12 +27,12 @@ pub(crate) enum Event {
     /// A message for the topic.
     Message(Message),
     /// A message that no table needs, of a kind.
-    #[expect(dead_code, reason = "for Bluesky")]
     Skipped(&'static str),
     /// A message of so many bytes was too large to read.
     Oversized(usize),
+    /// A message before which something is missing, as it shows.
+    Late(Message, &'static str),
     /// The service does not give what was between the position and now, as it says.
-    #[expect(dead_code, reason = "for Bluesky")]
     Missing(String),
 }
 

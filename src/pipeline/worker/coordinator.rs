@@ -1,6 +1,7 @@
 //! The coordinator, worker 0: restores the rows, ends epochs, raises the floor, and forwards what
 //! the watcher finds.
 
+use super::as_of::AsOf;
 use super::{MAX_PARK, WorkerLoop};
 use crate::pipeline::flow::Control;
 use crate::pipeline::ledger::{FloorController, WorkerReport};
@@ -23,6 +24,16 @@ pub(super) struct Coordinator {
     replaying: usize,
     /// Where there is a ledger.
     pub(super) floor: Option<FloorController>,
+    /// Once reading has begun.
+    pub(super) epoch_clock: Option<EpochClock>,
+    pub(super) as_of: AsOf,
+}
+
+/// The newest epoch announced, and when.
+#[derive(Clone, Copy)]
+pub(super) struct EpochClock {
+    pub(super) epoch: Epoch,
+    pub(super) since: Instant,
 }
 
 impl WorkerLoop<'_> {
@@ -56,8 +67,13 @@ impl WorkerLoop<'_> {
         let span_ms = self.shared.config.ledger.span_ms();
         let controller =
             floor.zip(span_ms).map(|(floor, span_ms)| FloorController::new(span_ms, floor));
-        let (_, replaying) = self.index_and_count;
-        self.coordinator = Some(Coordinator { plan, replaying, floor: controller });
+        self.coordinator = Some(Coordinator {
+            plan,
+            replaying: self.worker.count,
+            floor: controller,
+            epoch_clock: None,
+            as_of: AsOf::default(),
+        });
     }
 
     /// On worker 0: an error where a stored row, or what follows from the stored rows, cannot be.
@@ -122,7 +138,7 @@ impl WorkerLoop<'_> {
     /// that are to be tried again.
     pub(super) fn forward_news(&mut self) -> Result<(), SourceError> {
         // What is found while the ledger remembers waits.
-        if self.epoch_clock.is_none() {
+        if self.epoch_clock().is_none() {
             return Ok(());
         }
         let news: Vec<_> = self
@@ -150,7 +166,9 @@ impl WorkerLoop<'_> {
     /// On worker 0: hears how far the workers are, and raises the floor.
     pub(super) fn raise_floor(&mut self) {
         let reports = self.flow.reports_in.take();
-        let Some(Coordinator { replaying, floor: controller, .. }) = &mut self.coordinator else {
+        let Some(Coordinator { replaying, floor: controller, epoch_clock, .. }) =
+            &mut self.coordinator
+        else {
             return;
         };
         for report in reports {
@@ -163,7 +181,7 @@ impl WorkerLoop<'_> {
         let floor = controller.as_mut().and_then(FloorController::raise);
         let monitor = &self.shared.monitor;
         let paused = controller.as_mut().and_then(|controller| controller.newly_paused(monitor));
-        if *replaying == 0 && self.epoch_clock.is_none() {
+        if *replaying == 0 && epoch_clock.is_none() {
             return self.begin();
         }
         if let (Some(floor), Some(inputs)) = (floor, &mut self.flow.inputs) {
@@ -177,24 +195,32 @@ impl WorkerLoop<'_> {
         }
     }
 
+    /// On worker 0, once reading has begun.
+    pub(super) fn epoch_clock(&self) -> Option<EpochClock> {
+        self.coordinator.as_ref()?.epoch_clock
+    }
+
     /// On worker 0: ends the current epoch for all workers.
     fn advance_epoch(&mut self, epoch: Epoch) {
-        let closing = self.as_of.close(epoch - 1);
+        let Some(coordinator) = &mut self.coordinator else { return };
+        coordinator.epoch_clock = Some(EpochClock { epoch, since: Instant::now() });
+        let closing = coordinator.as_of.close(epoch - 1);
         self.flow.closings.borrow_mut().push_back(closing);
         self.flow.control.send(Control::Epoch(epoch));
         self.flow.control.advance_to(epoch);
         self.flow.control.flush();
-        self.epoch_clock = Some((epoch, Instant::now()));
     }
 
     /// On worker 0: ends the epoch when something is open and its length is over, or when nothing
     /// has happened for a heartbeat.
     pub(super) fn end_epoch_if_due(&mut self) {
-        let Some((epoch, since)) = self.epoch_clock else { return };
+        let Some(EpochClock { epoch, since }) = self.epoch_clock() else { return };
         let is_open = self.flow.opened.get() >= epoch;
-        let due = if is_open { self.epoch_length() } else { self.shared.config.pace.heartbeat };
+        let config = &self.shared.config;
+        let due =
+            if is_open { self.pacing.epoch_length(config.epoch) } else { config.pace.heartbeat };
         if since.elapsed() >= due {
-            self.backlog.ended(if is_open { due } else { Duration::ZERO });
+            self.pacing.backlog.ended(if is_open { due } else { Duration::ZERO });
             self.advance_epoch(epoch + 1);
         }
     }

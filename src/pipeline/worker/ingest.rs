@@ -1,9 +1,11 @@
 //! How a record enters the dataflow: as its events, or as a dead letter.
 
 use super::super::flow::FlowInputs;
+use super::partition::ActivePartition;
 use crate::config::RunConfig;
 use dataflows::tables::dead_letter_overflow::Extent;
 use source::SourceError;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 use types::Version;
 use types::dead_letter::DeadLetter;
@@ -74,6 +76,37 @@ impl Refusals {
         }
         let (topic, detail) = (config.topic.clone(), self.last.to_string());
         Err(SourceError::Refused { topic, excess: self.excess, detail })
+    }
+}
+
+/// What becomes of records, by partition.
+pub(super) struct Ingest {
+    /// Those that this worker reads.
+    pub(super) partitions: Vec<ActivePartition>,
+    /// Partitions that are not read for a while, of all workers.
+    pub(super) paused: BTreeSet<u32>,
+    /// With a ledger: its floor, which is stored.
+    pub(super) floor: Option<u64>,
+    /// With a ledger: milliseconds that make a difference to its floor.
+    pub(super) step_ms: Option<u64>,
+    /// The events of one record, on their way.
+    pub(super) decoded: Vec<Event>,
+    pub(super) refusals: Refusals,
+    /// The room that the dead letters of its partitions take.
+    pub(super) dead_letter_usage: Usage,
+}
+
+impl Ingest {
+    pub(super) fn new(config: &RunConfig) -> Self {
+        Ingest {
+            partitions: Vec::new(),
+            paused: BTreeSet::new(),
+            floor: None,
+            step_ms: config.ledger.step_ms(),
+            decoded: Vec::new(),
+            refusals: Refusals::default(),
+            dead_letter_usage: Usage::default(),
+        }
     }
 }
 

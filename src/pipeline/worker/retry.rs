@@ -14,13 +14,12 @@ use types::record::{Record, StoredRecord};
 impl WorkerLoop<'_> {
     /// Tries a record again, if this worker reads its partition.
     pub(super) fn retry(&mut self, letter: DeadLetter, found: Option<StoredRecord>) {
-        let (index, peers) = self.index_and_count;
         let DeadLetter { partition, offset, .. } = letter;
-        if partition as usize % peers != index {
+        if !self.worker.reads(partition) {
             return;
         }
         let (Some(inputs), Some(reader)) =
-            (&mut self.flow.inputs, find(&mut self.partitions, partition))
+            (&mut self.flow.inputs, find(&mut self.ingest.partitions, partition))
         else {
             return;
         };
@@ -28,7 +27,7 @@ impl WorkerLoop<'_> {
             let payload = payload.as_deref();
             // A tombstone is never a dead letter, so the key says nothing here.
             let record = Record { partition, offset, timestamp_ms, key: None, payload };
-            match decode(&record, self.shared.config.decode, &mut self.decoded) {
+            match decode(&record, self.shared.config.decode, &mut self.ingest.decoded) {
                 Ok(()) => {
                     let before = if self.shared.topic.counts_bytes() {
                         // A line's offset is its last byte. Who reads from within the line before
@@ -37,14 +36,16 @@ impl WorkerLoop<'_> {
                     } else {
                         0
                     };
-                    for event in self.decoded.drain(..) {
-                        if let Some(clocks) = event.clocks().filter(|_| self.step_ms.is_some()) {
+                    for event in self.ingest.decoded.drain(..) {
+                        if let Some(clocks) =
+                            event.clocks().filter(|_| self.ingest.step_ms.is_some())
+                        {
                             let id = clocks.id_to_remember();
                             reader.reading.remember_early_act(offset.saturating_sub(before), id);
                         }
                         inputs.retried.update(event, 1);
                     }
-                    self.dead_letter_usage.free(partition, Quota::of(&letter));
+                    self.ingest.dead_letter_usage.free(partition, Quota::of(&letter));
                     inputs.dead_letters.update(letter, -1);
                 }
                 // The row is rewritten without its flag; it keeps its quota.
@@ -57,7 +58,7 @@ impl WorkerLoop<'_> {
             tracing::warn!(offset, "{place} no longer holds a record to try again");
             inputs.dead_letters.update(letter, 1);
         }
-        let (partition, position) = reader.reading.early_act_update(self.floor);
+        let (partition, position) = reader.reading.early_act_update(self.ingest.floor);
         inputs.progress.update(partition, position);
         inputs.flush();
     }

@@ -81,6 +81,20 @@ impl Connection {
         self.send(b"0\r\n\r\n")
     }
 
+    /// Accepts a web socket.
+    pub(crate) fn upgrade(&mut self, request: &Request) -> std::io::Result<()> {
+        let key = request.header("sec-websocket-key").unwrap_or_default();
+        let accepted = tungstenite::handshake::derive_accept_key(key.as_bytes());
+        let protocol = request.header("sec-websocket-protocol");
+        let protocol = protocol.map(|protocol| format!("Sec-WebSocket-Protocol: {protocol}\r\n"));
+        let head = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: {accepted}\r\n{}\r\n",
+            protocol.unwrap_or_default()
+        );
+        self.send(head.as_bytes())
+    }
+
     /// A whole reply.
     pub(crate) fn reply(&mut self, status: u16, headers: &str, body: &str) -> std::io::Result<()> {
         let form = if body.starts_with('<') { "text/html" } else { "application/json" };
@@ -123,6 +137,24 @@ impl Connection {
     pub(crate) fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
         self.stream.read(bytes)
     }
+}
+
+/// A frame of a web socket, as a server sends it: text is 1, binary 2, close 8, ping 9.
+pub(crate) fn frame(kind: u8, bytes: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0x80 | kind];
+    match bytes.len() {
+        length @ 0..=125 => frame.push(u8::try_from(length).unwrap()),
+        length @ 126..=0xFFFF => {
+            frame.push(126);
+            frame.extend_from_slice(&u16::try_from(length).unwrap().to_be_bytes());
+        }
+        length => {
+            frame.push(127);
+            frame.extend_from_slice(&(length as u64).to_be_bytes());
+        }
+    }
+    frame.extend_from_slice(bytes);
+    frame
 }
 
 /// A part of a body in chunks, with its frame.
@@ -354,5 +386,74 @@ pub(crate) fn faulty_x(request: &Request, to: &mut Connection, feed: &Feed) -> s
         2 => to.silence(),
         // Within a chunk.
         _ => to.send(&chunk(&text)[..text.len() / 2]),
+    }
+}
+
+/// An event of Bluesky, in the form of version 2.
+pub(crate) fn skeet(seq: usize, time_ms: u64, number: usize, is_delete: bool) -> String {
+    let time = jiff::Timestamp::from_microsecond(i64::try_from(time_ms * 1000).unwrap()).unwrap();
+    let operation = if is_delete { "delete" } else { "create" };
+    let record = format!(
+        ",\"record\":{{\"$type\":\"app.bsky.feed.post\",\"createdAt\":\"{time:.3}\",\
+         \"langs\":[\"de\"],\"text\":\"ü💡 \\u00fc #rust\"}},\"cid\":\"bafy{number}\""
+    );
+    let record = if is_delete { "" } else { &record };
+    format!(
+        "{{\"$type\":\"message\",\"payload\":{{\"$type\":\"network.bsky.jetstream.subscribeEvents\
+         #commit\",\"seq\":{seq},\"did\":\"did:plc:{}\",\"time\":\"{time:.6}\",\"rev\":\"{number:013}\",\
+         \"operation\":\"{operation}\",\"collection\":\"app.bsky.feed.post\",\"rkey\":\"{number:013}\"\
+         {record}}}}}",
+        number % 100
+    )
+}
+
+/// Bluesky's version 2 with a history: the events of a feed, whose payload is a number, from a
+/// cursor on, until a fault. Another server of the same service has another `base`.
+pub(crate) fn faulty_bluesky(
+    request: &Request,
+    to: &mut Connection,
+    feed: &Feed,
+    base: usize,
+) -> std::io::Result<()> {
+    let mut dice = Dice(request.number as u64 + base as u64);
+    match dice.below(12) {
+        0 => return to.reply(503, "", "{\"error\":\"ServiceUnavailable\"}"),
+        1 => return to.reply(200, "", "<html>"),
+        2 => return to.silence(),
+        _ => {}
+    }
+    let cursor: Option<u64> = request.parameter("cursor").and_then(|cursor| cursor.parse().ok());
+    let mut next = match cursor {
+        None => feed.len(),
+        Some(seq) if seq < 1_000_000_000_000_000 => {
+            usize::try_from(seq).unwrap().saturating_sub(base).min(feed.len())
+        }
+        Some(us) => feed.from(0).partition_point(|(time, _)| time * 1000 < us),
+    };
+    to.upgrade(request)?;
+    let until = next + 5 + dice.below(4_000);
+    while next < until {
+        to.wait(Duration::from_millis(3))?;
+        for (time, number) in feed.from(next) {
+            let number: usize = String::from_utf8(number.to_vec()).unwrap().parse().unwrap();
+            let text = skeet(base + next, time, number, number.is_multiple_of(7));
+            let bytes = frame(1, text.as_bytes());
+            next += 1;
+            match dice.below(1_000) {
+                0 => to.trickle(&bytes)?,
+                1 => to.send(&[&bytes[..], &bytes[..]].concat())?,
+                2 => return to.send(&bytes[..dice.below(bytes.len())]),
+                3 => to.send(&[&frame(9, b"ping")[..], &bytes[..]].concat())?,
+                _ => to.send(&bytes)?,
+            }
+            if next >= until {
+                break;
+            }
+        }
+    }
+    match dice.below(3) {
+        0 => to.send(&frame(8, &[&1001_u16.to_be_bytes()[..], b"going away"].concat())),
+        1 => to.silence(),
+        _ => Ok(()),
     }
 }
