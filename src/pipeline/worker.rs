@@ -10,7 +10,7 @@ mod coordinator;
 mod credit;
 mod ingest;
 mod partition;
-mod reading;
+mod read_position;
 mod retry;
 
 use super::flow::{self, Control, Flow};
@@ -27,7 +27,7 @@ use dataflows::Epoch;
 use ingest::{Ingest, decode, record_dead_letter};
 use monitor::Phase;
 use partition::{ActivePartition, find};
-use reading::ReadPosition;
+use read_position::ReadPosition;
 use source::{Polled, Source, SourceError};
 use std::collections::BTreeSet;
 use std::sync::PoisonError;

@@ -122,7 +122,7 @@ pub enum SinkError {
         "the tables were made with other settings: {}; give the stored settings again, or run once \
          with --rebuild, which counts the topic again (with --files or sqlite: into another database \
          or --table-prefix)",
-        super::settings::differences(.stored, .now)
+        super::fingerprint::differences(.stored, .now)
     )]
     Fingerprint {
         /// What is stored.

@@ -11,11 +11,11 @@
 mod database;
 pub mod ddl;
 mod error;
+mod fingerprint;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod memory;
 pub mod mysql;
-mod settings;
 pub(crate) mod sql;
 pub mod sqlite;
 mod stop;

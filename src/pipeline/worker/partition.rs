@@ -1,9 +1,9 @@
 //! A partition that a worker reads: its offsets, and its progress in the time of its tweets.
 //!
-//! It joins the two; the rules are in `reading` and in `pipeline::ledger`.
+//! It joins the two; the rules are in `read_position` and in `pipeline::ledger`.
 
 use super::super::ledger::PartitionProgress;
-use super::reading::ReadPosition;
+use super::read_position::ReadPosition;
 use types::clock::Clocks;
 
 /// A partition that this worker reads.
