@@ -61,8 +61,8 @@ impl DemoFolder {
         let mut folder = DemoFolder { path: path.to_owned(), tweets };
         let note = read_note(path).map_err(fault)?;
         if folder.tables().exists() || path.join("topic").exists() {
-            let tweets = note.as_ref().and_then(|before| folder.tweets.after(before));
-            folder.tweets = tweets.ok_or_else(|| other_tweets(path, note.as_ref()))?;
+            let continued = note.as_ref().and_then(|before| folder.tweets.after(before));
+            folder.tweets = continued.ok_or_else(|| other_tweets(path, note.as_ref()))?;
         }
         if note.as_ref() != Some(&folder.tweets) {
             folder.write_note().map_err(fault)?;
@@ -84,14 +84,17 @@ impl DemoFolder {
     /// Removes what earlier demos, of this version and of those before, have left behind.
     pub(super) fn clear(path: &Path) -> Result<(), JobError> {
         let tables = ["", "-wal", "-shm"].map(|end| path.join(format!("{TABLES}{end}")));
-        let remove = |path: &Path| match path {
-            path if path.is_dir() => std::fs::remove_dir_all(path),
-            path => std::fs::remove_file(path),
+        let remove = |entry: &Path| {
+            if entry.is_dir() {
+                std::fs::remove_dir_all(entry)
+            } else {
+                std::fs::remove_file(entry)
+            }
         };
-        for path in tables.iter().chain(&[path.join(NOTE), path.join("topic")]) {
-            match remove(path) {
+        for old in tables.iter().chain(&[path.join(NOTE), path.join("topic")]) {
+            match remove(old) {
                 Err(source) if source.kind() != ErrorKind::NotFound => {
-                    return Err(JobError::Folder { path: path.clone(), source });
+                    return Err(JobError::Folder { path: old.clone(), source });
                 }
                 _ => {}
             }

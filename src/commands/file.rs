@@ -116,7 +116,7 @@ impl Layered {
             command.mut_group(group, |group| group.required(false))
         });
         // Shown defaults would show secrets. (A switch shows none.)
-        let set = |argument: Arg| argument.default_values(texts).hide_default_value(!is_switch);
+        let set = |found: Arg| found.default_values(texts).hide_default_value(!is_switch);
         Ok(command.mut_arg(key, set))
     }
 
@@ -152,7 +152,7 @@ fn texts(argument: &Arg, value: &Value) -> Result<Vec<String>, String> {
         (ArgAction::SetTrue, Value::Boolean(value)) => Ok(vec![value.to_string()]),
         (ArgAction::SetTrue, _) => Err("expected true or false".to_owned()),
         (_, Value::Table(settings)) if is_list => {
-            let pair = |(name, value)| Ok(format!("{name}={}", text(value)?));
+            let pair = |(name, setting)| Ok(format!("{name}={}", text(setting)?));
             settings.iter().map(pair).collect()
         }
         (_, Value::Array(values)) if is_list => values.iter().map(text).collect(),
@@ -202,10 +202,10 @@ mod tests {
         apply(super::super::Cli::command(), file.path())
     }
 
-    fn defaults(command: &Command) -> Vec<String> {
-        let mut command = command.clone();
-        command.build();
-        let commands = std::iter::once(&command).chain(command.get_subcommands());
+    fn defaults(program: &Command) -> Vec<String> {
+        let mut program = program.clone();
+        program.build();
+        let commands = std::iter::once(&program).chain(program.get_subcommands());
         let lines = commands.flat_map(|command| {
             command.get_arguments().filter(|argument| has(command, argument.get_id().as_str())).map(
                 move |argument| {

@@ -116,7 +116,7 @@ fn place(command: &Command, name: &str) -> Option<String> {
     let commands = std::iter::once(command).chain(command.get_subcommands());
     let mut arguments = commands.flat_map(Command::get_arguments);
     let argument = arguments.find(|argument| argument.get_long() == Some(long))?;
-    let variable = Arg::get_env(argument).filter(|name| std::env::var_os(name).is_some())?;
+    let variable = Arg::get_env(argument).filter(|it| std::env::var_os(it).is_some())?;
     Some(format!(" (from {})", variable.to_string_lossy()))
 }
 

@@ -161,7 +161,7 @@ fn reading(server: &str, prefix: &Prefix, tables: &Tables, account: &str) -> Str
 /// need an escape for is refused: escapes hang on the client's `sql_mode`.
 fn account(text: &str) -> Result<String, String> {
     let (name, host) = text.rsplit_once('@').unwrap_or((text, "%"));
-    let plain = |text: &str| !text.is_empty() && !text.contains(['\'', '"', '`', '\\']);
+    let plain = |part: &str| !part.is_empty() && !part.contains(['\'', '"', '`', '\\']);
     if !plain(name) || !plain(host) || text.chars().any(char::is_control) {
         return Err("expected NAME or NAME@HOST, without quotes and backslashes".to_owned());
     }

@@ -76,13 +76,15 @@ impl StatusText {
                 self.say(snapshot.restored, None, text);
             }
             Phase::Replaying if snapshot.replay > 0 => {
-                let left = snapshot.replay;
+                let to_replay = snapshot.replay;
                 let text = match self.unit {
-                    "bytes" => format!("{} to read again for the ledger", HumanBytes(left)),
-                    unit => format!("{} {unit} to read again for the ledger", HumanCount(left)),
+                    "bytes" => format!("{} to read again for the ledger", HumanBytes(to_replay)),
+                    unit => {
+                        format!("{} {unit} to read again for the ledger", HumanCount(to_replay))
+                    }
                 };
-                let all = self.bar.as_ref().map_or(left, |(_, all)| left.max(*all));
-                self.say(all - left, Some(all), text);
+                let all = self.bar.as_ref().map_or(to_replay, |(_, all)| to_replay.max(*all));
+                self.say(all - to_replay, Some(all), text);
             }
             Phase::Running if is_far => {
                 #[allow(

@@ -88,10 +88,10 @@ pub fn commit_batcher(
                 let mut outlet =
                     commits.orders.map(|orders| CommitterLink::new(orders, wake, fault));
                 move |(input, frontier), output| {
-                    input.for_each(|capability, changes| {
+                    input.for_each(|capability, batch| {
                         let port = output.output_index();
                         let held = |epoch: &Epoch| capability.delayed(epoch, port);
-                        batcher.add(changes.drain(..), held);
+                        batcher.add(batch.drain(..), held);
                     });
                     batcher.close(frontier.frontier().first().copied());
                     if let Some(outlet) = &mut outlet

@@ -168,11 +168,11 @@ pub(super) fn build(
 
         let unreadable = Unreadable::default();
         let rows = RestoredRows::new(rows, Rc::clone(&unreadable));
-        let restored = Rows::new(&rows, tables.progress());
-        let offsets = kafka_offsets::build(&config.topic, updates, &restored);
+        let offset_rows = Rows::new(&rows, tables.progress());
+        let offsets = kafka_offsets::build(&config.topic, updates, &offset_rows);
         let dead_letters = dead_letters::build(&config.topic, dead_letters, tables.dead_letters());
-        let restored = Rows::new(&rows, tables.dead_letter_overflow());
-        let overflow = dead_letter_overflow::build(&config.topic, overflow, &restored);
+        let overflow_rows = Rows::new(&rows, tables.dead_letter_overflow());
+        let overflow = dead_letter_overflow::build(&config.topic, overflow, &overflow_rows);
         let figures = Rc::default();
         let ledger = LedgerInputs { replayed: Shared::new(replayed), figures: Rc::clone(&figures) };
         let ledger = config.ledger.span_ms().map(|_| ledger);

@@ -71,10 +71,11 @@ impl Freshness {
                 Some(partition) => self.partitions.entry(partition).or_default(),
                 None => &mut self.all,
             };
-            let ms = samples.percentiles(WINDOW);
+            let percentiles = samples.percentiles(WINDOW);
             #[allow(clippy::cast_possible_truncation, reason = "milliseconds for people")]
-            let rounded =
-                |of: fn(Percentiles) -> f64| Value::optional(ms.map(|ms| of(ms).round() as i64));
+            let rounded = |of: fn(Percentiles) -> f64| {
+                Value::optional(percentiles.map(|ms| of(ms).round() as i64))
+            };
             let name = partition.map_or("all".to_owned(), |partition| partition.to_string());
             Box::new([
                 Value::Text(name.into()),
@@ -128,12 +129,12 @@ mod tests {
         let number = tables.freshness().expect("it is on by default");
         let mut freshness = Freshness::default();
         let mut position = Position { generation: 1, commit_no: 0, writer: 0 };
-        let mut commit = |freshness: &mut Freshness, is_empty| {
+        let mut commit = |written: &mut Freshness, is_empty| {
             let mut transaction = transaction(&tables, is_empty);
-            freshness.add(&mut transaction, number, position, &monitor);
+            written.add(&mut transaction, number, position, &monitor);
             position = position.next();
             monitor.committed(&transaction, position, Duration::ZERO);
-            freshness.committed(&transaction, tables.progress());
+            written.committed(&transaction, tables.progress());
             std::mem::take(&mut transaction.tables[usize::from(number)].upserts)
         };
         // A start that changes nothing, then the heartbeat of a quiet topic.
@@ -143,15 +144,15 @@ mod tests {
         assert_eq!(commit(&mut freshness, false), Vec::<Row>::new(), "too early");
         monitor.ends(Some(BTreeMap::from([(3, 25)])));
         freshness.written = Instant::now().checked_sub(Duration::from_secs(2));
-        let rows = commit(&mut freshness, true);
+        let with_partition = commit(&mut freshness, true);
         let row = |name: &str, partition| -> Vec<Value> {
             let values = [Value::Timestamp(5_000), Value::UInt(4), Value::Int(15)];
             [Value::Text(name.into()), partition].into_iter().chain(values).collect()
         };
-        assert_eq!(rows[0][..5], row("3", Value::Int(3)));
-        assert_eq!(rows[1][..5], row("all", Value::Null));
-        for row in &rows {
-            assert!((2_000..9_000).contains(&row[5].as_i64().expect("known")), "{row:?}");
+        assert_eq!(with_partition[0][..5], row("3", Value::Int(3)));
+        assert_eq!(with_partition[1][..5], row("all", Value::Null));
+        for written in &with_partition {
+            assert!((2_000..9_000).contains(&written[5].as_i64().expect("known")), "{written:?}");
         }
     }
 }

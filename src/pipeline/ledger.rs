@@ -284,11 +284,11 @@ mod tests {
     #[test]
     fn partitions_that_wait_are_seen() {
         let (monitor, mut controller) = (Monitor::default(), FloorController::new(6_400, 0));
-        let read = |controller: &mut FloorController, partition, ms: u64| {
+        let read = |applying: &mut FloorController, partition, ms: u64| {
             let reached =
                 ReachedTimes { proven_ms: 1_795_424_400_000 + ms, ..ReachedTimes::default() };
-            controller.apply_report(WorkerReport::Progress { partition, reached });
-            let reported = controller.newly_paused(&monitor);
+            applying.apply_report(WorkerReport::Progress { partition, reached });
+            let reported = applying.newly_paused(&monitor);
             (
                 reported,
                 monitor.snapshot().paused.map(|waiting| (waiting.partitions, waiting.behind)),

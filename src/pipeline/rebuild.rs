@@ -53,8 +53,8 @@ pub fn run(
     for round in 1..=ROUNDS {
         let began = Instant::now();
         let topic = Box::new(KafkaTopic::new(kafka.clone())?);
-        let (config, sink) = (config.clone(), MySqlSink::new(url)?);
-        let summary = pipeline::run_watched(config, topic, sink, stop.clone(), monitor)?;
+        let into = MySqlSink::new(url)?;
+        let summary = pipeline::run_watched(config.clone(), topic, into, stop.clone(), monitor)?;
         sum.add(&summary);
         if stop.load(Ordering::Relaxed) {
             return Err(RunError::RebuildStopped);

@@ -176,7 +176,7 @@ impl Watching {
             if let Err(error) = &discovered
                 && error.is_changed()
             {
-                let _ = discovered.map_err(|error| self.news.send(TopicNews::Changed(error)));
+                let _ = discovered.map_err(|changed| self.news.send(TopicNews::Changed(changed)));
                 return;
             }
             self.steps.discover.note(&discovered);
@@ -184,7 +184,7 @@ impl Watching {
             if let Err(error) = &compared
                 && error.is_changed()
             {
-                let _ = compared.map_err(|error| self.news.send(TopicNews::Changed(error)));
+                let _ = compared.map_err(|changed| self.news.send(TopicNews::Changed(changed)));
                 return;
             }
             self.steps.compare.note(&compared);
@@ -255,8 +255,8 @@ impl Watching {
     /// Reads the records that are to be tried again.
     fn look_up(&mut self) -> Result<(), SourceError> {
         self.pending.extend(self.requests.try_iter());
-        while let Some(letter) = self.pending.last() {
-            let found = self.watch.record(letter.partition, letter.offset)?;
+        while let Some(next) = self.pending.last() {
+            let found = self.watch.record(next.partition, next.offset)?;
             let letter = self.pending.pop().expect("it is there");
             let _ = self.news.send(TopicNews::Retry(letter, found));
         }

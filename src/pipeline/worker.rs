@@ -479,9 +479,9 @@ impl WorkerLoop<'_> {
                 partition.reading.pass(record.offset);
                 partition.progress.pass(record.timestamp_ms);
                 let file = partition.reading.file();
-                let record =
+                let refuse =
                     |letter| record_dead_letter(inputs, letter, file, (dead_letter_usage, bound));
-                refusals.note(decoding.map_err(record));
+                refusals.note(decoding.map_err(refuse));
             }
             Polled::Reached(reached) => {
                 let Some(partition) = find(partitions, reached.partition) else { return };

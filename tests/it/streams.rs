@@ -1,7 +1,9 @@
 //! `produce --stream` against a server with the services' faults, on a real broker.
 
 use crate::common::job::Job;
-use crate::common::{Random, Running, Server as Database, fresh_topic, program, service};
+use crate::common::{
+    Random, Running, Server as Database, assert_ended, fresh_topic, program, service,
+};
 use crate::stream_server::{Feed, Publisher, Server, differences, faulty_bluesky, faulty_x};
 use nix::sys::signal::Signal;
 use std::path::Path;
@@ -66,18 +68,17 @@ fn the_reports_client_stops_after_a_thousand_tweets_and_on_a_420() {
     let job = Job::new(Database::MariaDb, "report");
     let url = format!("{}/1.1/statuses/filter.json?locations=-180,-90,180,90", server.url());
     let stream = ["--stream", "x-v1", "--require-location", "--partitions", "2", "--speed", "20"];
-    let more = [&stream[..], &["--limit", "1000"]].concat();
-    let (code, said, errors) = ended(&mut follow(&job.topic, &url, &more));
-    assert!(code == Some(0) && said.contains("tweets=1000 "), "{said}{errors}");
-    assert!(said.contains("left_out=50") && said.contains("no_json=0"), "{said}");
-    let more = [&stream[..], &["--stop-on", "420"]].concat();
-    let (code, said, errors) = ended(&mut follow(&job.topic, &url, &more));
-    assert_eq!(code, Some(0), "{said}{errors}");
-    assert!(errors.contains("answered 420") && said.contains("left_out=3"), "{said}{errors}");
+    let follow_with =
+        |more: &[&str]| ended(&mut follow(&job.topic, &url, &[&stream[..], more].concat()));
+    let (limited, counts, warnings) = follow_with(&["--limit", "1000"]);
+    assert!(limited == Some(0) && counts.contains("tweets=1000 "), "{counts}{warnings}");
+    assert!(counts.contains("left_out=50") && counts.contains("no_json=0"), "{counts}");
+    let (stopped, said, reason) = follow_with(&["--stop-on", "420"]);
+    assert_eq!(stopped, Some(0), "{said}{reason}");
+    assert!(reason.contains("answered 420") && said.contains("left_out=3"), "{said}{reason}");
     assert_eq!(server.requests().len(), 3);
     job.run();
-    let (code, text) = job.verify(&[]);
-    assert!(code == Some(0) && text.contains("differences=0"), "{text}");
+    assert_ended(job.verify(&[]), 0, &["differences=0"]);
     let mut sql = job.sql();
     let uses: Vec<u64> = sql.rows("SELECT uses FROM hashtags WHERE hashtag = 'rust'");
     assert!(uses[0] > 1_050, "{uses:?}");
@@ -117,9 +118,9 @@ fn killed_streams_lose_only_what_they_declare() {
     println!("{} requests, {} records of {}", server.requests().len(), records.len(), feed.len());
     assert!(server.requests().len() > 30 && records.len() > 1_000, "{}", records.len());
     recorded_is_sent(&recording, &records);
-    let (code, _, errors) =
-        ended(&mut follow(&topic, &server.url(), &[&more[2..], &["--stream", "x-v1"]].concat()));
-    assert!(code == Some(2) && errors.contains("belongs to the stream x;"), "{errors}");
+    let other = [&more[2..], &["--stream", "x-v1"]].concat();
+    let (refused, _, reason) = ended(&mut follow(&topic, &server.url(), &other));
+    assert!(refused == Some(2) && reason.contains("belongs to the stream x;"), "{reason}");
 }
 
 /// Two servers of Bluesky with faults, processes that are killed at any moment: every event from
@@ -223,19 +224,19 @@ fn what_cannot_be_followed_is_one_sentence() {
         assert!(code == Some(2) && errors.contains(expected), "{arguments:?}: {code:?} {errors}");
         assert_eq!(errors.lines().count(), 1, "{errors}");
     }
-    for (url, expected) in [
+    for (refused, expected) in [
         ("http://example.com", "use https"),
         ("ftp://example.com", "begins with https"),
         ("https://me:AAAAsecretBBBB@example.com", "TWEETFLOW_TOKEN"),
     ] {
-        let (code, _, errors) = ended(&mut follow(&topic, url, &["--stream", "x"]));
-        assert!(code == Some(2) && errors.contains(expected), "{url}: {errors}");
+        let (code, _, errors) = ended(&mut follow(&topic, refused, &["--stream", "x"]));
+        assert!(code == Some(2) && errors.contains(expected), "{refused}: {errors}");
     }
     let mut command = follow(&topic, &url, &["--stream", "x"]);
     let (code, _, errors) = ended(command.env_remove("TWEETFLOW_TOKEN"));
     assert!(code == Some(2) && errors.contains("X needs a token"), "{errors}");
     // A short way to shorter waits is no way to a real service.
-    let (code, _, errors) =
-        ended(&mut follow(&topic, "https://192.0.2.1", &["--stream", "x", "--speed", "9"]));
-    assert!(code == Some(2) && errors.contains("on this machine"), "{errors}");
+    let fast = ["--stream", "x", "--speed", "9"];
+    let (refused, _, reason) = ended(&mut follow(&topic, "https://192.0.2.1", &fast));
+    assert!(refused == Some(2) && reason.contains("on this machine"), "{reason}");
 }

@@ -409,8 +409,8 @@ mod tests {
         let seen_all = seen(r#" {"x":[{"a":2}],"d":[1,2.5e0],"a":-1 , "c":{"a":3},"b":"é"} "#);
         let expected = Seen { a: -1, b: Some("é"), c: Some(IgnoredAny), d: vec![1.0, 2.5] };
         assert_eq!(seen_all, Some(expected));
-        let expected = Seen { a: 1, b: None, c: None, d: vec![] };
-        assert_eq!(seen(r#"{"c":null,"a":1,"b":null}"#), Some(expected));
+        let with_nulls = Seen { a: 1, b: None, c: None, d: vec![] };
+        assert_eq!(seen(r#"{"c":null,"a":1,"b":null}"#), Some(with_nulls));
     }
 
     /// Only unread values are checked less than JSON requires.

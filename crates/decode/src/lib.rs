@@ -151,7 +151,7 @@ fn value(
         None => fault,
         Some(mended) => match object(&mended, version, settings, events) {
             Ok(()) => return Ok(()),
-            Err(fault) => fault,
+            Err(of_mended) => of_mended,
         },
     };
     let is_named = matches!(fault, Undecodable::Json(_) | Undecodable::Shape(_));

@@ -202,6 +202,6 @@ impl Second {
             (is(&self.compliance), EventKind::Compliance),
         ];
         let mut kinds = kinds.into_iter().filter(|_| !self.id.0);
-        kinds.find_map(|(is, kind)| is.then_some(kind))
+        kinds.find_map(|(is_present, kind)| is_present.then_some(kind))
     }
 }

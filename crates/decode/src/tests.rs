@@ -125,7 +125,7 @@ fn a_truncated_tweet_has_its_hashtags_in_the_extended_form() {
     };
     let (own, extended) =
         (r#"{"hashtags":[{"text":"a"}]}"#, r#"{"hashtags":[{"text":"a"},{"text":"b"}]}"#);
-    for (truncated, own, extended, expected) in [
+    for (truncated, entities, whole, expected) in [
         (r#""truncated":true,"#, own, extended, r#"["a", "b"]"#),
         (r#""truncated":"true","#, own, extended, r#"["a", "b"]"#),
         // A projection left it out.
@@ -141,7 +141,7 @@ fn a_truncated_tweet_has_its_hashtags_in_the_extended_form() {
         (r#""truncated":false,"#, r#"{"urls":[]}"#, "null", "[]"),
     ] {
         let expected = format!("tweet 1 Record(29923741) {expected}\n");
-        assert_eq!(tweet(truncated, own, extended), expected, "{truncated} {own} {extended}");
+        assert_eq!(tweet(truncated, entities, whole), expected, "{truncated} {entities} {whole}");
     }
 }
 

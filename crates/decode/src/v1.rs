@@ -218,7 +218,7 @@ impl<'a> Message<'a> {
         }
         let text = self.full_text.or(self.text).filter(|text| text.is_text());
         let Some(extended) = extended else { return hashtags_of_text(text) };
-        let full_text = extended.full_text.filter(|text| text.is_text());
+        let full_text = extended.full_text.filter(|value| value.is_text());
         match (extended.entities.object("entities")?, own) {
             (Some(entities), _) => entities.hashtags(),
             (None, Some(entities)) if full_text.is_none() => entities.hashtags(),

@@ -131,7 +131,7 @@ fn what_holds_no_tweets_is_refused_before_anything_leaves() {
 #[test]
 fn a_run_goes_on_behind_any_record_of_the_same_input() {
     let text = b"[{\"id\":1},{\"id\":2},\n{\"id\":3}]";
-    let open = |text: &[u8]| reading(Box::new(Cursor::new(text.to_vec())));
+    let open = |bytes: &[u8]| reading(Box::new(Cursor::new(bytes.to_vec())));
     let whole = batches(open(text)).remove(0).unwrap();
     let all: Vec<_> = whole.records().map(|record| record.position).collect();
     for (at, position) in all.iter().enumerate() {

@@ -121,8 +121,8 @@ pub fn run(args: &ProduceConfig, stop: &AtomicBool) -> Result<ProduceSummary, Pr
         reading.recognize()?;
         Some(reading)
     };
-    let stream = args.stream.as_ref().map(StreamConfig::name);
-    let named = |file: &PathBuf| Named::read(file, &args.topic, stream);
+    let stream_name = args.stream.as_ref().map(StreamConfig::name);
+    let named = |file: &PathBuf| Named::read(file, &args.topic, stream_name);
     let named = args.resume.as_ref().map(named).transpose()?;
     let producer = client::connect(args, named.as_ref().map(Named::id))?;
     let started = Instant::now();
@@ -159,9 +159,9 @@ pub fn run(args: &ProduceConfig, stop: &AtomicBool) -> Result<ProduceSummary, Pr
     };
     let result = sender.send_all(origin);
     if result.is_err()
-        && let Some(transfer) = &mut sender.transfer
+        && let Some(begun) = &mut sender.transfer
     {
-        transfer.abort(&sender.producer);
+        begun.abort(&sender.producer);
     }
     result?;
     let (tweets, bytes) = sender.producer.context().delivered();

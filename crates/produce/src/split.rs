@@ -387,9 +387,9 @@ impl Splitter {
         }
         let before = self.buffer[self.from..self.at - 1].trim_ascii_end();
         let name = before.strip_suffix(b":").map(<[u8]>::trim_ascii_end);
-        let before = name.and_then(|name| name.strip_suffix(b"\"statuses\""));
+        let before_name = name.and_then(|name| name.strip_suffix(b"\"statuses\""));
         // Behind an array that was a page the rest begins with a comma, as any member does.
-        before.is_some_and(|before| matches!(before.trim_ascii_end().last(), Some(b'{' | b',')))
+        before_name.is_some_and(|text| matches!(text.trim_ascii_end().last(), Some(b'{' | b',')))
     }
 
     /// Follows a string to its end.

@@ -125,9 +125,9 @@ fn a_record_has_a_limit_and_an_array_has_none() {
     assert!(records.len() == 100_000 && broken.is_none());
     for start in ["x\n", "[{},", "{}{}"] {
         let text = format!("{start}{{\"t\":\"{}\"}}", "x".repeat(1000));
-        let (_, broken) = split_by(text.as_bytes(), 10, 100);
+        let (_, too_long) = split_by(text.as_bytes(), 10, 100);
         let at = if start == "x\n" { 2 } else { 4 };
-        assert_eq!(broken.map(|broken| broken.at), Some(at), "{start}");
+        assert_eq!(too_long.map(|fault| fault.at), Some(at), "{start}");
     }
 }
 
@@ -158,8 +158,8 @@ fn value(state: &mut u64, depth: u32) -> String {
         ["0", "-1.50E+2", "null", "true", "\"\"", r#""\\""#, r#""\"}],[{""#, r#""ü\u00e9""#];
     let kind = if depth > 4 { 0 } else { random(state, 4) };
     let count = random(state, 4);
-    let inner = |state: &mut u64, key: &str| {
-        let items = (0..count).map(|_| format!("{key}{blank}{}", value(state, depth + 1)));
+    let inner = |seed: &mut u64, key: &str| {
+        let items = (0..count).map(|_| format!("{key}{blank}{}", value(seed, depth + 1)));
         items.collect::<Vec<_>>().join(&format!("{blank},{blank}"))
     };
     match kind {

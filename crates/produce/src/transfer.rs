@@ -81,12 +81,12 @@ impl Named {
             Err(error) => return Err(failed(error)),
         };
         if note.topic != topic {
-            let (file, topic) = (file.display().to_string(), note.topic);
-            return Err(ProduceError::OtherTopic { file, topic });
+            let file = file.display().to_string();
+            return Err(ProduceError::OtherTopic { file, topic: note.topic });
         }
         if note.stream != stream {
-            let known = note.stream.map_or("a file or synthetic tweets".to_owned(), |stream| {
-                format!("the stream {stream}")
+            let known = note.stream.map_or("a file or synthetic tweets".to_owned(), |name| {
+                format!("the stream {name}")
             });
             return Err(ProduceError::OtherStream { file: file.display().to_string(), known });
         }
@@ -351,9 +351,10 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         let error = Named::read(&file, "b", None).err().unwrap();
         assert!(error.to_string().contains("\"a\"") && error.exit_code() == 2, "{error}");
-        let error = Named::read(&file, "a", Some("x")).err().unwrap();
-        assert!(error.to_string().contains("synthetic") && error.exit_code() == 2, "{error}");
+        let other_stream = Named::read(&file, "a", Some("x")).err().unwrap();
+        assert!(other_stream.to_string().contains("synthetic"), "{other_stream}");
+        assert_eq!(other_stream.exit_code(), 2);
         std::fs::write(&file, "no note").unwrap();
-        assert_eq!(Named::read(&file, "a", None).err().map(|error| error.exit_code()), Some(2));
+        assert_eq!(Named::read(&file, "a", None).err().map(|fault| fault.exit_code()), Some(2));
     }
 }

@@ -31,8 +31,9 @@ impl Address {
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
         if authority.contains('@') {
-            let url = format!("{scheme}://…@…");
-            return Err(StreamError::Url { url, hint: "a token goes into TWEETFLOW_TOKEN" });
+            let without_secret = format!("{scheme}://…@…");
+            let hint = "a token goes into TWEETFLOW_TOKEN";
+            return Err(StreamError::Url { url: without_secret, hint });
         }
         let (host, port) = match authority.rsplit_once(':') {
             Some((host, port)) if !port.contains(']') => {

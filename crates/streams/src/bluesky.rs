@@ -126,8 +126,8 @@ pub(crate) struct Bluesky {
 /// The servers' addresses.
 pub(crate) fn servers(url: Option<&str>) -> Result<Vec<Address>, StreamError> {
     match url {
-        Some(url) => url.split(',').map(|url| Address::parse(url.trim())).collect(),
-        None => SERVERS.iter().map(|url| Address::parse(url)).collect(),
+        Some(list) => list.split(',').map(|server| Address::parse(server.trim())).collect(),
+        None => SERVERS.iter().map(|server| Address::parse(server)).collect(),
     }
 }
 

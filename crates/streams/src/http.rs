@@ -146,8 +146,8 @@ impl Client {
         if let Some(token) = self.token_for(address) {
             request = request.header(AUTHORIZATION, token.header());
         }
-        for (name, value) in more {
-            request = request.header(name, *value);
+        for (header, value) in more {
+            request = request.header(header, *value);
         }
         if body.is_some() {
             request = request.header(CONTENT_TYPE, "application/json");
@@ -261,14 +261,14 @@ fn told(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
     let until = |secs: i64| u64::try_from(secs).ok().map(Duration::from_secs);
-    let date = |text: &str| {
-        let date = jiff::fmt::rfc2822::parse(text).ok()?;
+    let wait_until = |rfc2822: &str| {
+        let date = jiff::fmt::rfc2822::parse(rfc2822).ok()?;
         Some(until(date.timestamp().as_second())?.saturating_sub(now))
     };
     let retry_after = text(RETRY_AFTER.as_str()).map(str::trim);
     let retry_after = retry_after
-        .and_then(|text| text.parse().ok().map(Duration::from_secs).or_else(|| date(text)));
-    let reset = text("x-rate-limit-reset").and_then(|text| until(text.trim().parse().ok()?));
+        .and_then(|it| it.parse().ok().map(Duration::from_secs).or_else(|| wait_until(it)));
+    let reset = text("x-rate-limit-reset").and_then(|secs| until(secs.trim().parse().ok()?));
     retry_after.or_else(|| Some(reset?.saturating_sub(now)))
 }
 

@@ -79,9 +79,9 @@ impl FromStr for Position {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let number = |text: &str| {
-            let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
-            text.parse::<u64>().ok().filter(|_| is_plain).ok_or(())
+        let number = |part: &str| {
+            let is_plain = part.bytes().all(|byte| byte.is_ascii_digit());
+            part.parse::<u64>().ok().filter(|_| is_plain).ok_or(())
         };
         let parts: Vec<_> = text.split('/').collect();
         let &[time, server, cursor, posts, users] = &parts[..] else { return Err(()) };

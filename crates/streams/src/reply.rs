@@ -135,8 +135,8 @@ pub(crate) fn notice(message: &[u8]) -> Option<Trouble> {
         error["disconnect_type"].is_string() || error["title"] == "operational-disconnect"
     });
     if let Some(disconnect) = value.get("disconnect").filter(|it| it.is_object()) {
-        let detail = words(&disconnect["reason"]);
-        let reason = format!("the server says that it ends the connection: {detail}");
+        let cause = words(&disconnect["reason"]);
+        let reason = format!("the server says that it ends the connection: {cause}");
         return Some(match disconnect["code"].as_u64() {
             // Of the first API: one account has one connection.
             Some(2 | 7) => Trouble::TooManyConnections { reason },

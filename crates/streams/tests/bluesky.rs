@@ -71,7 +71,7 @@ fn what_is_no_longer_there_is_a_declared_gap() {
     assert_eq!(kept.messages(), [event(0), event(2)]);
     assert_eq!(kept.gaps()[0]["filled"], false);
     // A cursor of time is moved by the server, which says so.
-    let server = Server::start(|request, to| {
+    let moving_server = Server::start(|request, to| {
         to.upgrade(request)?;
         let info = r#"{"$type":"message","payload":{"$type":"network.bsky.jetstream.subscribeEvents#info","name":"OutdatedCursor","message":"resumed from 9"}}"#;
         to.send(&frame(1, info.as_bytes()))?;
@@ -79,10 +79,10 @@ fn what_is_no_longer_there_is_a_declared_gap() {
         to.silence()
     });
     kept.enough = 5;
-    kept.follow(&config(&[&server])).unwrap();
+    kept.follow(&config(&[&moving_server])).unwrap();
     let reason = kept.gaps()[1]["reason"].as_str().unwrap().to_owned();
     assert!(reason.ends_with("resumed from 9"), "{reason}");
-    let us: u64 = server.requests()[0].parameter("cursor").unwrap().parse().unwrap();
+    let us: u64 = moving_server.requests()[0].parameter("cursor").unwrap().parse().unwrap();
     assert_eq!(us, (1_779_719_009_002 - 10_000) * 1000);
 }
 

@@ -232,12 +232,12 @@ fn an_own_old_connection_is_ended_and_no_other() {
         .collect();
     assert_eq!(asked[2], "DELETE /2/connections/filte", "{asked:?}");
     // A first connect is not ours to make room for.
-    let server = Server::start(move |_, to| to.reply(429, "", too_many));
-    let mut config = v2(&server);
+    let full_server = Server::start(move |_, to| to.reply(429, "", too_many));
+    let mut config = v2(&full_server);
     (config.speed, config.give_up) = (1_000, Some(Duration::from_millis(300)));
     let error = Kept::new(3, 10).follow(&config).unwrap_err();
     assert!(matches!(error, StreamError::GaveUp { .. }) && error.exit_code() == 1, "{error}");
-    assert!(server.requests().iter().all(|request| request.method == "GET"));
+    assert!(full_server.requests().iter().all(|request| request.method == "GET"));
 }
 
 #[test]
@@ -257,9 +257,11 @@ fn caps_end_the_stream_at_their_number() {
     assert!(kept.records.len() <= 12, "{}", kept.records.len());
     // A post and its author are at most 1.5 cents.
     config.caps = Caps { posts: None, dollars: Some(0.3) };
-    let mut kept = Kept::new(2_000, 10);
-    assert!(matches!(kept.follow(&config).unwrap(), End::Cap(text) if text.contains("0.300")));
-    assert_eq!(kept.records.len(), 20);
+    let mut within_budget = Kept::new(2_000, 10);
+    assert!(
+        matches!(within_budget.follow(&config).unwrap(), End::Cap(text) if text.contains("0.300"))
+    );
+    assert_eq!(within_budget.records.len(), 20);
 }
 
 #[test]

@@ -80,7 +80,7 @@ mod tests {
         let ms = Duration::from_millis;
         let mut backlog = Backlog::new(200_000);
         backlog.ended(ms(1_000));
-        let epoch = |backlog: &Backlog, outstanding| backlog.epoch(ms(8), outstanding);
+        let epoch = |of: &Backlog, outstanding| of.epoch(ms(8), outstanding);
         assert_eq!((epoch(&backlog, 0), epoch(&backlog, 32_000)), (ms(8), ms(160)));
         (0..10).for_each(|_| backlog.note(512, 512));
         assert_eq!((epoch(&backlog, 0), epoch(&backlog, 1_500)), (ms(24), ms(32)));

@@ -141,12 +141,12 @@ impl WorkerLoop<'_> {
         if self.epoch_clock().is_none() {
             return Ok(());
         }
-        let news: Vec<_> = self
+        let arrived: Vec<_> = self
             .coordinator
             .iter()
             .flat_map(|coordinator| coordinator.plan.news.try_iter())
             .collect();
-        for news in news {
+        for news in arrived {
             match news {
                 TopicNews::Partitions(found) => {
                     if let Some(controller) =

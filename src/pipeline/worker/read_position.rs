@@ -153,8 +153,8 @@ mod tests {
 
     #[test]
     fn a_row_restores_to_what_it_was_made_from() {
-        let last = LastRecord { offset: 8, ms: 1_700_000_000_000, hash: u64::MAX - 5 };
-        for last in [None, Some(last)] {
+        let known = LastRecord { offset: 8, ms: 1_700_000_000_000, hash: u64::MAX - 5 };
+        for last in [None, Some(known)] {
             let anchor = last.map(LastRecord::anchor);
             let (next_offset, replay_from, start_offset) = (9, 7, 4);
             let (update, file) = (0, "a/b.json".into());
@@ -196,14 +196,14 @@ mod tests {
     /// What a start stores beside an offset to read again from that the ledger has given up.
     #[test]
     fn the_last_record_stays_known() {
-        let last = LastRecord { offset: 19, ms: 7, hash: 8 };
+        let known = LastRecord { offset: 19, ms: 7, hash: 8 };
         let stored = OffsetProgress {
             update: 0,
             next_offset: 20,
             replay_from: 10,
             start_offset: 0,
-            last: Some(last),
-            anchor: Some(last.anchor()),
+            last: Some(known),
+            anchor: Some(known.anchor()),
             file: "".into(),
         };
         let (_, mut sum) = state(&row("tweets", 0, &stored)).expect("its own row");
@@ -221,7 +221,7 @@ mod tests {
     fn what_the_ledger_remembers_is_read_again() {
         let stored = Assignment { next: 20, replay_from: 10, ..Assignment::fresh(0, 0) };
         let mut reading = ReadPosition::new(&stored);
-        let from = |reading: &ReadPosition| reading.progress.replay_from;
+        let from = |position: &ReadPosition| position.progress.replay_from;
         reading.remember_act(5);
         reading.pass(12);
         assert_eq!(reading.floor_raised(4), None);
@@ -261,7 +261,8 @@ mod tests {
         reading.remember_act(5);
         reading.pass(12);
         reading.reach(&reached(12), Some(4));
-        let (_, Latest(progress)) = reading.end(20, Some(4)).expect("it moves");
-        assert_eq!((progress.next_offset, progress.replay_from), (20, 9), "it is remembered");
+        let (_, Latest(remembering)) = reading.end(20, Some(4)).expect("it moves");
+        let offsets = (remembering.next_offset, remembering.replay_from);
+        assert_eq!(offsets, (20, 9), "it is remembered");
     }
 }

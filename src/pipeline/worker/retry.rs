@@ -58,8 +58,8 @@ impl WorkerLoop<'_> {
             tracing::warn!(offset, "{place} no longer holds a record to try again");
             inputs.dead_letters.update(letter, 1);
         }
-        let (partition, position) = reader.reading.early_act_update(self.ingest.floor);
-        inputs.progress.update(partition, position);
+        let (number, position) = reader.reading.early_act_update(self.ingest.floor);
+        inputs.progress.update(number, position);
         inputs.flush();
     }
 }

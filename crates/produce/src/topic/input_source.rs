@@ -106,13 +106,12 @@ impl Source for InputSource {
         let Assignment { partition: number, next, until, last, anchor, .. } = *assignment;
         let known = last.map(LastRecord::anchor).or(anchor);
         // What the ledger read again was compared then.
-        let is_compared =
-            |before: &InputPartition| before.position == next && before.known.is_none();
-        let before = self.partitions.iter().find(|before| before.number == number);
+        let is_compared = |read: &InputPartition| read.position == next && read.known.is_none();
+        let before = self.partitions.iter().find(|read| read.number == number);
         let known = if before.is_some_and(is_compared) { None } else { known };
         let position = known.map_or(next, |known| known.offset.min(next));
         let (is_ended, is_reported) = (false, false);
-        self.partitions.retain(|before| before.number != number);
+        self.partitions.retain(|read| read.number != number);
         self.partitions.push(InputPartition {
             number,
             position,
