@@ -241,6 +241,11 @@ fn is_secret(name: &str) -> bool {
 }
 
 fn produce(args: &ProduceArgs, stop: &AtomicBool) -> ExitCode {
+    match args.answer() {
+        None => {}
+        Some(Ok(lines)) => return print((lines.join("\n") + "\n").as_bytes()),
+        Some(Err(error)) => return fail(&error, error.exit_code()),
+    }
     let config = ::produce::ProduceConfig::try_from(args);
     match config.and_then(|config| ::produce::run(&config, stop)) {
         Ok(summary) => {

@@ -68,6 +68,11 @@ pub(super) struct ProduceArgs {
 }
 
 impl ProduceArgs {
+    /// What the service of a live stream says, where only that is asked for.
+    pub(super) fn answer(&self) -> Option<Result<Vec<String>, ProduceError>> {
+        self.stream.answer().map(|answer| answer.map_err(ProduceError::from))
+    }
+
     /// The topic to write to.
     pub(super) fn topic(&self) -> &str {
         &self.topic

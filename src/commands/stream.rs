@@ -4,7 +4,8 @@ use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
 use streams::{
-    Address, Api, BlueskyConfig, Caps, Endpoint, ServiceConfig, StreamConfig, StreamError, Token,
+    Address, Api, BlueskyConfig, Caps, Endpoint, ServiceConfig, StreamConfig, StreamError,
+    Timeline, Token,
 };
 
 /// A service with a live stream.
@@ -17,6 +18,8 @@ pub(super) enum StreamName {
     XV1,
     /// The posts of Bluesky, by Jetstream; no account is needed
     Bluesky,
+    /// The public posts of a Mastodon server; needs --url and a token with read:statuses
+    Mastodon,
 }
 
 /// A status that ends the client.
@@ -66,6 +69,13 @@ pub(super) struct StreamArgs {
     #[arg(long, env = "TWEETFLOW_ENDPOINT", value_name = "STREAM",
         value_parser = Endpoint::parse)]
     endpoint: Option<Endpoint>,
+    /// x: make the account's rules those of this file, one a line, before the stream is followed;
+    /// only rules that this program made are deleted
+    #[arg(long, env = "TWEETFLOW_RULES", value_name = "FILE")]
+    rules: Option<PathBuf>,
+    /// x: only say how --rules would change the account's rules
+    #[arg(long, env = "TWEETFLOW_RULES_DRY_RUN", requires = "rules")]
+    rules_dry_run: bool,
     /// x: ask for the last minutes again after a break, 5 at most; needs an Enterprise plan
     #[arg(long, env = "TWEETFLOW_BACKFILL_MINUTES", value_name = "N",
         value_parser = clap::value_parser!(u8).range(1..=5))]
@@ -80,6 +90,14 @@ pub(super) struct StreamArgs {
     /// which server
     #[arg(long, env = "TWEETFLOW_PROFILES", value_name = "on|off|URL", value_parser = profiles)]
     profiles: Option<ProfileServer>,
+    /// mastodon: public, public:local or hashtag:TAG; public if left out
+    #[arg(long, env = "TWEETFLOW_TIMELINE", value_name = "TIMELINE",
+        value_parser = Timeline::parse)]
+    timeline: Option<Timeline>,
+    /// Only ask the service whether the stream can be followed: token, rules, use, a first post
+    /// where posts are free
+    #[arg(long, env = "TWEETFLOW_CHECK")]
+    check: bool,
     /// Make all waits so many times shorter; only for a server on this machine
     #[arg(long, env = "TWEETFLOW_SPEED", value_name = "N", default_value_t = 1, hide = true,
         value_parser = clap::value_parser!(u32).range(1..))]
@@ -97,6 +115,9 @@ impl StreamArgs {
             StreamName::X => {
                 let endpoint = self.endpoint.clone();
                 let endpoint = endpoint.map_or_else(|| Endpoint::parse("filtered"), Ok);
+                if endpoint.as_ref().is_ok_and(|endpoint| !endpoint.is_filtered) {
+                    refuse(&[("--rules", self.rules.is_some())], "--endpoint filtered")?;
+                }
                 ServiceConfig::X(Api::V2 {
                     endpoint: endpoint.map_err(StreamError::Option)?,
                     backfill_minutes: self.backfill_minutes.unwrap_or(0),
@@ -107,6 +128,12 @@ impl StreamArgs {
                 let ProfileServer(profiles) = self.profiles.clone().unwrap_or_default();
                 ServiceConfig::Bluesky(BlueskyConfig { profiles, is_compressed: true })
             }
+            StreamName::Mastodon => {
+                refuse(&self.of_x(), "--stream x")?;
+                let timeline = self.timeline.clone();
+                let timeline = timeline.map_or_else(|| Timeline::parse("public"), Ok);
+                ServiceConfig::Mastodon(timeline.map_err(StreamError::Option)?)
+            }
             StreamName::XV1 => {
                 refuse(&self.of_x(), "--stream x")?;
                 ServiceConfig::X(Api::V1)
@@ -115,12 +142,16 @@ impl StreamArgs {
         if name != StreamName::Bluesky {
             refuse(&[("--profiles", self.profiles.is_some())], "--stream bluesky")?;
         }
+        if name != StreamName::Mastodon {
+            refuse(&[("--timeline", self.timeline.is_some())], "--stream mastodon")?;
+        }
         let mut config = StreamConfig::new(service);
         config.url.clone_from(&self.url);
         config.token = self.token()?;
         config.ca.clone_from(&self.ca);
         config.duration = self.duration;
         config.give_up = self.give_up;
+        config.rules.clone_from(&self.rules);
         config.record.clone_from(&self.record);
         config.speed = self.speed;
         config.caps = Caps { posts: self.max_posts, dollars: self.max_dollars };
@@ -130,6 +161,19 @@ impl StreamArgs {
         });
         config.check()?;
         Ok(Some(config))
+    }
+
+    /// What the service says, where only that is asked for.
+    pub(super) fn answer(&self) -> Option<Result<Vec<String>, StreamError>> {
+        if !self.check && !self.rules_dry_run {
+            return None;
+        }
+        let answer = self.config().and_then(|config| match config {
+            Some(config) if self.rules_dry_run => streams::check_rules(&config),
+            Some(config) => streams::check(&config),
+            None => Ok(Vec::new()),
+        });
+        Some(answer)
     }
 
     fn token(&self) -> Result<Option<Token>, StreamError> {
@@ -144,8 +188,9 @@ impl StreamArgs {
     }
 
     /// Options of the second API of X, and whether they are given.
-    fn of_x(&self) -> [(&'static str, bool); 4] {
+    fn of_x(&self) -> [(&'static str, bool); 5] {
         [
+            ("--rules", self.rules.is_some()),
             ("--endpoint", self.endpoint.is_some()),
             ("--backfill-minutes", self.backfill_minutes.is_some()),
             ("--max-posts", self.max_posts.is_some()),
@@ -164,6 +209,8 @@ impl StreamArgs {
             ("--give-up", self.give_up.is_some()),
             ("--stop-on", self.stop_on.is_some()),
             ("--profiles", self.profiles.is_some()),
+            ("--timeline", self.timeline.is_some()),
+            ("--check", self.check),
         ];
         options.extend(self.of_x());
         options

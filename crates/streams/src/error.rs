@@ -1,5 +1,6 @@
 //! Why a stream ends: errors with what to do, and ends that were asked for.
 
+use crate::reply::Trouble;
 use std::path::PathBuf;
 
 /// A stream ended before its time.
@@ -122,6 +123,12 @@ pub enum StreamError {
         /// The server's words.
         detail: String,
     },
+    /// A question that must be answered before the stream is followed.
+    #[error("{reason}; try again later")]
+    Unanswered {
+        /// What happened.
+        reason: String,
+    },
     /// `--give-up`.
     #[error("no data for {tried} (--give-up): {reason}")]
     GaveUp {
@@ -141,6 +148,14 @@ pub enum StreamError {
 }
 
 impl StreamError {
+    /// Of a question that is asked once.
+    pub(crate) fn unanswered(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Final(error) => error,
+            trouble => Self::Unanswered { reason: trouble.reason() },
+        }
+    }
+
     /// 2 for what only the operator can cure, else 1.
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -160,6 +175,7 @@ impl StreamError {
             | Self::NotLive { .. } => 2,
             Self::Credits { .. }
             | Self::UsageCap { .. }
+            | Self::Unanswered { .. }
             | Self::GaveUp { .. }
             | Self::System { .. } => 1,
         }

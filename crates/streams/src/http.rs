@@ -40,6 +40,8 @@ use types::fault::one_line;
 const CONNECT_TIME: Duration = Duration::from_secs(10);
 /// How long the head of a reply may take.
 const HEAD_TIME: Duration = Duration::from_secs(30);
+/// The least of it where waits are shortened.
+const LEAST_TIME: Duration = Duration::from_secs(1);
 /// How long a small reply may take.
 const REPLY_TIME: Duration = Duration::from_secs(30);
 /// The largest part of a small reply that is read.
@@ -89,7 +91,11 @@ impl Client {
             source: std::io::Error::other(error),
         })?;
         let config = config.with_root_certificates(roots).with_no_client_auth();
-        Ok(Self { tls: TlsConnector::from(Arc::new(config)), token, head_time: HEAD_TIME / speed })
+        Ok(Self {
+            tls: TlsConnector::from(Arc::new(config)),
+            token,
+            head_time: (HEAD_TIME / speed).max(LEAST_TIME),
+        })
     }
 
     /// The token, for an address that may have it.
@@ -269,6 +275,9 @@ fn told(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let retry_after = retry_after
         .and_then(|it| it.parse().ok().map(Duration::from_secs).or_else(|| wait_until(it)));
     let reset = text("x-rate-limit-reset").and_then(|secs| until(secs.trim().parse().ok()?));
+    // Mastodon's is a date.
+    let date = text("x-ratelimit-reset").and_then(|date| date.trim().parse().ok());
+    let reset = reset.or_else(|| until(date.map(jiff::Timestamp::as_second)?));
     retry_after.or_else(|| Some(reset?.saturating_sub(now)))
 }
 
@@ -317,6 +326,7 @@ mod tests {
             ("retry-after", "Sun, 06 Nov 1994 08:49:27 GMT", Some(0)),
             ("x-rate-limit-reset", "784111800", Some(23)),
             ("x-rate-limit-reset", "1", Some(0)),
+            ("x-ratelimit-reset", "1994-11-06T08:50:07.000Z", Some(30)),
             ("retry-after", "soon", None),
             ("x-rate-limit-reset", "-1", None),
         ] {

@@ -15,18 +15,19 @@ mod address;
 mod backoff;
 mod bluesky;
 mod budget;
+mod check;
 mod error;
 mod follow;
 mod gap;
 mod http;
 mod lines;
+mod mastodon;
 mod meter;
 mod position;
 mod profiles;
 mod reply;
+mod rules;
 mod service;
-// Mastodon's, which is not followed yet.
-#[cfg(test)]
 mod sse;
 mod status;
 mod token;
@@ -36,6 +37,7 @@ mod x;
 pub use address::Address;
 pub use bluesky::BlueskyConfig;
 pub use error::{End, StreamError};
+pub use mastodon::Timeline;
 pub use meter::{Caps, Meter};
 pub use position::{Cursor, Position};
 pub use status::{Figures, Status, duration};
@@ -50,6 +52,9 @@ use std::io::{BufWriter, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// A check connects so often at most.
+const TRIES: u32 = 2;
 
 /// Where records go.
 pub trait Sink {
@@ -74,6 +79,8 @@ pub enum ServiceConfig {
     X(Api),
     /// Bluesky.
     Bluesky(BlueskyConfig),
+    /// A server of Mastodon.
+    Mastodon(Timeline),
 }
 
 /// What to follow, and how.
@@ -95,6 +102,8 @@ pub struct StreamConfig {
     pub stop_on: Option<u16>,
     /// End when so much was read.
     pub caps: Caps,
+    /// X: the account's rules are made those of this file before the stream is followed.
+    pub rules: Option<PathBuf>,
     /// Append each record to this file, too.
     pub record: Option<PathBuf>,
     /// The connects of earlier processes.
@@ -115,6 +124,7 @@ impl StreamConfig {
             give_up: None,
             stop_on: None,
             caps: Caps::default(),
+            rules: None,
             record: None,
             connects: None,
             speed: 1,
@@ -127,6 +137,7 @@ impl StreamConfig {
             ServiceConfig::X(Api::V1) => "x-v1",
             ServiceConfig::X(Api::V2 { .. }) => "x",
             ServiceConfig::Bluesky(_) => "bluesky",
+            ServiceConfig::Mastodon(_) => "mastodon",
         }
     }
 
@@ -151,7 +162,10 @@ impl StreamConfig {
             ServiceConfig::X(Api::V2 { .. }) if self.token.is_none() => {
                 Err(StreamError::NoToken { stream: "X" })
             }
-            ServiceConfig::X(_) | ServiceConfig::Bluesky(_) => Ok(()),
+            ServiceConfig::Mastodon(_) if self.token.is_none() => {
+                Err(StreamError::NoToken { stream: "Mastodon" })
+            }
+            _ => Ok(()),
         }
     }
 
@@ -163,6 +177,12 @@ impl StreamConfig {
             }
             (ServiceConfig::X(_), url) => x::address(url.as_deref()).map(|address| vec![address]),
             (ServiceConfig::Bluesky(_), url) => bluesky::servers(url.as_deref()),
+            (ServiceConfig::Mastodon(_), Some(url)) => Address::parse(url).map(|it| vec![it]),
+            (ServiceConfig::Mastodon(_), None) => {
+                let text =
+                    "--stream mastodon needs the server's --url, as in https://mastodon.social";
+                Err(StreamError::Option(text.to_owned()))
+            }
         }
     }
 }
@@ -179,12 +199,20 @@ pub fn run(
     let mut addresses = config.addresses()?;
     let last = addresses.len() - 1;
     let to = (sink, status);
+    for line in sync_rules(config, false)? {
+        tracing::info!("{line}");
+    }
     match &config.service {
         ServiceConfig::X(Api::V1) => {
             follow(x::X::<true>::new(Api::V1, addresses.swap_remove(last)), config, start, to)
         }
         ServiceConfig::X(api) => {
             follow(x::X::<false>::new(api.clone(), addresses.swap_remove(last)), config, start, to)
+        }
+        ServiceConfig::Mastodon(timeline) => {
+            let client = Client::new(config.token.clone(), config.ca.as_deref(), 1)?;
+            let (address, timeline) = (addresses.swap_remove(last), timeline.clone());
+            follow(mastodon::Mastodon::new(address, timeline, client), config, start, to)
         }
         ServiceConfig::Bluesky(bluesky) => {
             // Nobody logs in.
@@ -193,6 +221,36 @@ pub fn run(
             follow(service, config, start, to)
         }
     }
+}
+
+/// Asks a service whether the stream could be followed, one line each.
+pub fn check(config: &StreamConfig) -> Result<Vec<String>, StreamError> {
+    config.check()?;
+    let client = Client::new(config.token.clone(), config.ca.as_deref(), config.speed.max(1))?;
+    block_on(check::check(config, config.addresses()?, client))?
+}
+
+/// Says how the account's rules would be changed.
+pub fn check_rules(config: &StreamConfig) -> Result<Vec<String>, StreamError> {
+    config.check()?;
+    sync_rules(config, true)
+}
+
+fn sync_rules(config: &StreamConfig, is_dry: bool) -> Result<Vec<String>, StreamError> {
+    let Some(path) = &config.rules else { return Ok(Vec::new()) };
+    let client = Client::new(config.token.clone(), config.ca.as_deref(), config.speed.max(1))?;
+    let addresses = config.addresses()?;
+    block_on(rules::sync(&client, &addresses[0], path, is_dry))?
+}
+
+fn block_on<F: Future>(future: F) -> Result<F::Output, StreamError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime =
+        runtime.map_err(|source| StreamError::System { doing: "starting a runtime", source })?;
+    let result = runtime.block_on(future);
+    // A look-up of a name may still run, and need not be waited for.
+    runtime.shutdown_background();
+    Ok(result)
 }
 
 fn follow<S: Service, K: Sink>(
@@ -205,13 +263,7 @@ fn follow<S: Service, K: Sink>(
     if start.is_some() {
         follow.remember();
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime =
-        runtime.map_err(|source| StreamError::System { doing: "starting a runtime", source })?;
-    let result = runtime.block_on(follow.run());
-    // A look-up of a name may still run, and need not be waited for.
-    runtime.shutdown_background();
-    result
+    block_on(follow.run())?
 }
 
 /// The file of `--record`.

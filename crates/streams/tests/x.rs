@@ -26,7 +26,7 @@ fn v2(server: &Server) -> StreamConfig {
     let mut config = StreamConfig::new(ServiceConfig::X(Api::V2 { endpoint, backfill_minutes: 0 }));
     config.url = Some(server.url());
     config.token = Some(Token::new("secret").unwrap());
-    config.speed = 100;
+    config.speed = 20;
     config
 }
 
@@ -91,7 +91,9 @@ fn silence_ends_a_connection_and_keep_alives_do_not() {
         to.silence()
     });
     let mut kept = Kept::new(4, 20);
-    kept.follow(&v2(&server)).unwrap();
+    let mut config = v2(&server);
+    config.speed = 100;
+    kept.follow(&config).unwrap();
     assert_eq!(kept.messages(), [post(0), post(1), post(7)]);
     assert_eq!(server.requests().len(), 2);
     let gap = &kept.gaps()[0];
@@ -155,7 +157,9 @@ fn what_a_server_says_of_waits_is_kept() {
         }
     });
     let mut kept = Kept::new(1, 20);
-    kept.follow(&v2(&server)).unwrap();
+    let mut config = v2(&server);
+    config.speed = 100;
+    kept.follow(&config).unwrap();
     let requests = server.requests();
     let waits: Vec<_> = requests.windows(2).map(|pair| pair[1].at - pair[0].at).collect();
     let ms = Duration::from_millis;
@@ -357,4 +361,57 @@ fn any_faults_and_restarts_lose_only_what_is_declared() {
     let faults = faults.load(Ordering::Relaxed);
     assert!(differences.is_empty(), "{differences:#?} of {} with {faults} faults", received.len());
     assert!(faults > 40 && received.len() > 1_000, "{faults} {}", received.len());
+}
+
+/// The account's rules: read, tried, added, and own ones deleted.
+#[test]
+fn rules_are_tried_first_and_only_own_ones_are_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rules");
+    std::fs::write(&path, "rust lang:en\n# more\ncats\n").unwrap();
+    let server = Server::start(|request, to| {
+        if request.method == "GET" && request.path.ends_with("/rules") {
+            let rules = r#"{"data":[{"id":"1","value":"cats"},{"id":"2","value":"old","tag":"tweetflow"},{"id":"3","value":"theirs","tag":"other"}]}"#;
+            return to.reply(200, "", rules);
+        }
+        if request.body.contains("bad:") {
+            let body = r#"{"errors":[{"value":"bad:","details":["Reference to invalid field 'bad'"],"title":"Invalid Rule","type":"https://api.twitter.com/2/problems/invalid-rules"}]}"#;
+            return to.reply(400, "", body);
+        }
+        if request.method == "POST" {
+            return to.reply(201, "", "{}");
+        }
+        if request.path.starts_with("/2/connections") {
+            return to.reply(200, "", r#"{"data":[{"id":"a"}]}"#);
+        }
+        if request.path.starts_with("/2/usage") {
+            return to.reply(200, "", r#"{"data":{"project_usage":"7","project_cap":"3000000"}}"#);
+        }
+        to.head(JSON)?;
+        to.chunk(lines(0..1).as_bytes())
+    });
+    let mut config = v2(&server);
+    config.rules = Some(path.clone());
+    let plan = streams::check_rules(&config).unwrap();
+    assert_eq!(plan[..2], ["add rust lang:en", "delete old"]);
+    let posts = |server: &Server| {
+        let posts = server.requests().into_iter().filter(|request| request.method == "POST");
+        posts.map(|request| format!("{} {}", &request.path[29..], request.body)).collect::<Vec<_>>()
+    };
+    let adding = r#"{"add":[{"tag":"tweetflow","value":"rust lang:en"}]}"#;
+    assert_eq!(posts(&server), [format!("?dry_run=true {adding}")]);
+    Kept::new(1, 10).follow(&config).unwrap();
+    let deleting = r#" {"delete":{"ids":["2"]}}"#;
+    assert_eq!(posts(&server)[2..], [format!(" {adding}"), deleting.to_owned()]);
+    std::fs::write(&path, "cats\nbad:\n").unwrap();
+    let error = Kept::new(1, 10).follow(&config).unwrap_err();
+    assert!(error.exit_code() == 2 && error.to_string().contains("invalid field"), "{error}");
+    assert_eq!(posts(&server).len(), 5, "nothing is changed");
+    let checked = streams::check(&config).unwrap();
+    let expected = [
+        "rules: 3, 1 of them made by tweetflow",
+        "connections: 1 active",
+        "usage: 7 of 3000000 posts this month",
+    ];
+    assert_eq!(checked[1..], expected);
 }

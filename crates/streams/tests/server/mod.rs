@@ -283,12 +283,21 @@ impl Publisher {
         feed: &Arc<Feed>,
         event: impl Fn(usize) -> String + Send + 'static,
     ) -> Self {
+        Self::paced(feed, Duration::from_micros(1_500), event)
+    }
+
+    /// Publishes one event in a time.
+    pub(crate) fn paced(
+        feed: &Arc<Feed>,
+        pace: Duration,
+        event: impl Fn(usize) -> String + Send + 'static,
+    ) -> Self {
         let (feed, ended) = (feed.clone(), Arc::<AtomicBool>::default());
         let publisher = Self(ended.clone());
         std::thread::spawn(move || {
             for number in (0..).take_while(|_| !ended.load(Ordering::Relaxed)) {
                 feed.publish(event(number).into_bytes());
-                std::thread::sleep(Duration::from_micros(1_500));
+                std::thread::sleep(pace);
             }
         });
         publisher
@@ -456,4 +465,75 @@ pub(crate) fn faulty_bluesky(
         1 => to.silence(),
         _ => Ok(()),
     }
+}
+
+/// An event of Mastodon: every tenth one deletes a post, the others are posts.
+pub(crate) fn toot(feed: &[(u64, Arc<Vec<u8>>)], number: usize) -> (&'static str, String) {
+    let id = |number: usize| (feed[number].0 << 16) + (number as u64 & 0xFFFF);
+    if number >= 10 && number.is_multiple_of(10) {
+        return ("delete", id(number - 5).to_string());
+    }
+    let (id, user) = (id(number), number % 50);
+    let status = format!(
+        "{{\"id\":\"{id}\",\"content\":\"<p>ü💡</p>\",\"tags\":[{{\"name\":\"rust\"}}],\"account\":\
+         {{\"id\":\"{user}\",\"acct\":\"u{user}\",\"following_count\":{user}}}}}"
+    );
+    ("update", status)
+}
+
+/// A server of Mastodon: its stream from now on, until a fault, and its timeline.
+pub(crate) fn faulty_mastodon(
+    request: &Request,
+    to: &mut Connection,
+    feed: &Feed,
+) -> std::io::Result<()> {
+    let mut dice = Dice(request.number as u64);
+    if request.path.starts_with("/api/v2/instance") {
+        return to.reply(200, "", "{\"domain\":\"example.social\",\"configuration\":{}}");
+    }
+    let is_page = request.path.starts_with("/api/v1/timelines/public");
+    if dice.below(if is_page { 40 } else { 10 }) == 0 {
+        return to.reply([503, 429, 200][dice.below(3)], "", "<html>");
+    }
+    if is_page {
+        let after: u64 = request.parameter("min_id").unwrap().parse().unwrap();
+        let events = feed.from(0);
+        let deleted = |number: usize| number % 10 == 5 && number + 5 < events.len();
+        let first = events.partition_point(|(time, _)| *time < after >> 16);
+        let posts = (first..events.len()).filter(|number| !deleted(*number));
+        let posts = posts.map(|number| (number, toot(&events, number)));
+        let posts = posts.filter(|(_, (kind, _))| *kind == "update");
+        let id = |number: usize| (events[number].0 << 16) + (number as u64 & 0xFFFF);
+        let posts = posts.filter(|(number, _)| id(*number) > after).take(40);
+        let mut posts: Vec<_> = posts.map(|(_, (_, post))| post).collect();
+        posts.reverse();
+        return to.reply(200, "", &format!("[{}]", posts.join(",")));
+    }
+    let mut next = feed.len();
+    to.head("text/event-stream")?;
+    to.chunk(b":)\n\n")?;
+    let until = next + 5 + dice.below(200);
+    while next < until {
+        to.wait(Duration::from_millis(3))?;
+        let events = feed.from(0);
+        let mut text = String::new();
+        for number in next..events.len() {
+            let (kind, data) = toot(&events, number);
+            text.extend(["event: ", kind, "\ndata: ", &data, "\n\n"]);
+            if dice.below(30) == 0 {
+                text.push_str(":thump\n\n");
+            }
+        }
+        next = events.len();
+        if next >= until && dice.below(2) == 0 {
+            return to.send(&chunk(text.as_bytes())[..dice.below(text.len() + 1)]);
+        }
+        if dice.below(20) == 0 {
+            to.trickle(&chunk(text.as_bytes()))?;
+        } else if !text.is_empty() {
+            let (one, other) = text.as_bytes().split_at(dice.below(text.len()));
+            [one, other].into_iter().filter(|it| !it.is_empty()).try_for_each(|it| to.chunk(it))?;
+        }
+    }
+    if dice.below(2) == 0 { to.end() } else { to.silence() }
 }
