@@ -57,6 +57,7 @@ use committer::{Channels, Counters};
 use dataflows::catalogue::Tables;
 use dataflows::tables::floors::FloorName;
 use dataflows::tables::kafka_offsets;
+use dataflows::tables::late_acts;
 use engine::Engine;
 use mesh;
 use mesh::{Mesh, MeshError};
@@ -73,6 +74,7 @@ use std::thread::JoinHandle;
 pub use summary::RunSummary;
 use summary::summary;
 use types::dead_letter::{self, DeadLetter, OverflowRange, Usage};
+use types::late::LateRow;
 use types::offsets::Assignment;
 use types::offsets::PartitionOffsets;
 use types::record::StoredRecord;
@@ -119,6 +121,8 @@ struct ReadPlan {
     /// What to read from where.
     assignments: Vec<Assignment>,
     ledger: ledger::LedgerStart,
+    /// What is to be stored of a change of its memory.
+    changes: Vec<LateRow>,
     /// The records that were refused, and stand so.
     dead_letters: Vec<(u32, u64)>,
     /// What is found meanwhile.
@@ -263,7 +267,10 @@ fn run_member(run: PreparedRun) -> Result<RunSummary, RunError> {
 
 /// The tables that are restored first: a start must know them before it plans what to read.
 fn tables_of_a_start(tables: &Tables) -> Vec<u8> {
-    vec![tables.progress(), tables.dead_letters(), tables.dead_letter_overflow(), tables.floors()]
+    vec![tables.progress(), tables.dead_letters(), tables.dead_letter_overflow()]
+        .into_iter()
+        .chain([tables.floors(), tables.late_acts()])
+        .collect()
 }
 
 /// The process that has the database: it starts the committer, and its worker 0 coordinates.
@@ -310,12 +317,11 @@ fn run_coordinator<S: Sink>(run: PreparedRun, sink: S) -> Result<RunSummary, Run
     let (news_in, news) = channel();
     let watcher = match plan_and_watch(&shared, &known.stored, durable, (requests, news_in)) {
         Ok((mut assignments, watcher)) => {
-            for assignment in &mut assignments {
-                assignment.dead_letters = known.dead_letter_usage.of(assignment.partition);
-            }
+            known.complete(&mut assignments);
+            let changes = known.stored.iter().flat_map(|stored| ledger.changes(stored)).collect();
             let dead_letters = known.dead_letters;
             // A worker 0 that has ended needs none.
-            let _ = begun_in.send(ReadPlan { assignments, ledger, dead_letters, news });
+            let _ = begun_in.send(ReadPlan { assignments, ledger, changes, dead_letters, news });
             engine.wake();
             watcher
         }
@@ -368,6 +374,8 @@ struct RestoredState {
     /// Ranges in which another decoder has refused some records.
     foreign_overflow: Vec<(u32, OverflowRange)>,
     floors: BTreeMap<FloorName, u64>,
+    /// In the order of the key.
+    late_acts: Vec<LateRow>,
 }
 
 impl RestoredState {
@@ -402,12 +410,26 @@ impl RestoredState {
                 known
                     .foreign_overflow
                     .extend(ranges.map(|(refuser, range)| (refuser.partition, range)));
+            } else if *table == tables.late_acts() {
+                let late = LateRow::of(row);
+                known.late_acts.push(late.ok_or_else(|| unreadable(&late_acts::TABLE, row))?);
             } else if let Some(letter) = DeadLetter::of(row) {
                 known.dead_letters.push((letter.partition, letter.offset));
                 known.dead_letter_usage.add(&letter);
             }
         }
+        known.late_acts.sort_unstable();
         Ok(known)
+    }
+
+    /// Adds what a reader must know of the rows of its partition.
+    fn complete(&self, assignments: &mut [Assignment]) {
+        for assignment in assignments {
+            let partition = assignment.partition;
+            assignment.dead_letters = self.dead_letter_usage.of(partition);
+            let late_acts = self.late_acts.iter().filter(|row| row.partition == partition);
+            assignment.late_acts = late_acts.copied().collect();
+        }
     }
 
     /// What is read again must be told apart into what was counted and what was not.

@@ -5,7 +5,8 @@
 //! is not part of the fingerprint; so a change of the set stops the next start, as any other change
 //! of what the tables are.
 
-use crate::tables::{self, dead_letter_overflow, dead_letters, floors, freshness, kafka_offsets};
+use crate::tables::{self, dead_letter_overflow, dead_letters, floors, freshness};
+use crate::tables::{kafka_offsets, late_acts};
 use crate::{Changes, Inputs, Rows};
 use types::Table;
 use types::settings::TableChoice;
@@ -130,7 +131,8 @@ impl Tables {
     /// All declarations, by number.
     pub fn all(&self) -> Vec<Table> {
         let mut tables: Vec<_> = self.flows.iter().map(|flow| flow.table).collect();
-        tables.extend([kafka_offsets::TABLE, dead_letters::TABLE, dead_letter_overflow::TABLE]);
+        tables.extend([kafka_offsets::TABLE, dead_letters::TABLE]);
+        tables.extend([dead_letter_overflow::TABLE, late_acts::TABLE]);
         tables.extend(self.has_freshness.then_some(freshness::TABLE));
         tables
     }
@@ -156,9 +158,14 @@ impl Tables {
         self.progress() + 2
     }
 
+    /// The number of `late_acts`.
+    pub fn late_acts(&self) -> u8 {
+        self.progress() + 3
+    }
+
     /// The number of `freshness`, if the job has it.
     pub fn freshness(&self) -> Option<u8> {
-        self.has_freshness.then_some(self.progress() + 3)
+        self.has_freshness.then_some(self.progress() + 4)
     }
 }
 
@@ -183,6 +190,7 @@ mod tests {
         assert_eq!(number(tables.progress()), "kafka_offsets");
         assert_eq!(number(tables.dead_letters()), "dead_letters");
         assert_eq!(number(tables.dead_letter_overflow()), "dead_letter_overflow");
+        assert_eq!(number(tables.late_acts()), "late_acts");
         assert_eq!(tables.freshness().map(number), Some("freshness"));
         let least = Tables::optional().collect::<Vec<_>>();
         assert_eq!(
@@ -194,7 +202,8 @@ mod tests {
                 "floors",
                 "kafka_offsets",
                 "dead_letters",
-                "dead_letter_overflow"
+                "dead_letter_overflow",
+                "late_acts"
             ]
         );
         let pairs = ["hashtag_pairs", "top_hashtag_pairs"];

@@ -20,3 +20,4 @@ pub mod dead_letter_overflow;
 pub mod dead_letters;
 pub mod freshness;
 pub mod kafka_offsets;
+pub mod late_acts;

@@ -14,6 +14,7 @@ use dataflows::tables::dead_letters;
 use dataflows::tables::floors::FloorName;
 use dataflows::tables::kafka_offsets;
 use dataflows::tables::kafka_offsets::OffsetProgress;
+use dataflows::tables::late_acts;
 use dataflows::{Epoch, LedgerInputs, RESTORED, RestoredRows, Rows, Shared, Sources, Unreadable};
 use decode;
 use differential_dataflow::input::{Input, InputSession};
@@ -28,6 +29,7 @@ use timely::dataflow::{ProbeHandle, Scope};
 use timely::worker::Worker;
 use types::dead_letter::DeadLetter;
 use types::dead_letter::OverflowKey;
+use types::late::LateRow;
 use types::ledger::Figures;
 use types::offsets::Assignment;
 use types::record::StoredRecord;
@@ -42,7 +44,8 @@ pub(super) enum Control {
     Replay(Vec<Assignment>, Vec<(u32, u64)>),
     /// Who reads what from where; worker `partition % workers` takes a partition.
     Assign(Vec<Assignment>),
-    /// The floor of the ledger; it is stored at this epoch or an earlier one.
+    /// The floor of the ledger: what is stored at the last epoch that was sent, or before. It holds
+    /// behind that epoch.
     Floor(u64),
     /// These partitions are not read for a while.
     Pause(BTreeSet<u32>),
@@ -59,6 +62,7 @@ pub(super) struct FlowInputs {
     pub(super) system_updates: InputSession<Epoch, FloorName, Latest<u64>>,
     pub(super) dead_letters: InputSession<Epoch, DeadLetter, isize>,
     pub(super) dead_letter_overflow: InputSession<Epoch, OverflowKey, Extent>,
+    pub(super) late_acts: InputSession<Epoch, LateRow, isize>,
     pub(super) progress: InputSession<Epoch, u32, Latest<OffsetProgress>>,
     /// Until the first epoch behind [`dataflows::RESTORED`].
     pub(super) restore: Option<RestoreInputs>,
@@ -79,6 +83,7 @@ impl FlowInputs {
         self.system_updates.advance_to(epoch);
         self.dead_letters.advance_to(epoch);
         self.dead_letter_overflow.advance_to(epoch);
+        self.late_acts.advance_to(epoch);
         self.progress.advance_to(epoch);
         self.flush();
         if epoch > RESTORED {
@@ -93,6 +98,7 @@ impl FlowInputs {
         self.system_updates.flush();
         self.dead_letters.flush();
         self.dead_letter_overflow.flush();
+        self.late_acts.flush();
         self.progress.flush();
         if let Some(restore) = &mut self.restore {
             restore.rows.flush();
@@ -141,6 +147,7 @@ pub(super) fn build(
         let (system_updates_in, system_updates) = scope.new_collection();
         let (dead_letters_in, dead_letters) = scope.new_collection();
         let (overflow_in, overflow) = scope.new_collection();
+        let (late_acts_in, late_acts) = scope.new_collection();
         let (progress_in, updates) = scope.new_collection();
         let (rows_in, rows) = scope.new_collection();
         let inputs = FlowInputs {
@@ -149,13 +156,13 @@ pub(super) fn build(
             system_updates: system_updates_in,
             dead_letters: dead_letters_in,
             dead_letter_overflow: overflow_in,
+            late_acts: late_acts_in,
             progress: progress_in,
             restore: Some(RestoreInputs { rows: rows_in, replayed: replayed_in }),
         };
 
-        let opened = Rc::new(Cell::new(0));
+        let (opened, reading) = (Rc::new(Cell::new(0)), ProbeHandle::new());
         let newest = Rc::clone(&opened);
-        let reading = ProbeHandle::new();
         updates
             .inner
             .clone()
@@ -168,18 +175,19 @@ pub(super) fn build(
 
         let unreadable = Unreadable::default();
         let rows = RestoredRows::new(rows, Rc::clone(&unreadable));
-        let offset_rows = Rows::new(&rows, tables.progress());
-        let offsets = kafka_offsets::build(&config.topic, updates, &offset_rows);
-        let dead_letters = dead_letters::build(&config.topic, dead_letters, tables.dead_letters());
-        let overflow_rows = Rows::new(&rows, tables.dead_letter_overflow());
-        let overflow = dead_letter_overflow::build(&config.topic, overflow, &overflow_rows);
+        let (topic, restored) = (&config.topic, |table: u8| Rows::new(&rows, table));
+        let offsets = kafka_offsets::build(topic, updates, &restored(tables.progress()));
+        let dead_letters = dead_letters::build(topic, dead_letters, tables.dead_letters());
+        let overflow_rows = restored(tables.dead_letter_overflow());
+        let overflow = dead_letter_overflow::build(topic, overflow, &overflow_rows);
+        let late_acts = late_acts::build(topic, late_acts, tables.late_acts());
         let figures = Rc::default();
         let ledger = LedgerInputs { replayed: Shared::new(replayed), figures: Rc::clone(&figures) };
         let ledger = config.ledger.span_ms().map(|_| ledger);
         let (events, retried) = (Shared::new(events), Shared::new(retried));
         let sources = Sources { events, retried, rows, system_updates, ledger };
         let functions = (config.flows, decode::fold as dataflows::Fold);
-        let own = [offsets, dead_letters, overflow];
+        let own = [offsets, dead_letters, overflow, late_acts];
         let changes = dataflows::build(tables.flows(), functions, sources, own);
 
         let (closings, fault) = (Closings::default(), CommitFault::default());
@@ -192,9 +200,8 @@ pub(super) fn build(
         let durable = commit_batcher(changes, tables.all(), commits);
         let (control, mailbox) = mailbox(scope);
         let (reports_out, reports) = reports_to_coordinator(scope);
-        let inputs = Some(inputs);
         Flow {
-            inputs,
+            inputs: Some(inputs),
             control,
             mailbox,
             reports_out,

@@ -22,7 +22,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 use types::clock::{Clocks, plausible_ms};
-use types::offsets::Assignment;
+use types::late::{LateKind, LateRow};
+use types::offsets::{Assignment, PartitionOffsets};
 use types::snowflake::written_ms;
 
 /// A partition of which more was read since its end was seen is not at its end.
@@ -43,11 +44,19 @@ impl LedgerConfig {
     }
 }
 
+/// What changes of the ledger's memory, and the number of the memory that begins.
+type MemoryChange = (LateKind, u64);
+
 /// How the ledger starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct LedgerStart {
     /// Below it nothing is remembered; `None` = there is no ledger.
     pub(super) floor: Option<u64>,
+    /// The floor that is stored.
+    pub(super) stored_floor: Option<u64>,
+    change: Option<MemoryChange>,
+    /// Late acts of what was counted so far have no rows.
+    is_unrecorded: bool,
     /// Whether nothing is read again.
     pub(super) is_empty: bool,
     /// What is to be stored.
@@ -60,20 +69,72 @@ impl LedgerStart {
         let known = |name: FloorName| stored.get(&name).copied();
         let newest = known(FloorName::Tweets).max(known(FloorName::Forgotten));
         let forgotten = newest.map(|id| (FloorName::Forgotten, id));
+        let stored_floor = known(FloorName::Ledger);
+        let is_unrecorded = known(FloorName::Span).is_some() && known(FloorName::Memory).is_none();
         let Some(span_ms) = settings.span_ms() else {
             // What an earlier ledger remembered is forgotten.
             let had_one = known(FloorName::Span).is_some();
-            let system_updates = forgotten.filter(|_| had_one).into_iter().collect();
-            return LedgerStart { floor: None, is_empty: true, system_updates };
+            let (change, memory) = next_memory(stored, (false, false));
+            let system_updates = forgotten.filter(|_| had_one).into_iter().chain(memory).collect();
+            return LedgerStart {
+                floor: None,
+                stored_floor,
+                change,
+                is_unrecorded,
+                is_empty: true,
+                system_updates,
+            };
         };
         let forgotten = forgotten.filter(|_| settings.forget);
         let above = forgotten.map(|(_, id)| id).max(known(FloorName::Forgotten)).map(|id| id + 1);
         let floor = above.max(known(FloorName::Ledger)).unwrap_or(0);
         let ledger = Some((FloorName::Ledger, floor)).filter(|_| floor > 0);
         let span = (FloorName::Span, u64::MAX - span_ms);
-        let system_updates = [Some(span), forgotten, ledger].into_iter().flatten().collect();
-        LedgerStart { floor: Some(floor), is_empty: settings.forget, system_updates }
+        let (change, memory) = next_memory(stored, (true, settings.forget));
+        let system_updates =
+            [Some(span), forgotten, ledger, memory].into_iter().flatten().collect();
+        LedgerStart {
+            floor: Some(floor),
+            stored_floor,
+            change,
+            is_unrecorded,
+            is_empty: settings.forget,
+            system_updates,
+        }
     }
+
+    /// The rows of `late_acts` that say what changes for a partition, as far as it was counted.
+    pub(super) fn changes(&self, stored: &PartitionOffsets) -> impl Iterator<Item = LateRow> {
+        let PartitionOffsets { partition, start, next, .. } = *stored;
+        let unrecorded =
+            self.is_unrecorded.then(|| LateRow::not_recorded(partition, start, next.max(1) - 1));
+        let change =
+            self.change.map(|(kind, memory)| LateRow::change(partition, next, kind, memory));
+        unrecorded.into_iter().chain(change).filter(move |_| next > start)
+    }
+}
+
+/// How the memory of the ledger changes with a start, and what `floors` is to say of it.
+fn next_memory(
+    stored: &BTreeMap<FloorName, u64>,
+    (has_ledger, is_forgotten): (bool, bool),
+) -> (Option<MemoryChange>, Option<(FloorName, u64)>) {
+    let known = stored.get(&FloorName::Memory).copied();
+    let had_one = stored.contains_key(&FloorName::Span);
+    if known.is_none() && !had_one && !has_ledger {
+        return (None, None);
+    }
+    // Nothing was noted of it so far.
+    let (before, had_one) = known.map_or((0, had_one), |memory| (memory / 2, memory % 2 == 0));
+    let kind = match (had_one, has_ledger) {
+        (false, true) => Some(LateKind::LedgerOn),
+        (true, false) => Some(LateKind::LedgerOff),
+        (true, true) => Some(LateKind::Forgotten).filter(|_| is_forgotten),
+        (false, false) => None,
+    };
+    let number = before + u64::from(kind.is_some());
+    let memory = 2 * number + u64::from(!has_ledger);
+    (kind.map(|kind| (kind, number)), Some((FloorName::Memory, memory)))
 }
 
 /// What a worker reports to the coordinator, worker 0.
@@ -238,9 +299,8 @@ impl FloorController {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        FloorController, FloorName, LedgerConfig, LedgerStart, Monitor, ReachedTimes, WorkerReport,
-    };
+    use super::{FloorController, FloorName, LateKind, LateRow, LedgerConfig, PartitionOffsets};
+    use super::{LedgerStart, Monitor, ReachedTimes, WorkerReport};
     use std::collections::{BTreeMap, BTreeSet};
     use std::time::Duration;
 
@@ -260,7 +320,8 @@ mod tests {
         let mut stored = BTreeMap::new();
         let first = start(&mut stored, 15, false);
         assert_eq!((first.floor, first.is_empty), (Some(0), false));
-        assert_eq!(first.system_updates, [(FloorName::Span, u64::MAX - 900_000)]);
+        let span = (FloorName::Span, u64::MAX - 900_000);
+        assert_eq!(first.system_updates, [span, (FloorName::Memory, 2)]);
         stored.extend([(FloorName::Tweets, 100), (FloorName::Ledger, 50)]);
         let again = start(&mut stored, 20, false);
         assert_eq!((again.floor, again.is_empty), (Some(50), false));
@@ -269,7 +330,7 @@ mod tests {
         assert_eq!((off.floor, off.is_empty), (None, true));
         assert_eq!(
             off.system_updates,
-            [(FloorName::Forgotten, 100)],
+            [(FloorName::Forgotten, 100), (FloorName::Memory, 5)],
             "what was remembered is no more"
         );
         stored.insert(FloorName::Forgotten, 200);
@@ -279,6 +340,37 @@ mod tests {
         let forgotten = start(&mut stored, 15, true);
         assert_eq!((forgotten.floor, forgotten.is_empty), (Some(301), true));
         assert_eq!((stored[&FloorName::Forgotten], stored[&FloorName::Ledger]), (300, 301));
+    }
+
+    #[test]
+    fn a_change_of_the_memory_is_said_of_what_was_counted() {
+        let counted = PartitionOffsets { next: 9, ..PartitionOffsets::fresh(3, 5) };
+        let changes = |start: &LedgerStart| {
+            assert_eq!(start.changes(&PartitionOffsets::fresh(4, 5)).next(), None, "nothing was");
+            start.changes(&counted).collect::<Vec<_>>()
+        };
+        let change = |kind, memory| LateRow::change(3, 9, kind, memory);
+        let mut stored = BTreeMap::new();
+        start(&mut stored, 15, false);
+        let again = start(&mut stored, 15, false);
+        assert_eq!((changes(&again), stored[&FloorName::Memory]), (vec![], 2));
+        let off = start(&mut stored, 0, false);
+        assert_eq!(changes(&off), [change(LateKind::LedgerOff, 2)]);
+        assert_eq!(
+            (changes(&start(&mut stored, 0, false)), stored[&FloorName::Memory]),
+            (vec![], 5)
+        );
+        let on = start(&mut stored, 15, false);
+        assert_eq!(changes(&on), [change(LateKind::LedgerOn, 3)]);
+        let forgotten = start(&mut stored, 15, true);
+        assert_eq!(changes(&forgotten), [change(LateKind::Forgotten, 4)]);
+        assert_eq!(stored[&FloorName::Memory], 8);
+        // Tables of a version that recorded nothing.
+        let mut stored = BTreeMap::from([(FloorName::Span, u64::MAX - 900_000)]);
+        let unrecorded = LateRow::not_recorded(3, 5, 8);
+        assert_eq!(changes(&start(&mut stored.clone(), 15, false)), [unrecorded]);
+        let off = start(&mut stored, 0, false);
+        assert_eq!(changes(&off), [unrecorded, change(LateKind::LedgerOff, 1)]);
     }
 
     #[test]

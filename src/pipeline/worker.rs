@@ -9,13 +9,14 @@ mod backlog;
 mod coordinator;
 mod credit;
 mod ingest;
+mod late_acts;
 mod partition;
 mod read_position;
 mod retry;
 
 use super::flow::{self, Control, Flow};
 use super::late::Late;
-use super::ledger::{FloorController, PartitionProgress, WorkerReport};
+use super::ledger::{FloorController, WorkerReport};
 use super::peers::HeartbeatSender;
 use super::{CoordinatorChannels, RunContext};
 use crate::config::RunConfig;
@@ -26,8 +27,7 @@ use credit::InFlight;
 use dataflows::Epoch;
 use ingest::{Ingest, decode, record_dead_letter};
 use monitor::Phase;
-use partition::{ActivePartition, find};
-use read_position::ReadPosition;
+use partition::{ActivePartition, acts_on, find};
 use source::{Polled, Source, SourceError};
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
@@ -195,6 +195,7 @@ impl WorkerLoop<'_> {
             self.apply_control()?;
             self.pacing.in_flight.settle(|epoch| !self.flow.durable.less_equal(&epoch));
             if self.shared.is_ending() || self.is_finished() {
+                self.record_late_acts();
                 self.flow.inputs = None;
                 if self.shared.is_ending() {
                     self.shared.monitor.enter(Phase::Stopping);
@@ -246,7 +247,9 @@ impl WorkerLoop<'_> {
         for message in messages {
             match message {
                 Control::Epoch(epoch) => {
+                    self.record_late_acts();
                     self.epoch = epoch;
+                    self.ingest.floor_in_force = self.ingest.floor.unwrap_or_default();
                     if let Some(inputs) = &mut self.flow.inputs {
                         inputs.advance_to(epoch);
                     }
@@ -280,10 +283,7 @@ impl WorkerLoop<'_> {
             return Ok(());
         }
         for assignment in self.mine(all) {
-            let reading = ReadPosition::new(&assignment);
-            self.ingest
-                .partitions
-                .push(ActivePartition { reading, progress: PartitionProgress::new() });
+            self.ingest.partitions.push(ActivePartition::new(&assignment));
             let Assignment { replay_from, next, .. } = assignment;
             if replay_from < next {
                 let until = Some(next);
@@ -357,10 +357,7 @@ impl WorkerLoop<'_> {
             self.source.assign(assignment)?;
             self.ingest.dead_letter_usage.set(assignment.partition, assignment.dead_letters);
             if find(&mut self.ingest.partitions, assignment.partition).is_none() {
-                let reading = ReadPosition::new(assignment);
-                self.ingest
-                    .partitions
-                    .push(ActivePartition { reading, progress: PartitionProgress::new() });
+                self.ingest.partitions.push(ActivePartition::new(assignment));
             }
             let (Some(partition), Some(inputs)) =
                 (find(&mut self.ingest.partitions, assignment.partition), &mut self.flow.inputs)
@@ -396,7 +393,7 @@ impl WorkerLoop<'_> {
     fn report_progress(&mut self) {
         let Some(step_ms) = self.ingest.step_ms else { return };
         let (paused, now) = (&self.ingest.paused, Instant::now());
-        let report = |ActivePartition { reading, progress }: &mut ActivePartition| {
+        let report = |ActivePartition { reading, progress, .. }: &mut ActivePartition| {
             let partition = reading.partition();
             if paused.contains(&partition) {
                 progress.restart_patience(now);
@@ -462,6 +459,7 @@ impl WorkerLoop<'_> {
         }
         let (settings, bound) = (self.shared.config.decode, self.shared.config.dead_letters);
         let (floor, has_ledger) = (self.ingest.floor, self.ingest.step_ms.is_some());
+        let floor_in_force = self.ingest.floor_in_force;
         let Ingest { partitions, decoded, refusals, dead_letter_usage, .. } = &mut self.ingest;
         let (mut bytes, mut is_moved) = (0, false);
         let limit = usize::try_from(room.min(POLL_RECORDS)).unwrap_or(usize::MAX);
@@ -473,6 +471,9 @@ impl WorkerLoop<'_> {
                 for event in decoded.drain(..).filter(|_| decoding.is_ok()) {
                     if let Some(clocks) = event.clocks().filter(|_| has_ledger) {
                         partition.see(clocks);
+                        for id in acts_on(&event, clocks) {
+                            partition.late_acts.note(record.offset, id, floor_in_force);
+                        }
                     }
                     inputs.events.update(event, 1);
                 }

@@ -48,7 +48,11 @@ fn holds(kind: ColumnKind) -> String {
 
 fn section(table: &Table) -> String {
     let mut text = format!("\n## {}\n\n", table.name);
-    let more = if table.name == "floors" { FLOORS } else { "" };
+    let more = match table.name {
+        "floors" => FLOORS,
+        "late_acts" => LATE_ACTS,
+        _ => "",
+    };
     let mut sentence = table.comment.chars();
     let first = sentence.next().unwrap().to_uppercase();
     writeln!(text, "{first}{}.\n", sentence.as_str()).unwrap();
@@ -69,6 +73,16 @@ const FLOORS: &str = "
 | `ledger` | its floor: of tweets below this id nothing is remembered |
 | `span` | 2⁶⁴ - 1 less the smallest span of the ledger so far, in milliseconds; there is none if there never was a ledger |
 | `forgotten` | the newest such tweet id that was read without a ledger, or remembered by one that was switched off or forgotten |
+| `memory` | twice the number of the ledger's memory, and 1 more while there is no ledger; the number rises when the ledger is switched on or off or forgotten |
+";
+
+const LATE_ACTS: &str = "
+| `kind` | meaning |
+|---|---|
+| `late` | in these records all acts on tweet ids below `below` were late: a tweet counted, a delete or an edit was ignored |
+| `not_recorded` | late acts in these records have no rows: an earlier version counted them, or there were more than 10,000 rows of the partition |
+| `ledger_on`, `ledger_off` | from `first_offset` on there is a ledger, or none |
+| `forgotten` | from `first_offset` on the ledger remembers nothing of what was before |
 ";
 
 const METRICS_HEAD: &str = "\

@@ -257,7 +257,8 @@ fn tables_can_be_switched_off() {
     let names: String = connection.query_row(sql, [], |row| row.get(0)).unwrap();
     assert_eq!(
         names,
-        "dead_letter_overflow dead_letters floors hashtags kafka_offsets totals tweetflow_commit users"
+        "dead_letter_overflow dead_letters floors hashtags kafka_offsets late_acts totals \
+         tweetflow_commit users"
     );
     let verify = || command("verify", folder.path(), &tables, &[]);
     assert_ended(with(verify(), "", &none), 0, &[]);

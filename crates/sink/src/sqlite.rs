@@ -258,6 +258,12 @@ impl Sink for SqliteSink {
             return Err(SinkError::Fingerprint { stored: fingerprint, now });
         }
         for (index, declared) in (0..).zip(&identity.tables) {
+            // The version before did not make it.
+            if declared.name == types::late::TABLE_NAME
+                && !schema::exists(&connection, &identity.prefix.table(declared.name))?
+            {
+                continue;
+            }
             let query = sql::select(&identity.prefix, declared);
             read_rows(&connection, &query, (index, declared), visit)?;
         }

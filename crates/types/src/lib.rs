@@ -19,6 +19,7 @@ pub mod clock;
 pub mod dead_letter;
 pub mod event;
 pub mod fault;
+pub mod late;
 pub mod ledger;
 pub mod offsets;
 pub mod outcome;

@@ -1,6 +1,7 @@
 //! How far a partition is counted, and where it is read on.
 
 use crate::dead_letter::Quota;
+use crate::late::LateRow;
 use crate::{Row, Text, Value};
 use serde::{Deserialize, Serialize};
 
@@ -115,6 +116,8 @@ pub struct Assignment {
     pub anchor: Option<Anchor>,
     /// The room that its dead letters take.
     pub dead_letters: Quota,
+    /// Its rows of `late_acts`, in the order of their offsets; not those of changes.
+    pub late_acts: Vec<LateRow>,
     /// The name of its file; empty where it is none.
     pub file: Text,
 }
@@ -133,6 +136,7 @@ impl Assignment {
             last,
             anchor,
             dead_letters: letters,
+            late_acts: Vec::new(),
             file,
         }
     }

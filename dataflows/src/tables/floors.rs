@@ -32,7 +32,11 @@ pub const TABLE: Table = Table {
     name: "floors",
     comment: "the newest of what is forgotten by age",
     columns: &[
-        Column::new("name", ColumnKind::Text(64), "minutes, tweets, ledger, span, forgotten"),
+        Column::new(
+            "name",
+            ColumnKind::Text(64),
+            "minutes, tweets, ledger, span, forgotten, memory",
+        ),
         Column::new("newest", ColumnKind::Unsigned, "the greatest so far: see docs/tables.md"),
     ],
     key: 1,
@@ -54,18 +58,22 @@ pub enum FloorName {
     Span,
     /// Ids that were told while there was no ledger: of tweets up to this one not all is known.
     Forgotten,
+    /// Twice the number of the ledger's memory, which rises when the ledger is switched on or off
+    /// or forgotten; one more while there is none. Where it stands, `late_acts` has what was late.
+    Memory,
 }
 
 /// What the program says beside the events: of one of these names, a number.
 pub type SystemUpdates<'scope> = VecCollection<'scope, Epoch, FloorName, Latest<u64>>;
 
 impl FloorName {
-    const ALL: [FloorName; 5] = [
+    const ALL: [FloorName; 6] = [
         FloorName::Minutes,
         FloorName::Tweets,
         FloorName::Ledger,
         FloorName::Span,
         FloorName::Forgotten,
+        FloorName::Memory,
     ];
 
     /// As the table names it.
@@ -76,6 +84,7 @@ impl FloorName {
             FloorName::Ledger => "ledger",
             FloorName::Span => "span",
             FloorName::Forgotten => "forgotten",
+            FloorName::Memory => "memory",
         }
     }
 

@@ -87,6 +87,11 @@ impl WorkerLoop<'_> {
 
     /// On worker 0: every worker learns what to read, at epoch 1.
     fn begin(&mut self) {
+        // It holds in the first epoch; what is stored there holds behind it.
+        let stored = self.coordinator.as_ref().and_then(|it| it.plan.ledger.stored_floor);
+        if let Some(floor) = stored {
+            self.broadcast(Control::Floor(floor));
+        }
         self.advance_epoch(1);
         let Some(Coordinator { plan, floor: controller, .. }) = &mut self.coordinator else {
             return;
@@ -95,6 +100,9 @@ impl WorkerLoop<'_> {
             inputs.advance_to(1);
             for (name, newest) in &plan.ledger.system_updates {
                 inputs.system_updates.update(*name, Latest(*newest));
+            }
+            for row in std::mem::take(&mut plan.changes) {
+                inputs.late_acts.update(row, 1);
             }
             inputs.flush();
         }
@@ -184,10 +192,15 @@ impl WorkerLoop<'_> {
         if *replaying == 0 && epoch_clock.is_none() {
             return self.begin();
         }
-        if let (Some(floor), Some(inputs)) = (floor, &mut self.flow.inputs) {
-            inputs.system_updates.update(FloorName::Ledger, Latest(floor));
+        let announced = *epoch_clock;
+        if let (Some(floor), Some(inputs), Some(EpochClock { epoch, .. })) =
+            (floor, &mut self.flow.inputs, announced)
+        {
+            // At the epoch that was sent last: a worker that is told in a later one knows it before
+            // it reads in that.
+            inputs.system_updates.update_at(FloorName::Ledger, epoch, Latest(floor));
             inputs.flush();
-            self.flow.opened.set(self.flow.opened.get().max(self.epoch));
+            self.flow.opened.set(self.flow.opened.get().max(epoch));
             self.broadcast(Control::Floor(floor));
         }
         if let Some(paused) = paused {

@@ -87,6 +87,8 @@ pub(super) struct Ingest {
     pub(super) paused: BTreeSet<u32>,
     /// With a ledger: its floor, which is stored.
     pub(super) floor: Option<u64>,
+    /// The floor that holds in this epoch: the one that entered before it.
+    pub(super) floor_in_force: u64,
     /// With a ledger: milliseconds that make a difference to its floor.
     pub(super) step_ms: Option<u64>,
     /// The events of one record, on their way.
@@ -102,6 +104,7 @@ impl Ingest {
             partitions: Vec::new(),
             paused: BTreeSet::new(),
             floor: None,
+            floor_in_force: 0,
             step_ms: config.ledger.step_ms(),
             decoded: Vec::new(),
             refusals: Refusals::default(),

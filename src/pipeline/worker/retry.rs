@@ -6,7 +6,7 @@
 //! record.
 
 use super::ingest::decode;
-use super::{WorkerLoop, find};
+use super::{WorkerLoop, acts_on, find};
 use types::dead_letter::DeadLetter;
 use types::dead_letter::Quota;
 use types::record::{Record, StoredRecord};
@@ -36,15 +36,19 @@ impl WorkerLoop<'_> {
                     } else {
                         0
                     };
+                    let mut ids = Vec::new();
                     for event in self.ingest.decoded.drain(..) {
                         if let Some(clocks) =
                             event.clocks().filter(|_| self.ingest.step_ms.is_some())
                         {
+                            ids.extend(acts_on(&event, clocks));
                             let id = clocks.id_to_remember();
                             reader.reading.remember_early_act(offset.saturating_sub(before), id);
                         }
                         inputs.retried.update(event, 1);
                     }
+                    let floor = self.ingest.floor_in_force;
+                    reader.late_acts.note_apart(offset, ids.into_iter(), floor);
                     self.ingest.dead_letter_usage.free(partition, Quota::of(&letter));
                     inputs.dead_letters.update(letter, -1);
                 }
