@@ -7,7 +7,7 @@ use crate::pipeline::identity;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use dataflows::catalogue::Tables;
-use dataflows::tables::freshness;
+use dataflows::tables::{freshness, late_acts};
 use produce::InputTopic;
 use sink::{Database, Identity};
 use source::{Polled, SourceError, Topic, fingerprint};
@@ -54,7 +54,8 @@ pub(super) struct VerifyArgs {
 
 fn names() -> PossibleValuesParser {
     let tables = Tables::every().all().into_iter().map(|table| table.name);
-    PossibleValuesParser::new(tables.filter(|name| *name != freshness::TABLE.name))
+    let not_compared = [freshness::TABLE.name, late_acts::TABLE.name];
+    PossibleValuesParser::new(tables.filter(move |name| !not_compared.contains(name)))
 }
 
 fn percent(text: &str) -> Result<f64, String> {

@@ -24,6 +24,7 @@ mod kafka_faults;
 mod kafka_network;
 mod kafka_rights;
 mod kafka_secure;
+mod late_acts;
 mod legacy;
 mod mysql;
 mod mysql_faults;

@@ -1,35 +1,30 @@
-//! Which posts count: what was said of each tweet, brought together and weighed.
+//! Which posts count: what was said of each tweet, brought together.
 //!
-//! A job without a ledger counts each post that it reads, and deletes nothing. With a ledger the
-//! acts on a tweet (it was posted, it was deleted) are a set, told apart by when they were read:
+//! A job without a ledger counts each post that it reads, and deletes nothing. With a ledger
+//! [`super::late_acts`] says what became of each act on a tweet (it was posted, it was deleted):
 //!
-//! - *in time*: of the posts one counts, the greatest content (hashtags, then time); a delete,
-//!   before or behind, and none counts; nor if a newer version says that it replaces the tweet. The
-//!   other posts are duplicates.
-//! - *late*, below the floor of that moment: a post counts, whatever else is known; the rest is
-//!   ignored.
-//! - *transient*, for no tweet can have that id: remembered in one run only, so each post may
-//!   count.
-//!
-//! The recount reads partition by partition and cannot know where the floor was
-//! ([`super::lateness`]), so an act is certainly in time or possibly late. What a tweet with
-//! possibly late acts adds is a range, and exactly one: each end is reached by some choice of those
-//! that were late.
+//! - *in time*: the acts that one memory took in are a set. Of the posts one counts, the greatest
+//!   content (hashtags, then time); a delete, before or behind, and none counts; nor if a newer
+//!   version says that it replaces the tweet. The other posts are duplicates.
+//! - *late*, or read without a ledger: a post counts, whatever else is known; the rest is ignored.
+//! - *transient*, for no tweet can have that id: remembered in one run only. What runs there were
+//!   is stored nowhere, so where there are several acts on such an id, each post may count.
 //!
 //! What was counted before a baseline stands in its rows. Of tweets that were at or above its floor
-//! all acts are read again, in time then, and what they add up to alone is subtracted; of those
-//! below nothing can be in time any more.
+//! all acts are read again, and what they add up to alone is subtracted; of those below nothing can
+//! be in time any more.
 
 use super::content::{ActKind, TweetContent};
-use super::lateness::{LatenessEvidence, NewestTimes, ReadMoment, id_at};
+use super::late_acts::{Judgement, LateActs};
+use super::lateness::LatenessEvidence;
 use super::readings::Readings;
 use super::runs::{Part, Runs, Sum};
 use super::state::Tally;
-use super::weigh::{Counts, IntervalBounds, Times, Totals, TweetActs};
+use super::tweet::{Counts, Times, Totals, TweetActs};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::Result;
-use types::{Event, Text};
+use types::{Event, Text, Version};
 
 /// When a record is read, and when it was counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,31 +41,20 @@ pub(super) enum When {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct TweetAct {
     id: u64,
+    /// The memory that took it in.
+    memory: u64,
     what: ActKind,
     is_transient: bool,
-    read: Read,
+    is_before: bool,
 }
 
 /// How an act was met.
 #[derive(Clone, Copy)]
 struct Seen {
     when: When,
-    moment: ReadMoment,
-    /// The ledger that is now has met it, if it was read in time.
-    is_known: bool,
+    partition: u32,
+    offset: u64,
     is_transient: bool,
-}
-
-/// When it was read, as far as that tells whether it may be late.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-enum Read {
-    /// In time.
-    Before,
-    /// Possibly late by its own partition's ids; or by those of others, up to a minute; or, if it
-    /// is not known, because it may have been read before the ledger was.
-    Now { is_behind: bool, minute: u64, is_known: bool },
-    /// A dead letter until then: possibly late by what was read meanwhile.
-    Later,
 }
 
 impl Part for TweetAct {
@@ -93,19 +77,14 @@ impl Sum for u64 {
 }
 
 /// All acts so far.
-pub(super) struct ActLog {
+pub(super) struct ActLog<'a> {
     runs: Runs<TweetAct, u64>,
-    clock: NewestTimes,
+    late: &'a LateActs,
     totals: Totals,
     /// Posts since the baseline.
     pub(super) posts: i64,
     newest: Option<u64>,
     has_ledger: bool,
-    /// Nothing was late while there was a ledger.
-    is_in_time: bool,
-    /// Dead letters were counted, and any act may have been one.
-    is_retried: bool,
-    span: u64,
     /// Up to here there was no ledger, at some moments.
     forgotten: Option<u64>,
     /// Below it everything is late since the baseline.
@@ -116,23 +95,21 @@ pub(super) struct ActLog {
     needed: BTreeMap<u32, u64>,
 }
 
-impl ActLog {
-    /// Of tables that say `lateness`, and said `before` at the baseline. Holds about `bound` bytes.
+impl<'a> ActLog<'a> {
+    /// Of tables that say `lateness` and `late`, and said `before` at the baseline. Holds about
+    /// `bound` bytes.
     pub(super) fn new(
-        lateness: &LatenessEvidence,
+        (lateness, late): (&LatenessEvidence, &'a LateActs),
         before: &LatenessEvidence,
         bound: usize,
     ) -> Self {
         ActLog {
             runs: Runs::new(bound),
-            clock: NewestTimes::default(),
+            late,
             totals: Totals::default(),
             posts: 0,
             newest: None,
             has_ledger: lateness.has_ledger(),
-            is_in_time: lateness.is_in_time(before),
-            is_retried: lateness.is_retried(before),
-            span: lateness.span(),
             forgotten: lateness.forgotten(),
             floor: before.floor(),
             remembered: lateness
@@ -172,7 +149,7 @@ impl ActLog {
         self.newest = self.newest.max(Some(if is_proven { id } else { 0 }));
         self.posts += i64::from(matches!(what, ActKind::Post(_)) && !is_before);
         if !self.has_ledger {
-            return if is_before { Ok(()) } else { self.loose(&what, (0, 0), counts) };
+            return if is_before { Ok(()) } else { self.loose(&what, 0, counts) };
         }
         let is_transient = readings.is_implausible;
         // Where the ledger was forgotten, an id that is not proven may be from before that.
@@ -180,8 +157,8 @@ impl ActLog {
         if !is_transient && is_known && id >= self.remembered {
             self.needed.entry(version.partition).or_insert(version.offset);
         }
-        let moment = self.moment(version.partition, &readings, when);
-        let seen = Seen { when, moment, is_known, is_transient };
+        let Version { partition, offset, .. } = version;
+        let seen = Seen { when, partition, offset, is_transient };
         self.act(id, what, seen, counts)?;
         // What an edited tweet says of its earlier versions.
         for id in replaces.iter().filter(|_| !is_transient) {
@@ -190,50 +167,23 @@ impl ActLog {
         Ok(())
     }
 
-    /// When an act was read.
-    fn moment(&mut self, partition: u32, readings: &Readings, when: When) -> ReadMoment {
-        let ms = readings.record_ms;
-        let newest = readings.proven_ms.or(readings.latest_ms).map_or(0, id_at).min(readings.id);
-        match when {
-            When::Before | When::Now => self.clock.read(partition, ms, newest),
-            When::Later => {
-                self.clock.note(ms, newest);
-                ReadMoment { newest: u64::MAX, minute: u64::MAX }
-            }
-        }
-    }
-
-    /// Takes an act that went through the ledger.
+    /// Takes an act of a job that has a ledger now, or had one.
     fn act(&mut self, id: u64, what: ActKind, seen: Seen, counts: &mut Counts<'_>) -> Result<()> {
-        let Seen { when, moment, is_known, is_transient } = seen;
-        if id < self.floor {
-            // Where there was no ledger at that moment it was not counted as late.
-            let late = (i64::from(is_known && Some(id) > self.forgotten), 1);
-            let is_before = when == When::Before;
-            return if is_before { Ok(()) } else { self.loose(&what, late, counts) };
-        }
-        let read = match when {
-            When::Before => Read::Before,
-            // Where nothing was late, nothing of that matters.
-            When::Now if self.is_in_time => Read::Now { is_behind: false, minute: 0, is_known },
-            When::Now => {
-                let ReadMoment { newest, minute } = moment;
-                let is_behind = id < newest.saturating_sub(self.span);
-                Read::Now { is_behind, minute, is_known }
-            }
-            When::Later => Read::Later,
+        let Seen { when, partition, offset, is_transient } = seen;
+        let is_before = when == When::Before;
+        let memory = match self.late.judge(partition, offset, id) {
+            Judgement::InTime(memory) if id >= self.floor => memory,
+            // What was before stands in the rows.
+            _ if is_before => return Ok(()),
+            Judgement::NoLedger => return self.loose(&what, 0, counts),
+            Judgement::InTime(_) | Judgement::Late => return self.loose(&what, 1, counts),
         };
-        self.runs.add(TweetAct { id, what, is_transient, read }, 1)
+        self.runs.add(TweetAct { id, memory, what, is_transient, is_before }, 1)
     }
 
     /// An act that is in no set: a post counts, the rest is ignored.
-    fn loose(
-        &mut self,
-        what: &ActKind,
-        late: IntervalBounds,
-        counts: &mut Counts<'_>,
-    ) -> Result<()> {
-        let mut totals = Totals::default();
+    fn loose(&mut self, what: &ActKind, late: i64, counts: &mut Counts<'_>) -> Result<()> {
+        let (mut totals, late) = (Totals::default(), (late, late));
         match what {
             ActKind::Post(content) => {
                 (totals.tweets, totals.late_posts) = ((1, 1), late);
@@ -246,47 +196,32 @@ impl ActLog {
         Ok(())
     }
 
-    /// Weighs the tweets, when everything was read.
-    pub(super) fn finish(mut self, counts: &mut Counts<'_>) -> Result<Totals> {
-        let acts = std::mem::replace(&mut self.runs, Runs::new(0));
-        let (mut tweet, mut id, mut totals) = (TweetActs::default(), 0, self.totals);
-        for entry in acts.into_sorted() {
+    /// Adds up the tweets, when everything was read.
+    pub(super) fn finish(self, counts: &mut Counts<'_>) -> Result<Totals> {
+        let (mut tweet, mut of, mut totals) = (TweetActs::default(), (0, 0), self.totals);
+        for entry in self.runs.into_sorted() {
             let (act, times) = entry?;
-            if act.id != id {
+            if (act.id, act.memory) != of {
                 std::mem::take(&mut tweet).settle(&mut totals, counts)?;
-                id = act.id;
+                of = (act.id, act.memory);
             }
-            let times = self.times(&act, times.cast_signed());
+            let times = act.times(times.cast_signed());
             tweet.add(act.what, times);
         }
         tweet.settle(&mut totals, counts)?;
         Ok(totals)
     }
+}
 
-    /// So many of an act, by when they were read.
-    fn times(&self, act: &TweetAct, times: i64) -> Times {
-        let may_be_late = match act.read {
-            Read::Before => false,
-            Read::Later => !self.is_in_time,
-            Read::Now { is_behind, minute, is_known } => {
-                let newest = || self.clock.newest(minute).saturating_sub(self.span);
-                Some(act.id) <= self.forgotten
-                    || !is_known
-                    || !self.is_in_time && (self.is_retried || is_behind || act.id < newest())
-            }
-        };
-        let if_so = |is_so: bool| if is_so { times } else { 0 };
-        let before = if_so(act.read == Read::Before);
-        if act.is_transient {
-            return Times {
-                transient: times - before,
-                transient_late: if_so(may_be_late),
-                transient_before: before,
-                ..Times::default()
-            };
+impl TweetAct {
+    /// So many of it.
+    fn times(&self, times: i64) -> Times {
+        let before = if self.is_before { times } else { 0 };
+        if self.is_transient {
+            let transient = times - before;
+            return Times { transient, transient_before: before, ..Times::default() };
         }
-        let (in_time, late) = (if_so(!may_be_late), if_so(may_be_late));
-        Times { in_time, late, before, ..Times::default() }
+        Times { in_time: times, before, ..Times::default() }
     }
 }
 

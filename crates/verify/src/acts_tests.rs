@@ -1,12 +1,13 @@
 //! What acts on a tweet add up to, by small examples.
 
-use super::{ActLog, IntervalBounds, LatenessEvidence, TweetContent, When};
+use super::{ActLog, LateActs, LatenessEvidence, TweetContent, When};
 use crate::state::Tally;
-use crate::weigh::bounds;
+use crate::tweet::{IntervalBounds, bounds};
 use std::collections::BTreeMap;
 use types::Version;
 use types::event::Time;
 use types::event::{EventKind, Tweet as Posted};
+use types::late::{LateKind, LateRow};
 use types::{Event, Value};
 
 fn content(tag: &str) -> TweetContent {
@@ -35,16 +36,25 @@ fn delete(id: u64, (partition, record_ms): (u32, u64)) -> Event {
     Event::Delete { version, kind: EventKind::Delete, own_ms: record_ms }
 }
 
-fn lateness(floors: &[(&str, u64)], late_posts: u64) -> LatenessEvidence {
+fn lateness(floors: &[(&str, u64)]) -> LatenessEvidence {
     let mut lateness = LatenessEvidence::default();
-    let mut see = |table: &str, name: &str, number| {
-        lateness.see(table, &[Value::Text(name.into()), Value::UInt(number)].into());
-    };
     for (name, number) in floors {
-        see("floors", name, *number);
+        let row = [Value::Text((*name).into()), Value::UInt(*number)].into();
+        lateness.see("floors", &row);
     }
-    see("totals", "late_posts", late_posts);
     lateness
+}
+
+/// Rows of `late_acts`, and the memory that is now.
+fn late(memory: u64, rows: &[LateRow]) -> LateActs {
+    let mut late = LateActs::default();
+    let floors = [Value::Text("memory".into()), Value::UInt(memory)].into();
+    late.see(&dataflows::tables::floors::TABLE, &floors);
+    let table = dataflows::tables::late_acts::TABLE;
+    for row in rows {
+        late.see(&table, &row.row(&"t".into()));
+    }
+    late
 }
 
 /// A span of 1,000 ms.
@@ -54,11 +64,11 @@ type Named<N> = Vec<(N, IntervalBounds)>;
 
 /// What the tags come to, and the totals that are not none.
 fn found(
-    (now, before): (&LatenessEvidence, &LatenessEvidence),
+    (now, rows, before): (&LatenessEvidence, &LateActs, &LatenessEvidence),
     events: Vec<(Event, When)>,
 ) -> (Named<String>, Named<&'static str>) {
     // So little memory that all go through files.
-    let mut acts = ActLog::new(now, before, 0);
+    let mut acts = ActLog::new((now, rows), before, 0);
     let mut tags = BTreeMap::<String, Tally>::new();
     let mut counts = |content: &TweetContent, state: Tally| {
         let held = tags.entry(content.hashtags[0].to_string()).or_insert(Tally::Count(0));
@@ -80,9 +90,9 @@ fn now(events: Vec<Event>) -> Vec<(Event, When)> {
 
 #[test]
 fn without_a_ledger_each_post_counts() {
-    let never = lateness(&[("forgotten", NOW)], 0);
+    let never = lateness(&[("forgotten", NOW)]);
     let events = vec![post(1, (0, 0), "a"), post(1, (0, 0), "a"), delete(1, (0, 0))];
-    let found = found((&never, &LatenessEvidence::default()), now(events));
+    let found = found((&never, &late(1, &[]), &LatenessEvidence::default()), now(events));
     assert_eq!(found, (vec![("a".into(), (2, 2))], vec![("tweets", (2, 2))]));
 }
 
@@ -90,7 +100,8 @@ fn without_a_ledger_each_post_counts() {
 fn what_must_be_read_again() {
     let first = |floors: &[(&str, u64)]| {
         let floors = [&[SPAN], floors].concat();
-        let mut acts = ActLog::new(&lateness(&floors, 0), &LatenessEvidence::default(), 1_000);
+        let (now, rows) = (lateness(&floors), late(0, &[]));
+        let mut acts = ActLog::new((&now, &rows), &LatenessEvidence::default(), 1_000);
         let ids = [NOW - 2, NOW + 3_700_000 * MS, NOW, NOW - 1, NOW + 1];
         for (offset, id) in (5..).zip(ids) {
             let version = Version { tweet_id: id, record_ms: NOW_MS, partition: 1, offset };
@@ -122,11 +133,14 @@ fn where_nothing_was_late_all_is_known() {
         post(NOW + 3_700_000 * MS, (0, NOW_MS), "e"),
         post(NOW + 3_700_000 * MS, (0, NOW_MS), "e"),
         delete(NOW + 3_700_000 * MS, (0, NOW_MS)),
+        // The only act on such an id counts, whatever was remembered.
+        post(NOW + 3_700_001 * MS, (0, NOW_MS), "f"),
     ];
-    let (tags, totals) = found((&lateness(&[SPAN], 0), &LatenessEvidence::default()), now(events));
+    let none = LatenessEvidence::default();
+    let (tags, totals) = found((&lateness(&[SPAN]), &late(0, &[]), &none), now(events));
     let one = |tag: &str, times| (tag.to_owned(), (times, times));
-    assert_eq!(tags, [one("b", 1), one("d", 1), ("e".to_owned(), (0, 2))]);
-    assert_eq!(totals, [("tweets", (2, 4)), ("deleted", (1, 3)), ("duplicates", (2, 4))]);
+    assert_eq!(tags, [one("b", 1), one("d", 1), ("e".to_owned(), (0, 2)), one("f", 1)]);
+    assert_eq!(totals, [("tweets", (3, 5)), ("deleted", (1, 3)), ("duplicates", (2, 4))]);
 }
 
 #[test]
@@ -141,57 +155,89 @@ fn of_an_edited_tweet_the_newest_version_counts() {
     let wanted = vec![("tweets", (1, 1)), ("superseded", (2, 2))];
     for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
         let events = order.map(|at| versions()[at].clone()).to_vec();
-        let now = lateness(&[SPAN], 0);
-        let found = found((&now, &LatenessEvidence::default()), events);
+        let now = lateness(&[SPAN]);
+        let found = found((&now, &late(0, &[]), &LatenessEvidence::default()), events);
         assert_eq!(found, (vec![("c".into(), (1, 1))], wanted.clone()), "{order:?}");
     }
     // A version that was counted before the baseline, one that was below its floor.
-    let before = lateness(&[SPAN, ("ledger", NOW)], 5);
+    let before = lateness(&[SPAN, ("ledger", NOW)]);
     let third = edit(NOW + 2, at, "c", &[NOW - 1, NOW]);
     let events = vec![(post(NOW, at, "a"), When::Before), (third, When::Now)];
-    let (tags, totals) = found((&before, &before), events);
+    let (tags, totals) = found((&before, &late(0, &[]), &before), events);
     assert_eq!(tags, [("a".into(), (-1, -1)), ("c".into(), (1, 1))]);
     assert_eq!(totals, [("superseded", (1, 1)), ("late_edits", (1, 1))]);
 }
 
-/// Each rule by which an act may be late, and the same act where it is not.
-#[test]
-fn what_may_be_late() {
-    let late = |floors: &[(&str, u64)], first: Event, id: u64, at: (u32, u64)| {
-        let twice = vec![first, post(id, at, "a"), post(id, at, "a")];
-        let floors = [&[SPAN], floors].concat();
-        let (tags, totals) =
-            found((&lateness(&floors, 1), &LatenessEvidence::default()), now(twice));
-        let is_late = tags.contains(&("a".into(), (1, 2)));
-        assert!(is_late != tags.contains(&("a".into(), (1, 1))), "{tags:?}");
-        assert_eq!(is_late, totals.contains(&("late_posts", (0, 2))), "{totals:?}");
-        is_late
+/// The post or the delete that the record of partition 0 at this offset holds.
+fn at(offset: u64, event: Event) -> (Event, When) {
+    let event = match event {
+        Event::Tweet(tweet) => {
+            let version = Version { offset, ..tweet.version };
+            Event::Tweet(Posted { version, ..tweet })
+        }
+        Event::Delete { version, kind, own_ms } => {
+            Event::Delete { version: Version { offset, ..version }, kind, own_ms }
+        }
+        event => event,
     };
-    let (minute, old) = (60_000, NOW - 1_000 * MS - 1);
-    let here = post(NOW, (0, NOW_MS), "other");
-    // Behind its own partition's, by more than the span.
-    assert!(!late(&[], here.clone(), NOW - 1_000 * MS, (0, NOW_MS)));
-    assert!(late(&[], here.clone(), old, (0, NOW_MS)));
-    assert!(late(&[], delete(NOW, (0, NOW_MS)), old, (0, NOW_MS)));
-    assert!(late(&[], here.clone(), old, (0, NOW_MS - 11 * minute)));
-    // Behind another one's, that was written up to ten minutes later, or may have been.
-    assert!(late(&[], here.clone(), old, (1, NOW_MS)));
-    assert!(late(&[], here.clone(), old, (1, NOW_MS - 10 * minute)));
-    assert!(!late(&[], here.clone(), old, (1, NOW_MS - 11 * minute)));
-    assert!(late(&[], here.clone(), old, (1, 0)));
-    assert!(late(&[], post(NOW, (0, 0), "other"), old, (1, NOW_MS - 11 * minute)));
-    assert!(!late(&[], here.clone(), NOW - 1_000 * MS, (1, 0)));
-    // An id that is ahead raises nothing.
-    let ahead = post(NOW + 3_700_000 * MS, (0, NOW_MS), "other");
-    assert!(!late(&[], ahead, NOW, (0, NOW_MS)));
-    // What was forgotten.
-    assert!(late(&[("forgotten", NOW - 1)], here.clone(), NOW - 1, (0, NOW_MS)));
-    assert!(!late(&[("forgotten", NOW - 2)], here, NOW - 1, (0, NOW_MS)));
+    (event, When::Now)
+}
+
+#[test]
+fn an_act_is_late_where_a_row_says_so() {
+    let place = (0, NOW_MS);
+    let events = || {
+        vec![
+            at(1, post(NOW, place, "a")),
+            at(2, post(NOW, place, "a")),
+            at(3, edit(NOW + 2, place, "b", &[NOW])),
+            at(4, delete(NOW, place)),
+            at(5, post(NOW + 2, place, "b")),
+        ]
+    };
+    let exact = |rows: &[LateRow]| {
+        let none = LatenessEvidence::default();
+        let (tags, totals) = found((&lateness(&[SPAN]), &late(0, rows), &none), events());
+        let number = |(least, most): IntervalBounds| {
+            assert_eq!(least, most);
+            least
+        };
+        let tags = tags.into_iter().map(|(tag, uses)| format!("{tag}={}", number(uses)));
+        let totals = totals.into_iter().map(|(name, sum)| format!("{name}={}", number(sum)));
+        tags.chain(totals).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(exact(&[]), "b=1 tweets=1 deleted=1 duplicates=2");
+    let run = |first, last, below| LateRow { last, below, ..LateRow::late(0, first, 0) };
+    let all_of_now = "a=2 b=1 tweets=3 duplicates=1 late_posts=2 late_deletes=1 late_edits=1";
+    assert_eq!(exact(&[run(1, 5, NOW + 1)]), all_of_now);
+    let second = run(2, 2, NOW + 1);
+    assert_eq!(exact(&[second]), "a=1 b=1 tweets=2 deleted=1 duplicates=1 late_posts=1");
+    let last = [run(4, 4, NOW + 1), run(5, 5, NOW + 3)];
+    let counted = "b=2 tweets=2 superseded=1 duplicates=1 late_posts=1 late_deletes=1";
+    assert_eq!(exact(&last), counted);
+}
+
+#[test]
+fn what_a_memory_took_in_another_one_does_not_know() {
+    let place = (0, NOW_MS);
+    let events = [1, 2, 3, 4].map(|offset| at(offset, post(NOW, place, "a"))).to_vec();
+    let of = |memory, rows: &[LateRow]| {
+        let none = LatenessEvidence::default();
+        found((&lateness(&[SPAN]), &late(memory, rows), &none), events.clone()).1
+    };
+    let change = |first, kind, memory| LateRow::change(0, first, kind, memory);
+    assert_eq!(of(0, &[]), [("tweets", (1, 1)), ("duplicates", (3, 3))]);
+    let forgotten = change(3, LateKind::Forgotten, 1);
+    assert_eq!(of(2, &[forgotten]), [("tweets", (2, 2)), ("duplicates", (2, 2))]);
+    let off = change(2, LateKind::LedgerOff, 1);
+    assert_eq!(of(3, &[off]), [("tweets", (4, 4))]);
+    let on = change(3, LateKind::LedgerOn, 2);
+    assert_eq!(of(4, &[off, on]), [("tweets", (3, 3)), ("duplicates", (1, 1))]);
 }
 
 #[test]
 fn what_the_baseline_holds_is_taken_away() {
-    let (before, at) = (lateness(&[SPAN, ("ledger", NOW)], 5), (0, NOW_MS));
+    let (before, at) = (lateness(&[SPAN, ("ledger", NOW)]), (0, NOW_MS));
     let events = vec![
         // Counted before and deleted now; posted before and again.
         (post(NOW, at, "a"), When::Before),
@@ -207,33 +253,19 @@ fn what_the_baseline_holds_is_taken_away() {
         (delete(NOW - 1, at), When::Now),
         (post(NOW - 1, at, "h"), When::Later),
     ];
-    let (tags, totals) = found((&before, &before), events);
+    let (tags, totals) = found((&before, &late(0, &[]), &before), events);
     let one = |tag: &str, times| (tag.to_owned(), (times, times));
     assert_eq!(tags, [one("a", -1), one("b", -1), one("c", 1), one("g", 1), one("h", 1)]);
     let wanted = [("tweets", 1), ("deleted", 2), ("duplicates", 2)];
     let wanted = wanted.into_iter().chain([("late_posts", 2), ("late_deletes", 1)]);
     assert_eq!(totals, wanted.map(|(name, sum)| (name, (sum, sum))).collect::<Vec<_>>());
-    // What was tried again came late only if something did.
+    // What was tried again came late only if a row says so.
     let again = || [When::Later, When::Now].map(|when| (post(NOW + 3, at, "e"), when)).to_vec();
-    let (tags, totals) = found((&before, &before), again());
+    let (tags, totals) = found((&before, &late(0, &[]), &before), again());
     assert_eq!(tags, [("e".into(), (1, 1))]);
     assert_eq!(totals, [("tweets", (1, 1)), ("duplicates", (1, 1))]);
-    let late = lateness(&[SPAN, ("ledger", NOW)], 6);
-    let (tags, totals) = found((&late, &before), again());
-    assert_eq!(tags, [("e".into(), (1, 2))]);
-    let wanted = [("tweets", (1, 2)), ("duplicates", (0, 1)), ("late_posts", (0, 1))];
-    assert_eq!(totals, wanted);
-}
-
-/// Which records were dead letters is stored nowhere.
-#[test]
-fn where_dead_letters_were_counted_each_act_may_be_late() {
-    let twice = || now(vec![post(NOW, (0, NOW_MS), "a"), post(NOW, (1, NOW_MS), "a")]);
-    for (late_posts, retried, most) in [(0, 1, 1), (1, 0, 1), (1, 1, 2)] {
-        let mut lateness = lateness(&[SPAN], late_posts);
-        let row = [Value::Text("retried".into()), Value::UInt(retried)].into();
-        lateness.see("totals", &row);
-        let (tags, _) = found((&lateness, &LatenessEvidence::default()), twice());
-        assert_eq!(tags, [("a".into(), (1, most))], "{late_posts}, {retried}");
-    }
+    let row = LateRow::late(0, 0, NOW + 3);
+    let (tags, totals) = found((&before, &late(0, &[row]), &before), again());
+    assert_eq!(tags, [("e".into(), (2, 2))]);
+    assert_eq!(totals, [("tweets", (2, 2)), ("late_posts", (2, 2))]);
 }

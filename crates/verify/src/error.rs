@@ -75,6 +75,19 @@ pub enum VerifyError {
         /// How many there are.
         differences: u64,
     },
+    /// Late acts without a row may explain every difference.
+    #[error(
+        "cannot be told: {late} acts that came too late have no row in late_acts (an earlier \
+         version counted them, or there were too many), or the ledger was forgotten meanwhile; \
+         which of the {differences} differences follow from that is unknown. `run --rebuild` \
+         counts again and records them"
+    )]
+    NotRecorded {
+        /// How many, by what `totals` says.
+        late: u64,
+        /// How many differences there are.
+        differences: u64,
+    },
     /// The file of `--baseline`.
     #[error("--baseline cannot be used: {reason}; move it away to begin a new one")]
     Baseline {
@@ -107,8 +120,8 @@ impl From<SourceError> for VerifyError {
 impl VerifyError {
     /// 3 where nothing can be said of the tables, 2 for arguments that cannot work, else 1.
     pub fn exit_code(&self) -> u8 {
-        use VerifyError::RetriedGone;
         use VerifyError::{Baseline, Changed, Compacted, Gone, NoFile, NoPartition, Overflow};
+        use VerifyError::{NotRecorded, RetriedGone};
         use VerifyError::{Sink, Source};
         match self {
             Gone { .. }
@@ -118,6 +131,7 @@ impl VerifyError {
             | RetriedGone { .. }
             | Overflow { .. }
             | Compacted { .. }
+            | NotRecorded { .. }
             | Sink(SinkError::NoJob { .. } | SinkError::NoFile { .. }) => 3,
             Sink(error) if error.is_config_error() => 2,
             Source(error) if error.is_config_error() => 2,

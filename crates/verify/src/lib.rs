@@ -17,31 +17,37 @@ mod content;
 mod derived;
 mod error;
 mod folder;
+mod late_acts;
 mod lateness;
 mod model;
+#[cfg(test)]
+mod plain_job;
 mod range;
 mod ranges;
 mod readings;
 mod recount;
 mod retention_window;
 mod runs;
+mod snapshot;
 mod state;
 #[cfg(test)]
 mod tests;
 mod topic;
-mod weigh;
+mod tweet;
 
 use acts::When;
 use derived::derived;
 pub use error::VerifyError;
 use indicatif::HumanCount;
+use late_acts::LateActs;
 use lateness::LatenessEvidence;
 use model::MODELS;
 use monitor::bar::{Bar, per_second};
 pub use range::{Range, Visit};
-use recount::{Places, Recount, TableMetadata};
+use recount::{Places, Recount, Recounted, TableMetadata};
 use runs::{Key, Runs};
-use sink::{Database, Identity, Sink, unless_stopped};
+use sink::{Database, Identity};
+use snapshot::Snapshot;
 use state::Tally;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -52,10 +58,10 @@ pub use topic::{Unread, VerifiedTopic};
 use types::dead_letter::{self, OverflowKey, OverflowRange};
 use types::offsets::{self, LastRecord, PartitionOffsets};
 use types::outcome::Outcome;
-use types::{Restored, Row, Table, Text};
+use types::{Row, Table, Text};
 
-/// It says how far behind the tables are, not what was counted.
-const NOT_COMPARED: &str = "freshness";
+/// One says how far behind the tables are, not what was counted; the other one is evidence.
+const NOT_COMPARED: [&str; 2] = ["freshness", types::late::TABLE_NAME];
 
 /// What to compare and how.
 #[derive(Clone, Debug)]
@@ -117,7 +123,7 @@ impl VerifyPlan {
                 || retention_window::TRENDING == table.name;
             let is_wanted = is_named(table.name) && (!is_derived || settings.sample >= 100.0)
                 || derived().chain(retention_window::NEEDS.iter().copied()).any(is_needed);
-            is_wanted && table.name != NOT_COMPARED
+            is_wanted && !NOT_COMPARED.contains(&table.name)
         };
         let looks = tables.iter().map(|table| (is_meant(table), is_large(table))).collect();
         let (sample, memory) = (settings.sample, settings.memory);
@@ -210,7 +216,7 @@ impl Check<'_> {
             outcome: snapshot.outcome,
             ..VerifySummary::default()
         };
-        let (mut recount, has_ranges) = recount.finish()?;
+        let Recounted { runs: mut recount, has_ranges, not_recorded } = recount.finish()?;
         if has_ranges {
             recount = ranges::resolve(&snapshot.rows, recount).map_err(VerifyError::Temporary)?;
         }
@@ -229,6 +235,9 @@ impl Check<'_> {
         let summary = compare((&plan, flows, show), &files, summary, tables, keep, out)?;
         if summary.differences > 0 && topic.is_compacted() {
             return Err(VerifyError::Compacted { differences: summary.differences });
+        }
+        if let Some(late) = not_recorded.filter(|_| summary.differences > 0) {
+            return Err(VerifyError::NotRecorded { late, differences: summary.differences });
         }
         let summary = report_unread(&unread, summary, out)?;
         if let Some((path, writer)) = writer
@@ -344,61 +353,6 @@ fn read(
     Ok(())
 }
 
-/// The tables as of one commit.
-struct Snapshot {
-    commit_no: u64,
-    rows: Runs,
-    offsets: Vec<PartitionOffsets>,
-    dead_letters: Places,
-    overflow: Vec<(OverflowKey, OverflowRange)>,
-    lateness: LatenessEvidence,
-    outcome: Outcome,
-}
-
-impl Snapshot {
-    fn read(
-        plan: &VerifyPlan,
-        sink: &Database,
-        identity: &Identity,
-        stop: &AtomicBool,
-    ) -> Result<Self, VerifyError> {
-        let (mut rows, mut offsets) = (Runs::new(plan.memory), Vec::new());
-        let (mut dead_letters, mut overflow) = (Places::new(), Vec::new());
-        let (mut lateness, mut result) = (LatenessEvidence::default(), Ok(()));
-        let mut outcome = Outcome::default();
-        let mut take = |Restored { table, row }: Restored| {
-            let declared = &plan.tables[usize::from(table)];
-            if declared.name == offsets::TABLE_NAME {
-                offsets.extend(PartitionOffsets::of(&row));
-            } else if declared.name == dead_letter::TABLE_NAME {
-                dead_letters.extend(dead_letter::location(&row));
-            } else if declared.name == dead_letter::OVERFLOW_TABLE_NAME {
-                overflow.extend(OverflowRange::of(&row));
-            }
-            lateness.see(declared.name, &row);
-            outcome.see(declared.name, &row);
-            let key = (table, row[..declared.key].into());
-            if result.is_ok() && plan.takes(&key) {
-                result = rows.add(key, Tally::Row(row));
-            }
-        };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let doing = "starting the connection";
-        let runtime = runtime.map_err(|source| VerifyError::System { doing, source })?;
-        let mut visit = |batch: Vec<Restored>| batch.into_iter().for_each(&mut take);
-        let inspecting = unless_stopped(stop, sink.inspect(identity, &mut visit));
-        let inspected = runtime.block_on(inspecting).ok_or(VerifyError::Stopped)??;
-        result.map_err(VerifyError::Temporary)?;
-        let commit_no = inspected.position.commit_no;
-        Ok(Snapshot { commit_no, rows, offsets, dead_letters, overflow, lateness, outcome })
-    }
-
-    fn metadata(&self) -> TableMetadata<'_> {
-        let (dead_letters, offsets, lateness) = (&self.dead_letters, &self.offsets, &self.lateness);
-        TableMetadata { dead_letters, offsets, lateness }
-    }
-}
-
 /// What an earlier check found right, from where the recount goes on; empty without a baseline.
 #[derive(Default)]
 struct Base {
@@ -407,6 +361,8 @@ struct Base {
     dead_letters: Places,
     overflow: Vec<(OverflowKey, OverflowRange)>,
     lateness: LatenessEvidence,
+    /// None: what became of its acts, the tables say that are now.
+    late: LateActs,
 }
 
 impl Base {
@@ -441,7 +397,7 @@ impl Base {
 
     fn metadata(&self) -> TableMetadata<'_> {
         let (dead_letters, offsets, lateness) = (&self.dead_letters, &self.offsets, &self.lateness);
-        TableMetadata { dead_letters, offsets, lateness }
+        TableMetadata { dead_letters, offsets, lateness, late: &self.late }
     }
 
     /// What is to be read: from the baseline, else from the start, to where the tables are. With a

@@ -22,10 +22,6 @@ pub(super) struct Readings {
     pub(super) id: u64,
     /// The time that two of them tell.
     pub(super) proven_ms: Option<u64>,
-    /// The latest of all.
-    pub(super) latest_ms: Option<u64>,
-    /// The timestamp of the record; 0 for none.
-    pub(super) record_ms: u64,
     /// The id tells a later time than is proven.
     pub(super) is_ahead: bool,
     /// By so much that the job remembers it in one run only.
@@ -67,8 +63,6 @@ impl Readings {
         Readings {
             id,
             proven_ms,
-            latest_ms: times.last().copied(),
-            record_ms: Some(record_ms).filter(is_time).unwrap_or(0),
             is_ahead: ahead_ms > 5 * MINUTE_MS,
             is_implausible: ahead_ms > bound_ms,
         }

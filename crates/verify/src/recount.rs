@@ -6,6 +6,7 @@
 
 use super::acts::{ActLog, When};
 use super::content::TweetContent;
+use super::late_acts::LateActs;
 use super::lateness::LatenessEvidence;
 use super::model::{MODELS, Model, Of};
 use super::runs::{Key, Runs};
@@ -30,6 +31,16 @@ pub(super) struct TableMetadata<'a> {
     /// How far each partition is counted.
     pub(super) offsets: &'a [PartitionOffsets],
     pub(super) lateness: &'a LatenessEvidence,
+    pub(super) late: &'a LateActs,
+}
+
+/// Everything that should stand.
+pub(super) struct Recounted {
+    pub(super) runs: Runs,
+    /// Of some of it only a range is known.
+    pub(super) has_ranges: bool,
+    /// Late acts without a row, where they may explain a difference.
+    pub(super) not_recorded: Option<u64>,
 }
 
 /// The sums so far.
@@ -88,7 +99,7 @@ pub(super) struct Recount<'a> {
     /// At the baseline.
     before: TableMetadata<'a>,
     sums: RecountSums<'a>,
-    acts: ActLog,
+    acts: ActLog<'a>,
     last: BTreeMap<u32, LastRecord>,
     /// What the tables say are the records by which the topic is known; not those that were seen
     /// to be others.
@@ -119,7 +130,7 @@ impl<'a> Recount<'a> {
             metadata,
             before,
             sums: RecountSums { plan, models, runs: Runs::new(plan.memory - acts) },
-            acts: ActLog::new(metadata.lateness, before.lateness, acts),
+            acts: ActLog::new((metadata.lateness, metadata.late), before.lateness, acts),
             last: BTreeMap::new(),
             anchors: metadata.offsets.iter().filter_map(anchor).collect(),
             dropped: BTreeMap::new(),
@@ -236,8 +247,8 @@ impl<'a> Recount<'a> {
         self.sums.add(key, state).map_err(VerifyError::Temporary)
     }
 
-    /// Everything that should stand, and whether of some of it only a range is known.
-    pub(super) fn finish(mut self) -> Result<(Runs, bool), VerifyError> {
+    /// Everything that should stand.
+    pub(super) fn finish(mut self) -> Result<Recounted, VerifyError> {
         let plan = self.sums.plan;
         for (refuser, (range, records)) in std::mem::take(&mut self.dropped) {
             if !refuser.is_by(decode::ACCEPTS) && records < range.records {
@@ -253,7 +264,7 @@ impl<'a> Recount<'a> {
             self.add(key, Tally::Row(row))?;
         }
         let Recount { sums, acts, metadata, before, .. } = self;
-        weigh(sums, acts, (metadata.lateness, before.lateness)).map_err(VerifyError::Temporary)
+        add_acts(sums, acts, (metadata, before)).map_err(VerifyError::Temporary)
     }
 
     /// The row that a partition should have. Where it begins, also to be read again, is taken from
@@ -294,11 +305,12 @@ impl<'a> Recount<'a> {
 }
 
 /// Adds what the acts come to, and what `floors` and `totals` say of it.
-fn weigh(
+fn add_acts(
     mut sums: RecountSums<'_>,
-    acts: ActLog,
-    (now, before): (&LatenessEvidence, &LatenessEvidence),
-) -> std::io::Result<(Runs, bool)> {
+    acts: ActLog<'_>,
+    (metadata, base): (TableMetadata<'_>, TableMetadata<'_>),
+) -> std::io::Result<Recounted> {
+    let (now, before) = (metadata.lateness, base.lateness);
     let mut has_ranges = false;
     for (name, newest) in now.floors(acts.newest()) {
         let row = |id| [Value::Text(name.into()), Value::UInt(id)].into();
@@ -315,7 +327,18 @@ fn weigh(
         has_ranges |= matches!(times, Tally::Range { .. });
         sums.post(post, &times)
     })?;
-    for (name, state) in totals.named() {
+    let start = |partition: u32| {
+        let stored = base.offsets.iter().find(|stored| stored.partition == partition);
+        stored.map_or(0, |stored| stored.next)
+    };
+    let is_incomplete = now.has_ledger() && metadata.late.is_incomplete(start);
+    let mut not_recorded = 0;
+    for (name, mut state) in totals.named() {
+        let more = now.total(name) - before.total(name) - state.count().unwrap_or_default();
+        if is_incomplete && name.starts_with("late_") && more > 0 {
+            state.add(Tally::Count(more));
+            not_recorded += more.cast_unsigned();
+        }
         let is_known = matches!(state, Tally::Count(_)) || name != "tweets" || surplus == 0;
         let state = if is_known { state } else { Tally::Count(tweets) };
         has_ranges |= matches!(state, Tally::Range { .. });
@@ -323,5 +346,10 @@ fn weigh(
             sums.named("totals", name, state)?;
         }
     }
-    Ok((sums.runs, has_ranges))
+    // Which memory took in a dead letter that was tried again is stored nowhere.
+    let is_unclear = now.is_retried(before) && metadata.late.has_changes();
+    let may_explain =
+        is_incomplete && (not_recorded > 0 || now.forgotten().is_some()) || is_unclear;
+    let not_recorded = may_explain.then_some(not_recorded);
+    Ok(Recounted { runs: sums.runs, has_ranges, not_recorded })
 }
