@@ -161,8 +161,8 @@ impl<'a> ActLog<'a> {
         let seen = Seen { when, partition, offset, is_transient };
         self.act(id, what, seen, counts)?;
         // What an edited tweet says of its earlier versions.
-        for id in replaces.iter().filter(|_| !is_transient) {
-            self.act(*id, ActKind::Replace, seen, counts)?;
+        for replaced in replaces.iter().filter(|_| !is_transient) {
+            self.act(*replaced, ActKind::Replace, seen, counts)?;
         }
         Ok(())
     }

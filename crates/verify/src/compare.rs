@@ -40,22 +40,22 @@ pub(super) fn compare(
 ) -> Result<()> {
     for pair in stored.merge_join_by(recount, by_key) {
         let (key, wrong) = match pair {
-            EitherOrBoth::Left(stored) => {
-                let entry = stored?;
+            EitherOrBoth::Left(surplus) => {
+                let entry = surplus?;
                 rows(&entry)?;
                 let (key, state) = entry;
                 let row = state.row().cloned().unwrap_or_default();
                 (key, Some(Wrong::Surplus(row)))
             }
-            EitherOrBoth::Right(recount) => {
-                let (key, state) = recount?;
+            EitherOrBoth::Right(counted) => {
+                let (key, state) = counted?;
                 (key, missing(state))
             }
-            EitherOrBoth::Both(stored, recount) => {
-                let (entry, (_, state)) = (stored?, recount?);
+            EitherOrBoth::Both(there, counted) => {
+                let (entry, (_, state)) = (there?, counted?);
                 rows(&entry)?;
-                let stored = entry.1.row().cloned().unwrap_or_default();
-                let wrong = changed(&entry.0.1, stored, &state);
+                let row = entry.1.row().cloned().unwrap_or_default();
+                let wrong = changed(&entry.0.1, row, &state);
                 (entry.0, wrong)
             }
         };
@@ -192,8 +192,8 @@ mod tests {
                 rows += 1;
                 Ok(())
             },
-            &mut |_, key, wrong| {
-                lines.push(line(&table, key, &wrong));
+            &mut |_, different, wrong| {
+                lines.push(line(&table, different, &wrong));
                 Ok(())
             },
         )

@@ -102,7 +102,7 @@ impl Making {
         };
         let sums = SUMMED.iter().filter_map(sums);
         let mut all: Vec<_> = RANKED.iter().filter_map(ranking).chain(sums).collect();
-        all.sort_by_key(|making| making.table);
+        all.sort_by_key(|derived| derived.table);
         all
     }
 
@@ -119,7 +119,7 @@ impl Making {
                 Ok(())
             }
             Made::Sums(summed, sums) => match (summed.adds)(&row) {
-                Some((key, state)) => sums.add((self.table, key), state),
+                Some((group, sum)) => sums.add((self.table, group), sum),
                 None => Ok(()),
             },
         }
@@ -131,8 +131,8 @@ impl Making {
             Made::Sums(_, sums) => return Box::new(sums.into_sorted()),
             Made::Ranking(ranked, best) => (ranked, best),
         };
-        Box::new((1..).zip(best.into_values()).map(move |(rank, row)| {
-            let columns = ranked.shown.iter().map(|column| row[*column].clone());
+        Box::new((1..).zip(best.into_values()).map(move |(rank, best_row)| {
+            let columns = ranked.shown.iter().map(|column| best_row[*column].clone());
             let row: Row = [Value::UInt(rank)].into_iter().chain(columns).collect();
             Ok(((table, row[..1].into()), Tally::Row(row)))
         }))

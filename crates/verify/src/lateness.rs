@@ -109,7 +109,7 @@ mod tests {
         assert_eq!(on.floors(None), [("ledger", None), ("span", None)]);
         let late = evidence(&[span, ("floors", "forgotten", 3), ("floors", "tweets", 5)]);
         assert_eq!(late.floors(Some(7)), [("forgotten", None), ("span", None), ("tweets", None)]);
-        let late = evidence(&[span, ("floors", "forgotten", 3)]);
-        assert_eq!(late.floors(Some(7)), [("forgotten", None), ("span", None)]);
+        let without_tweets = evidence(&[span, ("floors", "forgotten", 3)]);
+        assert_eq!(without_tweets.floors(Some(7)), [("forgotten", None), ("span", None)]);
     }
 }

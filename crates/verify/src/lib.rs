@@ -406,8 +406,7 @@ impl Base {
         let range = |stored: &PartitionOffsets| {
             let base = self.offsets.iter().find(|base| base.partition == stored.partition);
             let has_ledger = self.lateness.has_ledger();
-            let again =
-                |base: &PartitionOffsets| if has_ledger { base.replay_from } else { base.next };
+            let again = |of: &PartitionOffsets| if has_ledger { of.replay_from } else { of.next };
             let start = base.map_or(stored.start, again);
             let last = stored.last.map(LastRecord::anchor);
             Range { partition: stored.partition, start, next: stored.next, last }

@@ -68,7 +68,7 @@ fn pairs(post: &TweetContent, add: &mut dyn FnMut(Row)) {
 
 /// What the posts come to is told apart in [`super::acts`].
 fn totals(event: &Event, add: &mut dyn FnMut(Row, Tally)) {
-    let name = match event {
+    let kind = match event {
         Event::Tweet(tweet) => match tweet.time {
             Time::Own(_) => None,
             Time::Record(_) => Some("time_from_record"),
@@ -77,7 +77,7 @@ fn totals(event: &Event, add: &mut dyn FnMut(Row, Tally)) {
         other => Some(other.kind().name()),
     };
     let is_ahead = Readings::of(event).is_some_and(|(_, readings)| readings.is_ahead);
-    for name in name.into_iter().chain(is_ahead.then_some("clock_ahead")) {
+    for name in kind.into_iter().chain(is_ahead.then_some("clock_ahead")) {
         add([Value::Text(name.into())].into(), Tally::Count(1));
     }
 }

@@ -14,11 +14,11 @@ use std::io::Result;
 pub(super) fn resolve(stored: &Runs, recount: Runs) -> Result<Runs> {
     let pairs = stored.sorted().merge_join_by(recount.into_sorted(), by_key);
     Runs::of_sorted(pairs.filter_map(|pair| match pair {
-        EitherOrBoth::Left(stored) => stored.err().map(Err),
-        EitherOrBoth::Right(recount) => Some(recount.map(|recount| take(recount, None))),
-        EitherOrBoth::Both(stored, recount) => Some(stored.and_then(|(_, stored)| {
-            let number = stored.row().and_then(|row| row.last()?.as_u64());
-            Ok(take(recount?, number.and_then(|number| i64::try_from(number).ok())))
+        EitherOrBoth::Left(surplus) => surplus.err().map(Err),
+        EitherOrBoth::Right(counted) => Some(counted.map(|entry| take(entry, None))),
+        EitherOrBoth::Both(there, counted) => Some(there.and_then(|(_, tally)| {
+            let number = tally.row().and_then(|row| row.last()?.as_u64());
+            Ok(take(counted?, number.and_then(|number| i64::try_from(number).ok())))
         })),
     }))
 }

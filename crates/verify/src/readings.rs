@@ -90,9 +90,9 @@ mod tests {
     #[test]
     fn the_rule_in_examples() {
         let id = |ms: u64| (ms - IDS_MS) << 22;
-        let found = |id, own_ms, record_ms| {
-            let found = Readings::new(id, own_ms, record_ms);
-            (found.proven_ms, found.is_ahead, found.is_implausible)
+        let found = |tweet_id, own_ms, record_ms| {
+            let readings = Readings::new(tweet_id, own_ms, record_ms);
+            (readings.proven_ms, readings.is_ahead, readings.is_implausible)
         };
         assert_eq!(found(id(NOW_MS), NOW_MS - 9, NOW_MS + 9), (Some(NOW_MS), false, false));
         assert_eq!(found(id(NOW_MS), NOW_MS - 9, NOW_MS / 1000), (Some(NOW_MS - 9), false, false));

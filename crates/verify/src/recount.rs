@@ -271,8 +271,8 @@ impl<'a> Recount<'a> {
     /// the one that it has.
     fn progress(&self, stored: &PartitionOffsets) -> Row {
         let PartitionOffsets { partition, start, replay_from, .. } = *stored;
-        let mut before = self.before.offsets.iter().filter(|stored| stored.partition == partition);
-        let before = || before.next().and_then(|stored| stored.last);
+        let mut before = self.before.offsets.iter().filter(|base| base.partition == partition);
+        let before = || before.next().and_then(|base| base.last);
         let last = self.last.get(&partition).copied().or_else(before);
         let next = last.map_or(start, |last| last.offset + 1);
         // All of the range was read: between its last record and its end there is none, but for
@@ -280,12 +280,12 @@ impl<'a> Recount<'a> {
         let next = next.max(stored.next);
         // It may lie before the first record that must be read again, not behind it.
         let needed = self.acts.needed(partition).unwrap_or(u64::MAX);
-        let field = |field: fn(LastRecord) -> u64| {
-            Value::optional(last.map(|last| field(last).cast_signed()))
+        let of_last = |field: fn(LastRecord) -> u64| {
+            Value::optional(last.map(|record| field(record).cast_signed()))
         };
         let anchor = self.anchors.get(&partition);
-        let anchored = |field: fn(&Anchor) -> u64| {
-            Value::optional(anchor.map(|anchor| field(anchor).cast_signed()))
+        let of_anchor = |field: fn(&Anchor) -> u64| {
+            Value::optional(anchor.map(|record| field(record).cast_signed()))
         };
         [
             Value::Text(self.sums.plan.topic.as_str().into()),
@@ -293,11 +293,11 @@ impl<'a> Recount<'a> {
             Value::UInt(start),
             Value::UInt(next),
             Value::UInt(replay_from.min(needed).min(next)),
-            field(|last| last.offset),
-            field(|last| last.ms),
-            field(|last| last.hash),
-            anchored(|anchor| anchor.offset),
-            anchored(|anchor| anchor.hash),
+            of_last(|record| record.offset),
+            of_last(|record| record.ms),
+            of_last(|record| record.hash),
+            of_anchor(|record| record.offset),
+            of_anchor(|record| record.hash),
             Value::Text(stored.file.clone()),
         ]
         .into()

@@ -86,7 +86,7 @@ impl<K: Part + Ord, S: Sum> Runs<K, S> {
         if runs.len() < WIDTH {
             return Ok(());
         }
-        let runs = std::mem::take(runs).into_iter().map(|run| boxed(from_the_start(run)));
+        let runs = std::mem::take(runs).into_iter().map(|file| boxed(from_the_start(file)));
         self.push(level + 1, self::run(merge::<K, S>(runs))?)
     }
 

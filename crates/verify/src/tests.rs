@@ -141,7 +141,7 @@ impl Schedule {
         };
         self.ids.push(id);
         let record_ms = if self.has_times { self.now_ms - random.below(3 * MINUTE_MS) } else { 0 };
-        let odd = |random: &mut Random, ms: u64| match random.below(60) {
+        let odd = |chance: &mut Random, ms: u64| match chance.below(60) {
             0 => 0,
             1 => ms / 1000,
             2 => ms.saturating_sub(8 * 60 * MINUTE_MS),
@@ -185,10 +185,9 @@ impl Schedule {
         }
         partition.next += records;
         let Some(span) = self.job.span_ms else { return };
-        let open =
-            self.partitions.iter().filter(|partition| partition.next < partition.events.len());
-        let newest = self.partitions.iter().map(|partition| partition.newest).max();
-        let reached = open.map(|partition| partition.newest).min().or(newest).unwrap_or(0);
+        let open = self.partitions.iter().filter(|each| each.next < each.events.len());
+        let newest = self.partitions.iter().map(|each| each.newest).max();
+        let reached = open.map(|each| each.newest).min().or(newest).unwrap_or(0);
         self.job.raise(reached.saturating_sub(span << 22));
     }
 
@@ -272,10 +271,10 @@ fn the_tables_of_a_job_with_a_ledger_are_found_right() {
         let before = schedule.commit();
         schedule.steps();
         let now = schedule.commit();
-        for before in [None, Some(&before)] {
+        for baseline in [None, Some(&before)] {
             let plan = if seed % 16 == 0 { &small } else { &plan };
-            let (lines, summary) = schedule.verify(plan, before, &now);
-            let is_whole = before.is_none();
+            let (lines, summary) = schedule.verify(plan, baseline, &now);
+            let is_whole = baseline.is_none();
             assert_eq!(lines, "", "seed {seed}, from the start: {is_whole}");
             if is_whole {
                 *(if summary.uncertain == 0 { &mut exact } else { &mut late }) += 1;
@@ -307,9 +306,9 @@ fn what_is_wrong_is_found() {
         };
         // One post more than there is, though that may lie in the range.
         more(&mut now.rows[at].1, 1);
-        let wrong = |now: &Commit| {
+        let wrong = |changed: &Commit| {
             let mut lateness = LatenessEvidence::default();
-            for (table, row) in &now.rows {
+            for (table, row) in &changed.rows {
                 lateness.see(table, row);
             }
             let (late, next) = (now.late.clone(), now.next.clone());
@@ -324,10 +323,10 @@ fn what_is_wrong_is_found() {
         now.rows[at] = schedule.commit().rows.swap_remove(at);
         found[0] += 1;
         // More uses than there are posts.
-        if let Some(at) = now.rows.iter().position(|(table, _)| *table == "hashtags") {
-            more(&mut now.rows[at].1, 1_000);
-            let lines = wrong(&now);
-            assert!(lines.contains("hashtags hashtag="), "{seed}: {lines}");
+        if let Some(tag_at) = now.rows.iter().position(|(table, _)| *table == "hashtags") {
+            more(&mut now.rows[tag_at].1, 1_000);
+            let too_many = wrong(&now);
+            assert!(too_many.contains("hashtags hashtag="), "{seed}: {too_many}");
             found[1] += 1;
         }
         now.rows = schedule.commit().rows;
