@@ -36,11 +36,11 @@ pub(crate) async fn check(
         ServiceConfig::X(Api::V2 { .. }) => x(&client, &address).await,
         ServiceConfig::Bluesky(bluesky) => {
             let mut lines = Vec::new();
-            for address in addresses.drain(..) {
+            for server in addresses.drain(..) {
                 let no_profiles = crate::BlueskyConfig { profiles: None, ..bluesky.clone() };
-                let name = address.name();
+                let name = server.name();
                 let anonymous = Client::new(None, config.ca.as_deref(), 1)?;
-                let service = Bluesky::new(&no_profiles, vec![address], anonymous)?;
+                let service = Bluesky::new(&no_profiles, vec![server], anonymous)?;
                 lines.push(format!("{name}: {}", first_post(service, &client, config).await?));
             }
             Ok(lines)
@@ -77,7 +77,7 @@ async fn x(client: &Client, address: &Address) -> Result<Vec<String>, StreamErro
     });
     let usage = get("/2/usage/tweets").await.unwrap_or_default();
     // Numbers come as text.
-    let number = |name: &str| match &usage["data"][name] {
+    let number = |field: &str| match &usage["data"][field] {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
         _ => None,

@@ -311,8 +311,8 @@ fn what_is_wrong_is_found() {
             for (table, row) in &changed.rows {
                 lateness.see(table, row);
             }
-            let (late, next) = (now.late.clone(), now.next.clone());
-            let now = Commit { rows: now.rows.clone(), lateness, late, next, ..*now };
+            let (late, next) = (changed.late.clone(), changed.next.clone());
+            let now = Commit { rows: changed.rows.clone(), lateness, late, next, ..*changed };
             schedule.verify(&plan, None, &now).0
         };
         let lines = wrong(&now);
@@ -330,10 +330,10 @@ fn what_is_wrong_is_found() {
             found[1] += 1;
         }
         now.rows = schedule.commit().rows;
-        if let Some(at) = now.rows.iter().position(|row| named(row, "late_posts")) {
-            more(&mut now.rows[at].1, 1);
-            let lines = wrong(&now);
-            assert!(lines.contains("totals name=\"late_posts\""), "{seed}: {lines}");
+        if let Some(late_at) = now.rows.iter().position(|row| named(row, "late_posts")) {
+            more(&mut now.rows[late_at].1, 1);
+            let too_late = wrong(&now);
+            assert!(too_late.contains("totals name=\"late_posts\""), "{seed}: {too_late}");
             found[2] += 1;
         }
     }
