@@ -4,7 +4,9 @@ use crate::common::job::Job;
 use crate::common::{
     Random, Running, Server as Database, assert_ended, fresh_topic, program, service,
 };
-use crate::stream_server::{Feed, Publisher, Server, differences, faulty_bluesky, faulty_x};
+use crate::stream_server::{
+    Feed, Publisher, Server, differences, faulty_bluesky, faulty_mastodon, faulty_x, toot,
+};
 use nix::sys::signal::Signal;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -163,6 +165,53 @@ fn a_killed_client_of_bluesky_loses_and_repeats_nothing() {
     let requests: usize = servers.iter().map(|server| server.requests().len()).sum();
     println!("{requests} requests, {} records of {}", records.len(), feed.len());
     assert!(records.len() > 2_000 && requests > 30, "{} {requests}", records.len());
+}
+
+/// A server of Mastodon with faults, processes that are killed at any moment: every post that stays
+/// is there once, whatever was missed, and no delete twice.
+#[test]
+fn a_killed_client_of_mastodon_has_every_post_that_stays() {
+    let feed = Arc::new(Feed::default());
+    let shared = feed.clone();
+    let server = Server::start(move |request, to| faulty_mastodon(request, to, &shared));
+    let pace = Duration::from_millis(8);
+    let events = Publisher::paced(&feed, pace, |number| number.to_string());
+    let folder = tempfile::tempdir().unwrap();
+    let (topic, resume) = (fresh_topic("killed-mastodon"), folder.path().join("resume"));
+    let more = ["--stream", "mastodon", "--speed", "500", "--partitions", "3", "--resume"];
+    let more = [&more[..], &[resume.to_str().unwrap()]].concat();
+    let mut random = Random(std::process::id().into());
+    for _ in 0..8 {
+        let mut command = follow(&topic, &server.url(), &more);
+        let mut running = Running::start(command.stderr(Stdio::null()).stdout(Stdio::null()));
+        std::thread::sleep(Duration::from_millis(700 + random.below(2_000)));
+        running.signal(Signal::SIGKILL);
+        running.0.wait().unwrap();
+    }
+    let last = [&more[..], &["--for", "5s"]].concat();
+    let (code, said, errors) = ended(&mut follow(&topic, &server.url(), &last));
+    assert_eq!(code, Some(0), "{said}{errors}");
+    drop(events);
+    let mut counts = std::collections::HashMap::<String, usize>::new();
+    for (_, record) in crate::produce::records(&topic, 3) {
+        *counts.entry(record).or_default() += 1;
+    }
+    let events = feed.from(0);
+    let record = |number: usize| {
+        let (kind, data) = toot(&events, number);
+        format!("{{\"mastodon\":\"example.social\",\"event\":\"{kind}\",\"payload\":{data}}}")
+    };
+    let found: Vec<_> =
+        (0..events.len()).map(|number| counts.get(&record(number)).copied().unwrap_or(0)).collect();
+    let first = found.iter().position(|count| *count > 0).unwrap();
+    let last = found.iter().rposition(|count| *count > 0).unwrap();
+    // A post that is deleted five events later may be gone before it is asked for.
+    let stays = |number: usize| !number.is_multiple_of(5) || number == 0;
+    let is_odd = |number: &usize| found[*number] > 1 || stays(*number) && found[*number] == 0;
+    let odd: Vec<_> = (first..=last).filter(is_odd).collect();
+    let gaps = counts.keys().filter(|record| record.starts_with("{\"stream_gap\"")).count();
+    assert!(odd.is_empty() && gaps > 5, "{odd:?} with {gaps} gaps");
+    assert!(last - first > 800, "{first} {last} of {}", events.len());
 }
 
 fn check(feed: &Feed, records: &[String]) {
