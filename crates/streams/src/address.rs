@@ -30,8 +30,8 @@ impl Address {
         };
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
-        if authority.contains('@') {
-            let without_secret = format!("{scheme}://…@…");
+        if authority.contains('@') || path.contains("access_token=") {
+            let without_secret = format!("{scheme}://…");
             let hint = "a token goes into TWEETFLOW_TOKEN";
             return Err(StreamError::Url { url: without_secret, hint });
         }
@@ -95,7 +95,9 @@ mod tests {
         {
             assert_eq!(Address::parse(odd).unwrap_err().exit_code(), 2, "{odd}");
         }
-        let error = Address::parse("https://me:secret@h/").unwrap_err().to_string();
-        assert!(error.contains("TWEETFLOW_TOKEN") && !error.contains("secret"), "{error}");
+        for url in ["https://me:secret@h/", "https://h/?access_token=secret"] {
+            let error = Address::parse(url).unwrap_err().to_string();
+            assert!(error.contains("TWEETFLOW_TOKEN") && !error.contains("secret"), "{error}");
+        }
     }
 }

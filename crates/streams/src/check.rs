@@ -39,8 +39,7 @@ pub(crate) async fn check(
             for server in addresses.drain(..) {
                 let no_profiles = crate::BlueskyConfig { profiles: None, ..bluesky.clone() };
                 let name = server.name();
-                let anonymous = Client::new(None, config.ca.as_deref(), 1)?;
-                let service = Bluesky::new(&no_profiles, vec![server], anonymous)?;
+                let service = Bluesky::new(&no_profiles, vec![server], config.client()?)?;
                 lines.push(format!("{name}: {}", first_post(service, &client, config).await?));
             }
             Ok(lines)
@@ -49,8 +48,7 @@ pub(crate) async fn check(
             let instance = mastodon::instance(&client, &address).await;
             let instance = instance.map_err(StreamError::unanswered)?;
             let domain = instance.map_or_else(|| address.name(), |instance| instance.domain);
-            let own = Client::new(config.token.clone(), config.ca.as_deref(), 1)?;
-            let service = Mastodon::new(address, timeline.clone(), own);
+            let service = Mastodon::new(address, timeline.clone(), config.client()?);
             Ok(vec![format!("{domain}: {}", first_post(service, &client, config).await?)])
         }
     }

@@ -64,7 +64,7 @@ impl<'a, S: Service, K: Sink> Follow<'a, S, K> {
         start: Position,
         (sink, status): (&'a mut K, &'a Status),
     ) -> Result<Self, StreamError> {
-        let client = Client::new(config.token.clone(), config.ca.as_deref(), config.speed.max(1))?;
+        let client = config.client()?;
         let recorder = config.record.as_deref().map(Recorder::open).transpose()?;
         let mut allowance = service.allowance();
         allowance.window = config.scaled(allowance.window);

@@ -141,6 +141,14 @@ impl StreamConfig {
         }
     }
 
+    /// A client with the account's token; nobody logs in at Bluesky, so a token that is there for
+    /// another service is not shown to it.
+    fn client(&self) -> Result<Client, StreamError> {
+        let is_anonymous = matches!(self.service, ServiceConfig::Bluesky(_));
+        let token = self.token.clone().filter(|_| !is_anonymous);
+        Client::new(token, self.ca.as_deref(), self.speed.max(1))
+    }
+
     fn scaled(&self, wait: Duration) -> Duration {
         wait / self.speed.max(1)
     }
@@ -210,14 +218,12 @@ pub fn run(
             follow(x::X::<false>::new(api.clone(), addresses.swap_remove(last)), config, start, to)
         }
         ServiceConfig::Mastodon(timeline) => {
-            let client = Client::new(config.token.clone(), config.ca.as_deref(), 1)?;
+            let client = config.client()?;
             let (address, timeline) = (addresses.swap_remove(last), timeline.clone());
             follow(mastodon::Mastodon::new(address, timeline, client), config, start, to)
         }
         ServiceConfig::Bluesky(bluesky) => {
-            // Nobody logs in.
-            let client = Client::new(None, config.ca.as_deref(), 1)?;
-            let service = bluesky::Bluesky::new(bluesky, addresses, client)?;
+            let service = bluesky::Bluesky::new(bluesky, addresses, config.client()?)?;
             follow(service, config, start, to)
         }
     }
@@ -226,7 +232,7 @@ pub fn run(
 /// Asks a service whether the stream could be followed, one line each.
 pub fn check(config: &StreamConfig) -> Result<Vec<String>, StreamError> {
     config.check()?;
-    let client = Client::new(config.token.clone(), config.ca.as_deref(), config.speed.max(1))?;
+    let client = config.client()?;
     block_on(check::check(config, config.addresses()?, client))?
 }
 
@@ -238,7 +244,7 @@ pub fn check_rules(config: &StreamConfig) -> Result<Vec<String>, StreamError> {
 
 fn sync_rules(config: &StreamConfig, is_dry: bool) -> Result<Vec<String>, StreamError> {
     let Some(path) = &config.rules else { return Ok(Vec::new()) };
-    let client = Client::new(config.token.clone(), config.ca.as_deref(), config.speed.max(1))?;
+    let client = config.client()?;
     let addresses = config.addresses()?;
     block_on(rules::sync(&client, &addresses[0], path, is_dry))?
 }

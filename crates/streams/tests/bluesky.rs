@@ -11,7 +11,7 @@ use server::{Feed, Publisher, Server, faulty_bluesky, frame, now_ms, skeet};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use streams::{BlueskyConfig, End, ServiceConfig, StreamConfig};
+use streams::{BlueskyConfig, End, ServiceConfig, StreamConfig, Token};
 
 fn config(servers: &[&Server]) -> StreamConfig {
     let bluesky = BlueskyConfig { profiles: None, is_compressed: false };
@@ -19,6 +19,8 @@ fn config(servers: &[&Server]) -> StreamConfig {
     let urls: Vec<_> = servers.iter().map(|server| server.web_socket_url()).collect();
     config.url = Some(urls.join(","));
     config.speed = 200;
+    // Of another service, as an environment may have it.
+    config.token = Some(Token::new("secret").unwrap());
     config
 }
 
@@ -231,6 +233,8 @@ fn profiles_are_looked_up_by_the_batch_and_once() {
     });
     let mut kept = Kept::new(54, 30);
     assert_eq!(kept.follow(&config).unwrap(), End::Stopped);
+    let has_token = |request: &server::Request| request.header("authorization").is_some();
+    assert!(!server.requests().iter().any(has_token));
     let profiles: Vec<_> = kept
         .messages()
         .into_iter()
