@@ -141,7 +141,10 @@ impl Layered {
 fn has(command: &Command, key: &str) -> bool {
     let argument = command.get_arguments().find(|argument| argument.get_id() == key);
     argument.is_some_and(|argument| {
-        argument.get_long().is_some() && !["config", "help", "version"].contains(&key)
+        argument.get_long().is_some()
+            // A flag of the benchmarks is no setting of a job.
+            && !argument.is_hide_set()
+            && !["config", "help", "version"].contains(&key)
     })
 }
 
@@ -239,7 +242,7 @@ mod tests {
         let program = super::super::Cli::command();
         for command in ["run", "produce"].map(|name| program.find_subcommand(name)) {
             let command = command.expect("it is a command");
-            for argument in command.get_arguments() {
+            for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
                 let name = argument.get_id().as_str();
                 let variable = format!("TWEETFLOW_{}", name.to_uppercase());
                 assert_eq!(argument.get_env(), Some(variable.as_ref()), "--{name}");

@@ -53,7 +53,7 @@ pub(super) struct StreamArgs {
     #[arg(long, env = "TWEETFLOW_CA", value_name = "FILE")]
     ca: Option<PathBuf>,
     /// Stop after so long: 90s, 15m, 1h
-    #[arg(long = "for", env = "TWEETFLOW_FOR", value_name = "SPAN", value_parser = span)]
+    #[arg(id = "for", long, env = "TWEETFLOW_FOR", value_name = "SPAN", value_parser = span)]
     duration: Option<Duration>,
     /// Append each record to this file as well, one a line; --input sends it again
     #[arg(long, env = "TWEETFLOW_RECORD", value_name = "FILE")]
