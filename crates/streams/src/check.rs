@@ -10,6 +10,7 @@ use crate::error::StreamError;
 use crate::http::Client;
 use crate::mastodon::{self, Mastodon};
 use crate::position::Position;
+use crate::reply::Trouble;
 use crate::rules;
 use crate::service::{Event, Service};
 use crate::status::duration;
@@ -46,7 +47,7 @@ pub(crate) async fn check(
         }
         ServiceConfig::Mastodon(timeline) => {
             let instance = mastodon::instance(&client, &address).await;
-            let instance = instance.map_err(StreamError::unanswered)?;
+            let instance = instance.map_err(Trouble::unanswered)?;
             let domain = instance.map_or_else(|| address.name(), |instance| instance.domain);
             let service = Mastodon::new(address, timeline.clone(), config.client()?);
             Ok(vec![format!("{domain}: {}", first_post(service, &client, config).await?)])
@@ -98,7 +99,7 @@ async fn first_post(
     while let Err(trouble) = service.connect(client, &Position::default()).await {
         tries += 1;
         if tries >= TRIES {
-            return Err(StreamError::unanswered(trouble));
+            return Err(trouble.unanswered());
         }
     }
     let reading = async {
@@ -106,7 +107,7 @@ async fn first_post(
             match service.next().await {
                 Ok(Event::Message(_) | Event::Late(..)) => return Ok(()),
                 Ok(_) => {}
-                Err(trouble) => return Err(StreamError::unanswered(trouble)),
+                Err(trouble) => return Err(trouble.unanswered()),
             }
         }
     };

@@ -1,6 +1,5 @@
 //! Why a stream ends: errors with what to do, and ends that were asked for.
 
-use crate::reply::Trouble;
 use std::path::PathBuf;
 
 /// A stream ended before its time.
@@ -148,14 +147,6 @@ pub enum StreamError {
 }
 
 impl StreamError {
-    /// Of a question that is asked once.
-    pub(crate) fn unanswered(trouble: Trouble) -> Self {
-        match trouble {
-            Trouble::Final(error) => error,
-            trouble => Self::Unanswered { reason: trouble.reason() },
-        }
-    }
-
     /// 2 for what only the operator can cure, else 1.
     pub fn exit_code(&self) -> u8 {
         match self {

@@ -56,6 +56,14 @@ impl Trouble {
         Self::Passing { failure: Failure::Network, reason: reason.into(), label }
     }
 
+    /// The error of a question that is asked once.
+    pub(crate) fn unanswered(self) -> StreamError {
+        match self {
+            Self::Final(error) => error,
+            passing => StreamError::Unanswered { reason: passing.reason() },
+        }
+    }
+
     /// What happened, in words.
     pub(crate) fn reason(&self) -> String {
         match self {

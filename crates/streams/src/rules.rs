@@ -7,7 +7,7 @@
 use crate::address::Address;
 use crate::error::StreamError;
 use crate::http::Client;
-use crate::reply::{Reply, classify};
+use crate::reply::{Reply, Trouble, classify};
 use hyper::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -104,9 +104,9 @@ pub(crate) fn read(path: &Path) -> Result<BTreeSet<String>, StreamError> {
 /// The rules of the account.
 pub(crate) async fn list(client: &Client, address: &Address) -> Result<Vec<Rule>, StreamError> {
     let reply = client.ask(Method::GET, address, PATH, None).await;
-    let reply = reply.map_err(StreamError::unanswered)?;
+    let reply = reply.map_err(Trouble::unanswered)?;
     if reply.status != 200 {
-        return Err(StreamError::unanswered(classify(reply)));
+        return Err(classify(reply).unanswered());
     }
     let value: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
     Ok(serde_json::from_value(value["data"].clone()).unwrap_or_default())
@@ -175,7 +175,7 @@ async fn add(
         200 | 201 => Ok(false),
         // What was wrong has been told above: only duplicates.
         _ if value["errors"].is_array() => Ok(false),
-        _ => Err(StreamError::unanswered(classify(reply))),
+        _ => Err(classify(reply).unanswered()),
     }
 }
 
@@ -192,7 +192,7 @@ async fn delete(
     if matches!(reply.status, 200 | 201) {
         return Ok(());
     }
-    Err(StreamError::unanswered(classify(reply)))
+    Err(classify(reply).unanswered())
 }
 
 async fn post(
@@ -202,7 +202,7 @@ async fn post(
     body: &Value,
 ) -> Result<Reply, StreamError> {
     let reply = client.ask(Method::POST, address, path, Some(body.to_string())).await;
-    reply.map_err(StreamError::unanswered)
+    reply.map_err(Trouble::unanswered)
 }
 
 #[cfg(test)]
