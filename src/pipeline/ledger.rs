@@ -366,11 +366,11 @@ mod tests {
         assert_eq!(changes(&forgotten), [change(LateKind::Forgotten, 4)]);
         assert_eq!(stored[&FloorName::Memory], 8);
         // Tables of a version that recorded nothing.
-        let mut stored = BTreeMap::from([(FloorName::Span, u64::MAX - 900_000)]);
+        let mut unrecorded_tables = BTreeMap::from([(FloorName::Span, u64::MAX - 900_000)]);
         let unrecorded = LateRow::not_recorded(3, 5, 8);
-        assert_eq!(changes(&start(&mut stored.clone(), 15, false)), [unrecorded]);
-        let off = start(&mut stored, 0, false);
-        assert_eq!(changes(&off), [unrecorded, change(LateKind::LedgerOff, 1)]);
+        assert_eq!(changes(&start(&mut unrecorded_tables.clone(), 15, false)), [unrecorded]);
+        let first_off = start(&mut unrecorded_tables, 0, false);
+        assert_eq!(changes(&first_off), [unrecorded, change(LateKind::LedgerOff, 1)]);
     }
 
     #[test]

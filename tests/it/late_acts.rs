@@ -79,8 +79,8 @@ fn survive_kills(job: &Job, number: Number<'_>) {
     }
     assert!(between > 0, "the job was never killed between");
     job.done("run", &[&LEDGER[..], &["--until-end", "--workers", "3"]].concat());
-    let late = |number: Number<'_>, name: &str| {
-        number(&format!("SELECT COALESCE(SUM(records), 0) FROM totals WHERE name = 'late_{name}'"))
+    let late = |query: Number<'_>, name: &str| {
+        query(&format!("SELECT COALESCE(SUM(records), 0) FROM totals WHERE name = 'late_{name}'"))
     };
     for name in ["posts", "deletes", "edits"] {
         assert!(late(number, name) > 5, "late {name}");

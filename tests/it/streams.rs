@@ -175,7 +175,7 @@ fn a_killed_client_of_mastodon_has_every_post_that_stays() {
     let shared = feed.clone();
     let server = Server::start(move |request, to| faulty_mastodon(request, to, &shared));
     let pace = Duration::from_millis(8);
-    let events = Publisher::paced(&feed, pace, |number| number.to_string());
+    let publisher = Publisher::paced(&feed, pace, |number| number.to_string());
     let folder = tempfile::tempdir().unwrap();
     let (topic, resume) = (fresh_topic("killed-mastodon"), folder.path().join("resume"));
     let more = ["--stream", "mastodon", "--speed", "500", "--partitions", "3", "--resume"];
@@ -188,13 +188,13 @@ fn a_killed_client_of_mastodon_has_every_post_that_stays() {
         running.signal(Signal::SIGKILL);
         running.0.wait().unwrap();
     }
-    let last = [&more[..], &["--for", "5s"]].concat();
-    let (code, said, errors) = ended(&mut follow(&topic, &server.url(), &last));
+    let to_the_end = [&more[..], &["--for", "5s"]].concat();
+    let (code, said, errors) = ended(&mut follow(&topic, &server.url(), &to_the_end));
     assert_eq!(code, Some(0), "{said}{errors}");
-    drop(events);
+    drop(publisher);
     let mut counts = std::collections::HashMap::<String, usize>::new();
-    for (_, record) in crate::produce::records(&topic, 3) {
-        *counts.entry(record).or_default() += 1;
+    for (_, payload) in crate::produce::records(&topic, 3) {
+        *counts.entry(payload).or_default() += 1;
     }
     let events = feed.from(0);
     let record = |number: usize| {
@@ -209,7 +209,7 @@ fn a_killed_client_of_mastodon_has_every_post_that_stays() {
     let stays = |number: usize| !number.is_multiple_of(5) || number == 0;
     let is_odd = |number: &usize| found[*number] > 1 || stays(*number) && found[*number] == 0;
     let odd: Vec<_> = (first..=last).filter(is_odd).collect();
-    let gaps = counts.keys().filter(|record| record.starts_with("{\"stream_gap\"")).count();
+    let gaps = counts.keys().filter(|text| text.starts_with("{\"stream_gap\"")).count();
     assert!(odd.is_empty() && gaps > 5, "{odd:?} with {gaps} gaps");
     assert!(last - first > 800, "{first} {last} of {}", events.len());
 }

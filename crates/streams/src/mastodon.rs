@@ -410,8 +410,7 @@ mod tests {
         for odd in ["", "x", "public:x", "hashtag:", "hashtag:a&b", "hashtag"] {
             assert!(Timeline::parse(odd).is_err(), "{odd}");
         }
-        let feeds =
-            |local: &str, remote: &str| serde_json::json!({"local": local, "remote": remote});
+        let feeds = |own: &str, remote: &str| serde_json::json!({"local": own, "remote": remote});
         let public = Timeline::parse("public").unwrap();
         assert!(not_live(&feeds("disabled", "disabled"), &public).is_some());
         assert!(not_live(&feeds("disabled", "public"), &local).is_some());

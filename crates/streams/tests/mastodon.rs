@@ -88,11 +88,11 @@ fn a_server_that_lets_nobody_follow_is_refused() {
     });
     let error = Kept::new(1, 5).follow(&config(&server, "public")).unwrap_err();
     assert!(matches!(error, StreamError::NotLive { .. }) && error.exit_code() == 2, "{error}");
-    let server =
+    let refusing =
         Server::start(|_, to| to.reply(401, "", r#"{"error":"The access token is invalid"}"#));
-    let error = Kept::new(1, 5).follow(&config(&server, "public")).unwrap_err();
-    assert!(error.to_string().contains("(401: The access token is invalid)"), "{error}");
-    let mut config = config(&server, "public");
+    let refused = Kept::new(1, 5).follow(&config(&refusing, "public")).unwrap_err();
+    assert!(refused.to_string().contains("(401: The access token is invalid)"), "{refused}");
+    let mut config = config(&refusing, "public");
     config.token = None;
     assert_eq!(Kept::new(1, 5).follow(&config).unwrap_err().exit_code(), 2);
 }

@@ -394,8 +394,8 @@ fn rules_are_tried_first_and_only_own_ones_are_deleted() {
     config.rules = Some(path.clone());
     let plan = streams::check_rules(&config).unwrap();
     assert_eq!(plan[..2], ["add rust lang:en", "delete old"]);
-    let posts = |server: &Server| {
-        let posts = server.requests().into_iter().filter(|request| request.method == "POST");
+    let posts = |asked: &Server| {
+        let posts = asked.requests().into_iter().filter(|request| request.method == "POST");
         posts.map(|request| format!("{} {}", &request.path[29..], request.body)).collect::<Vec<_>>()
     };
     let adding = r#"{"add":[{"tag":"tweetflow","value":"rust lang:en"}]}"#;

@@ -132,9 +132,9 @@ mod tests {
         assert_eq!([of(10), of(19)], [Judgement::NoLedger; 2]);
         assert_eq!([of(20), acts.judge(1, 0, 1)], [Judgement::InTime(3); 2]);
         assert!(!acts.is_incomplete(|_| 0) && acts.has_changes());
-        let acts = self::acts(1, &[LateRow::not_recorded(0, 2, 8)]);
-        assert_eq!(acts.judge(0, 3, 1), Judgement::NoLedger);
-        assert!(acts.is_incomplete(|_| 8) && !acts.is_incomplete(|_| 9));
+        let unrecorded = self::acts(1, &[LateRow::not_recorded(0, 2, 8)]);
+        assert_eq!(unrecorded.judge(0, 3, 1), Judgement::NoLedger);
+        assert!(unrecorded.is_incomplete(|_| 8) && !unrecorded.is_incomplete(|_| 9));
         assert!(LateActs::default().is_incomplete(|_| 9));
     }
 }

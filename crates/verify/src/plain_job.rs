@@ -103,8 +103,8 @@ impl Job {
 
     pub(super) fn raise(&mut self, floor: u64) {
         self.floor = self.floor.max(floor);
-        let (floor, tweet) = (self.floor, self.tweet.clone());
-        self.forget(|id, until| until < floor && !tweet.contains_key(&id));
+        let (raised, tweet) = (self.floor, self.tweet.clone());
+        self.forget(|id, until| until < raised && !tweet.contains_key(&id));
     }
 
     /// Forgets implausible ids; what they came to stays.
@@ -241,7 +241,7 @@ impl Job {
             ("hashtags_by_minute", [minute, text(tag), Value::UInt(*uses)].into())
         });
         let tags = tags.iter().map(|(tag, uses)| ("hashtags", tag.clone(), Some(*uses)));
-        let some = |number: u64| Some(number).filter(|number| *number > 0);
+        let some = |sum: u64| Some(sum).filter(|sum| *sum > 0);
         let named = [
             ("totals", "tweets", some(number(all.counts.values().sum()))),
             ("totals", "deleted", some(number(all.deleted))),
@@ -259,9 +259,9 @@ impl Job {
             ("floors", "memory", self.smallest_ms.map(|_| self.memory)),
             ("floors", "span", self.smallest_ms.map(|ms| u64::MAX - ms)),
         ];
-        let named = named.into_iter().map(|(table, name, number)| (table, name.into(), number));
-        let named = named.chain(tags).filter_map(|(table, name, number)| {
-            Some((table, [Value::Text(name), Value::UInt(number?)].into()))
+        let named = named.into_iter().map(|(table, name, sum)| (table, name.into(), sum));
+        let named = named.chain(tags).filter_map(|(table, name, sum)| {
+            Some((table, [Value::Text(name), Value::UInt(sum?)].into()))
         });
         named.chain(minutes).chain(top).collect()
     }

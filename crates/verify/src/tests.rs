@@ -227,16 +227,16 @@ impl Schedule {
         }
         let stored = now.runs(plan);
         let recounted = recount.finish().expect("a temporary file");
-        let Recounted { runs: mut recount, has_ranges, not_recorded } = recounted;
+        let Recounted { mut runs, has_ranges, not_recorded } = recounted;
         assert_eq!(not_recorded, None);
         if has_ranges {
-            recount = ranges::resolve(&stored, recount).expect("a temporary file");
+            runs = ranges::resolve(&stored, runs).expect("a temporary file");
         }
         let mut out = Vec::new();
         let how = (plan, types::settings::TableSettings::default(), 10);
         let keep = &mut |_: &_| Ok(());
         let (files, summary) = (super::BTreeMap::new(), VerifySummary::default());
-        let found = compare(how, &files, summary, (stored, recount), keep, &mut out);
+        let found = compare(how, &files, summary, (stored, runs), keep, &mut out);
         (String::from_utf8(out).expect("text"), found.expect("a temporary file"))
     }
 }
@@ -312,8 +312,8 @@ fn what_is_wrong_is_found() {
                 lateness.see(table, row);
             }
             let (late, next) = (changed.late.clone(), changed.next.clone());
-            let now = Commit { rows: changed.rows.clone(), lateness, late, next, ..*changed };
-            schedule.verify(&plan, None, &now).0
+            let rows = changed.rows.clone();
+            schedule.verify(&plan, None, &Commit { rows, lateness, late, next, ..*changed }).0
         };
         let lines = wrong(&now);
         assert!(

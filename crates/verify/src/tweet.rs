@@ -268,13 +268,13 @@ mod tests {
             });
             let mut acts: Vec<(ActKind, bool)> = acts.collect();
             let (mut wanted, mut sums) = one_by_one(acts.iter().map(|(what, _)| what));
-            let before = acts.iter().filter(|(_, is_before)| *is_before).map(|(what, _)| what);
-            let (counts_before, sums_before) = one_by_one(before);
+            let earlier = acts.iter().filter(|(_, is_before)| *is_before).map(|(what, _)| what);
+            let (counts_before, sums_before) = one_by_one(earlier);
             for (content, count) in counts_before {
                 *wanted.entry(content).or_default() -= count;
             }
             wanted.retain(|_, count| *count != 0);
-            sums.iter_mut().zip(sums_before).for_each(|(sum, before)| *sum -= before);
+            sums.iter_mut().zip(sums_before).for_each(|(sum, part)| *sum -= part);
             acts.sort();
             let mut tweet = TweetActs::default();
             for (what, is_before) in acts.iter().cloned() {

@@ -199,12 +199,11 @@ mod tests {
     fn the_oldest_rows_are_dropped_and_said_to_be() {
         let mut acts = LateActs::with_bound(3, &[late(0, 1, 5), late(2, 2, 6)], 2);
         let gone = |last| (LateRow::not_recorded(3, 0, last), 1);
-        let found = epoch(&mut acts, &[(7, 5)], 20);
-        assert_eq!(found, [(late(7, 7, 6), 1), (late(0, 1, 5), -1), gone(1)]);
-        let found = epoch(&mut acts, &[(8, 21), (9, 22), (10, 23)], 20);
-        assert_eq!(found, []);
-        let found = epoch(&mut acts, &[(11, 21), (12, 8)], 22);
-        assert_eq!(found, [(late(11, 12, 22), 1), (late(2, 2, 6), -1), gone(2)]);
+        let first = epoch(&mut acts, &[(7, 5)], 20);
+        assert_eq!(first, [(late(7, 7, 6), 1), (late(0, 1, 5), -1), gone(1)]);
+        assert_eq!(epoch(&mut acts, &[(8, 21), (9, 22), (10, 23)], 20), []);
+        let second = epoch(&mut acts, &[(11, 21), (12, 8)], 22);
+        assert_eq!(second, [(late(11, 12, 22), 1), (late(2, 2, 6), -1), gone(2)]);
         let again = LateActs::with_bound(3, &[late(7, 7, 6), gone(2).0], 2);
         assert_eq!((again.stored.len(), again.dropped), (1, Some(gone(2).0)));
     }

@@ -126,7 +126,7 @@ pub(crate) fn faulty_bluesky(
 
 /// An event of Mastodon: every tenth one deletes a post, the others are posts.
 pub(crate) fn toot(feed: &[(u64, Arc<Vec<u8>>)], number: usize) -> (&'static str, String) {
-    let id = |number: usize| (feed[number].0 << 16) + (number as u64 & 0xFFFF);
+    let id = |post: usize| (feed[post].0 << 16) + (post as u64 & 0xFFFF);
     if number >= 10 && number.is_multiple_of(10) {
         return ("delete", id(number - 5).to_string());
     }
