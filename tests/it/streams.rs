@@ -4,9 +4,8 @@ use crate::common::job::Job;
 use crate::common::{
     Random, Running, Server as Database, assert_ended, fresh_topic, program, service,
 };
-use crate::stream_server::{
-    Feed, Publisher, Server, differences, faulty_bluesky, faulty_mastodon, faulty_x, toot,
-};
+use crate::stream_server::faulty::{faulty_bluesky, faulty_mastodon, faulty_x, toot};
+use crate::stream_server::{Feed, Publisher, Server, differences};
 use nix::sys::signal::Signal;
 use std::path::Path;
 use std::process::{Command, Stdio};

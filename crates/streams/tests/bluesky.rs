@@ -7,8 +7,8 @@ mod server;
 
 use common::Kept;
 use rand::{RngExt, SeedableRng};
-use server::faulty::skeet;
-use server::{Feed, Publisher, Server, faulty_bluesky, frame, now_ms};
+use server::faulty::{faulty_bluesky, skeet};
+use server::{Feed, Publisher, Server, frame, now_ms};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -7,7 +7,8 @@ mod server;
 
 use common::{Kept, bounds};
 use rand::{RngExt, SeedableRng};
-use server::{Feed, Publisher, Server, faulty_mastodon, toot};
+use server::faulty::{faulty_mastodon, toot};
+use server::{Feed, Publisher, Server};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -7,7 +7,8 @@ mod server;
 
 use common::{Kept, bounds};
 use rand::{RngExt, SeedableRng};
-use server::{Connection, Feed, Publisher, Request, Server, chunk, differences, faulty_x};
+use server::faulty::faulty_x;
+use server::{Connection, Feed, Publisher, Request, Server, chunk, differences};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

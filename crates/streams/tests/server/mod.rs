@@ -9,8 +9,6 @@
 
 pub(crate) mod faulty;
 
-pub(crate) use faulty::{faulty_bluesky, faulty_mastodon, faulty_x, toot};
-
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
