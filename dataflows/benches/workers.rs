@@ -159,5 +159,5 @@ fn event(n: u64) -> Event {
     // A minute of 60,000 tweets.
     let time = Time::Own(30_000_000 + (n / 60_000) as u32);
     let (own_ms, replaces) = (0, [].into());
-    Event::Tweet(Tweet { version, time, own_ms, hashtags, user: Some(user), replaces })
+    Event::Tweet(Tweet { version, time, own_ms, hashtags, user: Some(user), replaces, edition: 0 })
 }

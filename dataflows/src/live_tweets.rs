@@ -59,6 +59,8 @@ impl<'a> LiveTweet<'a> {
 /// What the ledger keeps of a tweet.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Content {
+    /// First, so that a later edition is the greater content.
+    edition: u64,
     /// Its hashtags as one text, for that is small.
     tags: Text,
     time: Time,
@@ -75,7 +77,7 @@ impl Content {
             [tag] => tag.clone(),
             tags => tags.join("\n").into(),
         };
-        Content { tags, time: tweet.time }
+        Content { edition: tweet.edition, tags, time: tweet.time }
     }
 
     /// What its text takes on the heap, with what an allocation adds.
@@ -183,7 +185,7 @@ mod tests {
         let (version, time) = (Version::default(), Time::Own(7));
         let contents = lists.each_ref().map(|tags| {
             let (hashtags, user, replaces) = (tags.clone(), None, [].into());
-            Content::of(&Tweet { version, time, own_ms: 0, hashtags, user, replaces })
+            Content::of(&Tweet { version, time, own_ms: 0, hashtags, user, replaces, edition: 0 })
         });
         assert!(contents.is_sorted(), "{contents:?}");
         for (tags, content) in lists.iter().zip(&contents) {

@@ -109,7 +109,8 @@ fn event(random: &mut Random, offset: u64, ids: u64) -> Event {
     let edits = if random.below(6) == 0 { random.below(3) } else { 0 };
     let replaces = (0..edits).filter_map(|_| version.tweet_id.checked_sub(1 + random.below(9)));
     let replaces = replaces.collect();
-    Event::Tweet(Tweet { version, time, own_ms, hashtags: tags, user, replaces })
+    let edition = random.below(8).saturating_sub(5);
+    Event::Tweet(Tweet { version, time, own_ms, hashtags: tags, user, replaces, edition })
 }
 
 /// The minute of the first event.
@@ -203,7 +204,7 @@ mod model {
         let mut gone = BTreeMap::new();
         for (id, mut same_id) in posts {
             *gone.entry("duplicates").or_default() += same_id.len() as u64 - 1;
-            same_id.sort_by_key(|tweet| (tweet.hashtags.clone(), tweet.time));
+            same_id.sort_by_key(|tweet| (tweet.edition, tweet.hashtags.clone(), tweet.time));
             let is_this = |event: &Event| matches!(event, Event::Delete { version, .. } if version.tweet_id == id);
             if events.iter().any(is_this) {
                 *gone.entry("deleted").or_default() += 1;

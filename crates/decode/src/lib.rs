@@ -3,10 +3,10 @@
 //! A record becomes its events, or one [`Undecodable`] for the dead letters and no event at all.
 //! Which form it has is told by its shape, record by record: `v1` for the tweets of the first API,
 //! `v2` for the envelopes and flattened tweets of the second, `notice` for the other messages of
-//! both. All text rules are applied here (shown names, hashtags that can be keys), so that tables
-//! are pure functions of what comes out. Nothing is copied before it is known to be needed, and
-//! what is not needed is skipped and not checked (see `lazy`): of a record that is broken there,
-//! what counts is read all the same.
+//! both, `bluesky` and `mastodon` for the streams of those services. All text rules are applied
+//! here (shown names, hashtags that can be keys), so that tables are pure functions of what comes
+//! out. Nothing is copied before it is known to be needed, and what is not needed is skipped and
+//! not checked (see `lazy`): of a record that is broken there, what counts is read all the same.
 //!
 //! Senders differ in how they write the same tweet. `json` takes a value in each form in which it
 //! is not ambiguous; `mend` mends bytes that are not quite JSON (half a surrogate, a byte order
@@ -18,6 +18,7 @@
 //! version: no row that exists changes, and `tweetflow dead-letters retry` brings it in;
 //! [`ACCEPTS`] is raised then.
 
+mod bluesky;
 mod date;
 mod delete;
 mod edits;
@@ -25,9 +26,11 @@ mod fault;
 mod fold;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+mod ids;
 mod json;
 pub(crate) mod lazy;
 pub mod look;
+mod mastodon;
 pub(crate) mod mend;
 mod name;
 mod notice;
@@ -50,7 +53,7 @@ pub const VERSION: u32 = 4;
 /// Raised by hand with every change by which a record is read that was refused before. Where
 /// refused records are known only by their number, a start must know which decoder has refused
 /// them.
-pub const ACCEPTS: u32 = 1;
+pub const ACCEPTS: u32 = 2;
 
 /// Characters that a hashtag's column holds.
 const HASHTAG_CHARACTERS: usize = 255;
@@ -179,6 +182,12 @@ fn object(
         }
         v1::Form::Statuses(statuses) => v1::statuses(statuses, version, settings, events)?,
         v1::Form::DirectMessage => events.push(Event::Other(EventKind::Other)),
+        v1::Form::Bluesky => match bluesky::frame(bytes, version, settings)? {
+            Some(event) => events.push(event),
+            None => events.push(notice::first(bytes, version)?),
+        },
+        v1::Form::Profiles => bluesky::profiles(bytes, version, settings, events)?,
+        v1::Form::Mastodon => mastodon::record(bytes, version, settings, events)?,
         v1::Form::Other => events.push(notice::first(bytes, version)?),
     }
     Ok(())
@@ -209,5 +218,7 @@ fn hashtags_of_text(text: Option<json::Raw<'_>>) -> Result<Vec<Text>, Undecodabl
 
 #[cfg(test)]
 mod odd_tests;
+#[cfg(test)]
+mod stream_tests;
 #[cfg(test)]
 mod tests;

@@ -5,9 +5,10 @@
 //! It reads a record's form and ids by the decoders' own types, so that both mean the same tweet;
 //! it never refuses a record.
 
+use super::ids::PostKey;
 use super::json::{Given, Leaf, Part, Raw, parse};
 use super::v1::{self, Form};
-use super::{Undecodable, mend};
+use super::{Undecodable, bluesky, mastodon, mend};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -23,6 +24,12 @@ pub struct Facts {
     pub is_page: bool,
 }
 
+/// The key of a record in a topic: the id that the decoder gives to the tweet that the record is or
+/// is about, so that a tweet and its delete are in one partition. `None`: any partition will do.
+pub fn key(record: &[u8]) -> Option<u64> {
+    facts(record).key
+}
+
 /// Looks at a record.
 pub fn facts(record: &[u8]) -> Facts {
     let mended = |_| mend::mend(record).and_then(|mended| read_facts(&mended).ok());
@@ -31,8 +38,13 @@ pub fn facts(record: &[u8]) -> Facts {
 
 fn read_facts(record: &[u8]) -> Result<Facts, Undecodable> {
     let message: v1::Message<'_> = parse(record)?;
-    let own = message.id();
-    let key = match message.form() {
+    let (own, form) = (message.id(), message.form());
+    if matches!(form, Form::Bluesky)
+        && let Some(key) = bluesky::key(record)?
+    {
+        return Ok(key.into());
+    }
+    let key = match form {
         Form::Tweet => {
             let lacks_location = own.is_some() && message.lacks_location();
             return Ok(Facts { key: own, lacks_location, is_page: false });
@@ -45,7 +57,9 @@ fn read_facts(record: &[u8]) -> Result<Facts, Undecodable> {
         }
         Form::Statuses(_) => return Ok(Facts { is_page: true, ..Facts::default() }),
         Form::DirectMessage => own,
-        Form::Page | Form::Other => {
+        Form::Profiles => None,
+        Form::Mastodon => return Ok(mastodon::key(record)?.into()),
+        Form::Page | Form::Bluesky | Form::Other => {
             let outermost: Outermost<'_> = parse(record)?;
             match &outermost.data {
                 Part::Odd => None,
@@ -62,6 +76,13 @@ fn read_facts(record: &[u8]) -> Result<Facts, Undecodable> {
         }
     };
     Ok(Facts { key, ..Facts::default() })
+}
+
+/// Other services: no account gives a location.
+impl From<PostKey> for Facts {
+    fn from(PostKey { id, is_post }: PostKey) -> Self {
+        Facts { key: id, lacks_location: is_post && id.is_some(), is_page: false }
+    }
 }
 
 type Outermost<'a> = Level<'a, Part<Level<'a, IgnoredAny>>>;

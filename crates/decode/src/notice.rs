@@ -6,6 +6,8 @@
 //! ```text
 //! first API    {"limit": {"track": 1}}                    ("Streaming message types" of v1.1)
 //! second API   {"data": {"withheld": {"tweet": {…}}}}     (compliance streams)
+//! clients      {"stream_gap": {"stream": …}}           (what `produce` could not get)
+//! Bluesky      {"$type": "error", …}                   (the last frame of a connection)
 //! batch job    {"id": "1", "action": "delete", …}         (a line of a compliance job)
 //! ```
 //!
@@ -35,6 +37,11 @@ struct First<'a> {
     disconnect: Part<Body>,
     #[serde(default)]
     warning: Part<Body>,
+    #[serde(default)]
+    stream_gap: Part<Body>,
+    /// Of a frame of Bluesky's stream.
+    #[serde(default, borrow, rename = "$type")]
+    kind: Leaf<'a>,
     #[serde(default, borrow)]
     event: Leaf<'a>,
     #[serde(default)]
@@ -73,6 +80,8 @@ struct Body {
     track: Option<IgnoredAny>,
     #[serde(default)]
     code: Option<IgnoredAny>,
+    #[serde(default)]
+    stream: Option<IgnoredAny>,
 }
 
 /// An envelope of the second API.
@@ -181,6 +190,8 @@ impl First<'_> {
             (is(&self.user_withheld, |it| it.id.is_some()), EventKind::UserWithheld),
             (is(&self.disconnect, |it| it.code.is_some()), EventKind::Disconnect),
             (is(&self.warning, |it| it.code.is_some()), EventKind::Warning),
+            (is(&self.stream_gap, |it| it.stream.is_some()), EventKind::StreamGap),
+            (self.kind.text() == Some("error"), EventKind::Disconnect),
             (self.event.text().is_some() && (self.source.0 || self.target.0), EventKind::Other),
             (is_array(self.friends) || is_array(self.friends_str), EventKind::Other),
             (self.action.text().is_some() && !self.id.is_absent(), EventKind::Compliance),

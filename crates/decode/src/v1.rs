@@ -57,6 +57,15 @@ pub(super) struct Message<'a> {
     meta: Option<IgnoredAny>,
     #[serde(default)]
     event_type: Option<IgnoredAny>,
+    // Other services: only whether they are there.
+    #[serde(default)]
+    did: Option<IgnoredAny>,
+    #[serde(default)]
+    payload: Option<IgnoredAny>,
+    #[serde(default)]
+    bluesky_profiles: Option<IgnoredAny>,
+    #[serde(default)]
+    mastodon: Option<IgnoredAny>,
 }
 
 #[derive(serde::Deserialize)]
@@ -108,6 +117,12 @@ pub(super) enum Form<'a> {
     Page,
     /// A direct message of the second API.
     DirectMessage,
+    /// A frame of Bluesky's stream, unless it is a notice with a foreign key.
+    Bluesky,
+    /// Profiles of Bluesky's users.
+    Profiles,
+    /// An event of Mastodon's stream.
+    Mastodon,
     /// A notice, or nothing that is known.
     Other,
 }
@@ -176,6 +191,9 @@ impl<'a> Message<'a> {
             _ if is_page.iter().any(Option::is_some) => Form::Page,
             // Its user is missing: it says so itself.
             _ if has_text && is_first => Form::Tweet,
+            _ if self.mastodon.is_some() => Form::Mastodon,
+            _ if self.bluesky_profiles.is_some() => Form::Profiles,
+            _ if self.did.is_some() || self.payload.is_some() => Form::Bluesky,
             _ => Form::Other,
         }
     }
@@ -201,7 +219,9 @@ impl<'a> Message<'a> {
         let stated = author.user(settings);
         let is_unreadable = matches!(stated, Stated::Unreadable);
         let user = if let Stated::User(user) = stated { Some(user) } else { None };
-        events.push(Event::Tweet(Tweet { version, time, own_ms, hashtags, user, replaces }));
+        let edition = 0;
+        let tweet = Tweet { version, time, own_ms, hashtags, user, replaces, edition };
+        events.push(Event::Tweet(tweet));
         events.extend(is_unreadable.then_some(Event::Other(EventKind::UserUnreadable)));
         Ok(())
     }

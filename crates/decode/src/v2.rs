@@ -162,7 +162,9 @@ fn record(
         let (version, own_ms) = (Version { tweet_id, ..version }, item.created_at.ms());
         let time = time::minute(Clocks { id: tweet_id, own_ms, record_ms: version.record_ms });
         let replaces = item.edit_history_tweet_ids.before(tweet_id);
-        events.push(Event::Tweet(Tweet { version, time, own_ms, hashtags, user: None, replaces }));
+        let (user, edition) = (None, 0);
+        let tweet = Tweet { version, time, own_ms, hashtags, user, replaces, edition };
+        events.push(Event::Tweet(tweet));
     }
     let version = Version { tweet_id: greatest, ..version };
     for account in included.iter().chain(tweets.iter().map(|item| &item.author)) {

@@ -28,6 +28,9 @@ pub struct Tweet {
     pub user: Option<User>,
     /// Ids of its earlier versions: of an edited tweet the newest version counts.
     pub replaces: Box<[u64]>,
+    /// Which version of its id it is, where an edit keeps the id: of several posts of one id the
+    /// greatest edition counts. 0 for a post that was not edited.
+    pub edition: u64,
 }
 
 /// When a tweet was written, in minutes since 1970.
@@ -111,6 +114,16 @@ pub enum EventKind {
     TombstoneWithoutId,
     /// A blank record, or one that only says that the connection lives.
     KeepAlive,
+    /// `{"stream_gap":…}`: the client of a stream could not get what was sent for a while.
+    StreamGap,
+    /// Bluesky: an account has another name or server.
+    Identity,
+    /// Bluesky: an account was switched off or on.
+    Account,
+    /// Bluesky: the server says something about the connection.
+    Info,
+    /// Bluesky: a record that is no post: a like, a follow.
+    OtherCollection,
 }
 
 impl EventKind {
@@ -137,6 +150,11 @@ impl EventKind {
             EventKind::Tombstone => "tombstone",
             EventKind::TombstoneWithoutId => "tombstone_without_id",
             EventKind::KeepAlive => "keep_alive",
+            EventKind::StreamGap => "stream_gap",
+            EventKind::Identity => "identity",
+            EventKind::Account => "account",
+            EventKind::Info => "info",
+            EventKind::OtherCollection => "other_collection",
         }
     }
 }

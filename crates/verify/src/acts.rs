@@ -4,7 +4,7 @@
 //! [`super::late_acts`] says what became of each act on a tweet (it was posted, it was deleted):
 //!
 //! - *in time*: the acts that one memory took in are a set. Of the posts one counts, the greatest
-//!   content (hashtags, then time); a delete, before or behind, and none counts; nor if a newer
+//!   content (edition, hashtags, time); a delete, before or behind, and none counts; nor if a newer
 //!   version says that it replaces the tweet. The other posts are duplicates.
 //! - *late*, or read without a ledger: a post counts, whatever else is known; the rest is ignored.
 //! - *transient*, for no tweet can have that id: remembered in one run only. What runs there were
@@ -139,7 +139,8 @@ impl<'a> ActLog<'a> {
         let Some((version, readings)) = Readings::of(&event) else { return Ok(()) };
         let (what, replaces) = match event {
             Event::Tweet(tweet) => {
-                let content = TweetContent { hashtags: tweet.hashtags, time: tweet.time };
+                let (edition, hashtags) = (tweet.edition, tweet.hashtags);
+                let content = TweetContent { edition, hashtags, time: tweet.time };
                 (ActKind::Post(content), tweet.replaces)
             }
             _ => (ActKind::Delete, Box::default()),

@@ -11,7 +11,7 @@ use types::late::{LateKind, LateRow};
 use types::{Event, Value};
 
 fn content(tag: &str) -> TweetContent {
-    TweetContent { hashtags: vec![tag.into()], time: Time::Own(7) }
+    TweetContent { edition: 0, hashtags: vec![tag.into()], time: Time::Own(7) }
 }
 
 const MS: u64 = 1 << 22;
@@ -21,9 +21,9 @@ const NOW_MS: u64 = 200_000_000_000 + types::snowflake::EPOCH_MS;
 
 fn post(id: u64, (partition, record_ms): (u32, u64), tag: &str) -> Event {
     let version = Version { tweet_id: id, record_ms, partition, offset: 0 };
-    let TweetContent { hashtags, time } = content(tag);
+    let TweetContent { edition, hashtags, time } = content(tag);
     let (own_ms, replaces) = (record_ms, [].into());
-    Event::Tweet(Posted { version, time, own_ms, hashtags, user: None, replaces })
+    Event::Tweet(Posted { version, time, own_ms, hashtags, user: None, replaces, edition })
 }
 
 fn edit(id: u64, at: (u32, u64), tag: &str, earlier: &[u64]) -> Event {

@@ -7,6 +7,8 @@ use types::event::Time;
 /// What of a post is counted.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct TweetContent {
+    /// First: a later edition is the greater content.
+    pub(super) edition: u64,
     pub(super) hashtags: Vec<Text>,
     pub(super) time: Time,
 }

@@ -128,7 +128,8 @@ impl Job {
                 let minute = u64::from(tweet.time.minute().expect("all have one"));
                 let minute = clocks.proven_ms().map(|ms| minute.min(ms / MINUTE_MS));
                 self.minute = self.minute.max(minute);
-                let content = TweetContent { hashtags: tweet.hashtags.clone(), time: tweet.time };
+                let (edition, hashtags) = (tweet.edition, tweet.hashtags.clone());
+                let content = TweetContent { edition, hashtags, time: tweet.time };
                 (Some(content), &tweet.replaces[..])
             }
             _ => (None, &[][..]),

@@ -171,7 +171,8 @@ impl Schedule {
                 0 => earlier.filter(|earlier| *earlier < id).collect(),
                 _ => [].into(),
             };
-            Event::Tweet(Tweet { version, time, own_ms, hashtags, user: None, replaces })
+            let (user, edition) = (None, u64::from(offset % 16 == 0));
+            Event::Tweet(Tweet { version, time, own_ms, hashtags, user, replaces, edition })
         });
     }
 

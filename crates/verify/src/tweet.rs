@@ -221,7 +221,7 @@ mod tests {
     use types::event::Time;
 
     fn content(tag: &str) -> TweetContent {
-        TweetContent { hashtags: vec![tag.into()], time: Time::Own(7) }
+        TweetContent { edition: 0, hashtags: vec![tag.into()], time: Time::Own(7) }
     }
 
     /// The same rule in other words: the acts of a tweet one after the other. Returns how often
