@@ -2,7 +2,7 @@
 //!
 //! A post gets a Snowflake of its time, so that the ledger's clock reads it; a delete computes the
 //! same id. A post whose id tells no time after November 2010 gets an id below the first Snowflake,
-//! which tells none: the ledger never relies on it. See ADR 18.
+//! which tells none: the ledger never relies on it. See ADR 19.
 //!
 //! It knows the layouts, not the services' records. One topic holds the posts of one service.
 
@@ -64,7 +64,9 @@ fn at(ms: u64, low: u64) -> Option<u64> {
 /// The first 64 bits of SHA-256.
 fn hash(parts: &[&str]) -> u64 {
     let mut hash = Sha256::new();
-    parts.iter().for_each(|part| hash.update(part));
+    for part in parts {
+        hash.update(part);
+    }
     hash.finalize().iter().take(8).fold(0, |bits, byte| bits << 8 | u64::from(*byte))
 }
 
@@ -85,10 +87,10 @@ mod tests {
         {
             assert!(of(none) < FIRST, "{none}");
         }
-        let id = mastodon("example.org", 113_520_000_000_000_007);
-        assert_eq!(written_ms(id), 113_520_000_000_000_007 >> 16);
-        assert_eq!(id, mastodon("EXAMPLE.org", 113_520_000_000_000_007));
-        assert_ne!(id, mastodon("example.com", 113_520_000_000_000_007));
+        let status = mastodon("example.org", 113_520_000_000_000_007);
+        assert_eq!(written_ms(status), 113_520_000_000_000_007 >> 16);
+        assert_eq!(status, mastodon("EXAMPLE.org", 113_520_000_000_000_007));
+        assert_ne!(status, mastodon("example.com", 113_520_000_000_000_007));
         // Before Snowflakes.
         assert_eq!(mastodon("example.org", 15_486), 15_486);
         assert!(mastodon("example.org", 1_100_000_000_000 << 16) < FIRST);

@@ -101,7 +101,9 @@ pub(super) fn record(
         }
     };
     let is_edit = record.event.text() == Some("status.update");
-    json::parse::<Status<'_>>(&status)?.events(domain, is_edit, version, settings, events)
+    let status = json::parse::<Status<'_>>(&status)?;
+    events.extend(status.events(domain, is_edit, version, settings)?);
+    Ok(())
 }
 
 /// Which status a record is about.
@@ -127,9 +129,10 @@ impl<'a> Record<'a> {
         match self.event.text() {
             Some("update" | "status.update") => {
                 let payload = self.payload.ok_or_else(no_status)?;
-                Ok(About::Status(match payload.is_text() {
-                    true => Cow::Owned(payload.text()?.into_owned().into_bytes()),
-                    false => Cow::Borrowed(payload.0),
+                Ok(About::Status(if payload.is_text() {
+                    Cow::Owned(payload.text()?.into_owned().into_bytes())
+                } else {
+                    Cow::Borrowed(payload.0)
                 }))
             }
             Some("delete") => {
@@ -149,14 +152,12 @@ impl Status<'_> {
         is_edit: bool,
         version: Version,
         settings: DecodeSettings,
-        events: &mut Vec<Event>,
-    ) -> Result<(), Undecodable> {
+    ) -> Result<Vec<Event>, Undecodable> {
         let id = self.id.id().ok_or_else(|| Undecodable::id(&self.id))?;
         let tweet_id = ids::mastodon(domain, id);
         // An account gives no location here.
         if settings.require_location {
-            events.push(Event::Other(EventKind::Filtered));
-            return Ok(());
+            return Ok(vec![Event::Other(EventKind::Filtered)]);
         }
         let version = Version { tweet_id, ..version };
         let own_ms = self.created_at.ms();
@@ -167,7 +168,6 @@ impl Status<'_> {
         let edition = edited_ms.max(u64::from(is_edit));
         let (user, replaces) = (None, [].into());
         let tweet = Tweet { version, time, own_ms, hashtags, user, replaces, edition };
-        events.push(Event::Tweet(tweet));
         // As new as the edit: the statement of a later edit counts in any order.
         let as_of = Version { tweet_id: tweet_id.max(id_at(edited_ms)), ..version };
         let stated = match &self.account {
@@ -175,12 +175,12 @@ impl Status<'_> {
             Part::Odd => Stated::Unreadable,
             Part::Absent | Part::Nothing => Stated::Nothing,
         };
-        events.extend(match stated {
-            Stated::User(user) => Some(Event::User(as_of, user)),
+        let about_author = match stated {
+            Stated::User(author) => Some(Event::User(as_of, author)),
             Stated::Unreadable => Some(Event::Other(EventKind::UserUnreadable)),
             Stated::Nothing => None,
-        });
-        Ok(())
+        };
+        Ok(std::iter::once(Event::Tweet(tweet)).chain(about_author).collect())
     }
 
     fn hashtags(&self) -> Result<Vec<Text>, Undecodable> {

@@ -171,7 +171,7 @@ impl Schedule {
                 0 => earlier.filter(|earlier| *earlier < id).collect(),
                 _ => [].into(),
             };
-            let (user, edition) = (None, u64::from(offset % 16 == 0));
+            let (user, edition) = (None, u64::from(offset.is_multiple_of(16)));
             Event::Tweet(Tweet { version, time, own_ms, hashtags, user, replaces, edition })
         });
     }
