@@ -5,7 +5,7 @@ use crate::common::job::Job;
 use crate::common::{Random, Running, Server, fresh_topic};
 use std::fmt::Write;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 on_both_servers! {
     late_acts_survive_kills_and_other_workers,
@@ -68,11 +68,16 @@ fn survive_kills(job: &Job, number: Number<'_>) {
         let more = [&LEDGER[..], &slow, &["--commit-interval-ms", "20"]].concat();
         let mut command = job.command("run", &more);
         let running = Running::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
-        std::thread::sleep(Duration::from_millis(1_000 + 150 * round));
-        drop(running);
         if round == 0 {
+            // The tables are made, and each partition has its first row.
+            let deadline = Instant::now() + Duration::from_secs(60);
+            while job.verify(&[]).0 != Some(0) {
+                assert!(Instant::now() < deadline, "{:?}", job.verify(&[]));
+            }
             continue;
         }
+        std::thread::sleep(Duration::from_millis(1_000 + 150 * round));
+        drop(running);
         let counted = number("SELECT COALESCE(SUM(next_offset), 0) FROM kafka_offsets");
         between += u64::from(counted > 0 && counted < RECORDS);
         exact(job);
