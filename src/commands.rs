@@ -144,10 +144,11 @@ pub fn main() -> ExitCode {
     }
     log_to_stderr(&cli.common);
     // A signal ends the other commands at once: none of them leaves anything half done.
-    let heeds_stop = matches!(
-        cli.command,
-        Command::Demo(_) | Command::Run(_) | Command::Produce(_) | Command::Verify(_)
-    );
+    let heeds_stop = match &cli.command {
+        Command::Demo(_) | Command::Run(_) | Command::Verify(_) => true,
+        Command::Produce(args) => !args.only_asks(),
+        _ => false,
+    };
     let stop = match if heeds_stop { stop_on_signal() } else { Ok(Arc::default()) } {
         Ok(stop) => stop,
         Err(error) => return fail(&error, 1),

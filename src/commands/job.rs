@@ -217,13 +217,15 @@ impl JobArgs {
         Err(JobError::Argument(format!("--rebuild is not for {text}")))
     }
 
-    /// `dead-letters` with an action, as a command on the tables of this job. The database is not
+    /// `dead-letters` with an action, as a command on the tables of this job. A server is not
     /// named: its URL may hold a password.
     pub(super) fn dead_letters(&self, action: &str) -> String {
+        let file = self.place.url().ok().filter(|url| url.starts_with("sqlite:"));
+        let file = file.map_or_else(String::new, |url| format!(" --database {url}"));
         let prefix = self.place.table_prefix.to_string();
         let prefix = Some(prefix).filter(|prefix| !prefix.is_empty());
         let prefix = prefix.map(|prefix| format!(" --table-prefix {prefix}"));
-        format!("tweetflow dead-letters {action}{}", prefix.unwrap_or_default())
+        format!("tweetflow dead-letters {action}{}{file}", prefix.unwrap_or_default())
     }
 
     /// The topic's settings.

@@ -68,6 +68,11 @@ pub(super) struct ProduceArgs {
 }
 
 impl ProduceArgs {
+    /// Whether nothing is sent anywhere, so that a signal may end the program at once.
+    pub(super) fn only_asks(&self) -> bool {
+        self.stream.only_asks()
+    }
+
     /// What the service of a live stream says, where only that is asked for.
     pub(super) fn answer(&self) -> Option<Result<Vec<String>, ProduceError>> {
         self.stream.answer().map(|answer| answer.map_err(ProduceError::from))

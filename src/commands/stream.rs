@@ -163,9 +163,14 @@ impl StreamArgs {
         Ok(Some(config))
     }
 
+    /// Whether nothing is sent anywhere, so that a signal may end the program at once.
+    pub(super) fn only_asks(&self) -> bool {
+        self.check || self.rules_dry_run
+    }
+
     /// What the service says, where only that is asked for.
     pub(super) fn answer(&self) -> Option<Result<Vec<String>, StreamError>> {
-        if !self.check && !self.rules_dry_run {
+        if !self.only_asks() {
             return None;
         }
         let answer = self.config().and_then(|config| match config {

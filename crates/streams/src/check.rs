@@ -36,14 +36,25 @@ pub(crate) async fn check(
         }
         ServiceConfig::X(Api::V2 { .. }) => x(&client, &address).await,
         ServiceConfig::Bluesky(bluesky) => {
-            let mut lines = Vec::new();
+            let (mut lines, mut failures) = (Vec::new(), Vec::new());
+            let servers = addresses.len();
             for server in addresses.drain(..) {
                 let no_profiles = crate::BlueskyConfig { profiles: None, ..bluesky.clone() };
                 let name = server.name();
                 let service = Bluesky::new(&no_profiles, vec![server], config.client()?)?;
-                lines.push(format!("{name}: {}", first_post(service, &client, config).await?));
+                match first_post(service, &client, config).await {
+                    Ok(text) => lines.push(format!("{name}: {text}")),
+                    // The others are asked all the same: the stream goes on with one that answers.
+                    Err(error) => {
+                        lines.push(error.to_string());
+                        failures.push(error);
+                    }
+                }
             }
-            Ok(lines)
+            match failures.pop() {
+                Some(error) if failures.len() + 1 == servers => Err(error),
+                _ => Ok(lines),
+            }
         }
         ServiceConfig::Mastodon(timeline) => {
             let instance = mastodon::instance(&client, &address).await;
@@ -94,7 +105,6 @@ async fn first_post(
     client: &Client,
     config: &StreamConfig,
 ) -> Result<String, StreamError> {
-    let started = Instant::now();
     let mut tries = 0;
     while let Err(trouble) = service.connect(client, &Position::default()).await {
         tries += 1;
@@ -102,6 +112,7 @@ async fn first_post(
             return Err(trouble.unanswered());
         }
     }
+    let started = Instant::now();
     let reading = async {
         loop {
             match service.next().await {
