@@ -87,7 +87,10 @@ pub(super) fn run(timely: &mut Worker, shared: &RunContext) -> WorkerSummary {
             refreshed_at: Instant::now(),
             late: Late::new(shared.config.ledger.span),
         };
-        worker.run(timely, channels)
+        let ended = worker.run(timely, channels);
+        // What was read before a fault is committed, and with it which of its acts were late.
+        worker.record_late_acts();
+        ended
     });
     result.unwrap_or_else(|error| shared.fail(error));
     let fault = flow.fault.clone();

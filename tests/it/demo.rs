@@ -194,6 +194,25 @@ fn a_dead_letter_is_tried_again() {
     verified(&folder);
 }
 
+/// What was read before a bad place of the input is committed with its offset: nothing counts again
+/// at the next start.
+#[test]
+fn a_bad_place_of_the_input_counts_nothing_twice() {
+    let place = tempfile::tempdir().unwrap();
+    let (folder, input) = (place.path().join("demo"), place.path().join("tweets.json"));
+    let plain = place.path().join("tweets.ndjson");
+    tweets(&plain, 300);
+    let array = std::fs::read_to_string(&plain).unwrap().trim_end().replace('\n', ",");
+    std::fs::write(&input, format!("[{array}]\nnot json\n")).unwrap();
+    let more = ["--rate", "0", "--input", input.to_str().unwrap()];
+    for _ in 0..2 {
+        assert_ended(run_to_the_end(&folder, &more), 2, &["cannot read", "at byte"]);
+        let verified = program(&["verify", "--demo", folder.to_str().unwrap()], "").output();
+        let text = String::from_utf8(verified.unwrap().stdout).unwrap();
+        assert!(text.contains("equal differences=0") && text.contains(" records=300 "), "{text}");
+    }
+}
+
 /// A folder whose tables count other tweets is refused; `--fresh` begins anew.
 #[test]
 fn another_folder_is_refused() {

@@ -409,6 +409,9 @@ pub trait Source {
     fn assign(&mut self, assignment: &Assignment) -> Result<(), SourceError>;
 
     /// Hands out at most `limit` records that are there, without waiting. Returns how many.
+    ///
+    /// Records that were handed out are committed, also when an error follows: it comes only after
+    /// [`Polled::Reached`] of each partition that they are of.
     fn poll(
         &mut self,
         limit: usize,

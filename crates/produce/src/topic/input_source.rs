@@ -57,8 +57,34 @@ impl InputSource {
         limit: usize,
         visit: &mut dyn FnMut(Polled<'_>),
     ) -> Result<usize, SourceError> {
+        let (mut reached, mut records) = (None, 0);
+        let read = self.read_partition(index, limit, &mut |record, hash| {
+            let Record { partition, offset, timestamp_ms, .. } = record;
+            visit(Polled::Record(record));
+            reached = Some(PolledUpTo { partition, offset, timestamp_ms, hash });
+            records += 1;
+        });
+        // Before an error, too: what was handed out is committed.
+        if let Some(reached) = reached {
+            visit(Polled::Reached(reached));
+        }
+        read?;
         let partition = &mut self.partitions[index];
-        let (number, mut reached, mut records) = (partition.number, None, 0);
+        if partition.is_done() && !std::mem::replace(&mut partition.is_reported, true) {
+            visit(Polled::End { partition: partition.number, next: partition.position });
+        }
+        Ok(records)
+    }
+
+    /// Reads at most `limit` records that are new, each with its hash.
+    fn read_partition(
+        &mut self,
+        index: usize,
+        limit: usize,
+        hand_out: &mut dyn FnMut(Record<'_>, u64),
+    ) -> Result<(), SourceError> {
+        let partition = &mut self.partitions[index];
+        let (number, mut records) = (partition.number, 0);
         while records < limit && !partition.is_done() {
             let offset = partition.position;
             match self.reader.read(number, offset, &mut self.payload)? {
@@ -86,18 +112,11 @@ impl InputSource {
             if offset >= partition.next {
                 let record =
                     Record { partition: number, offset, timestamp_ms: 0, key: None, payload };
-                visit(Polled::Record(record));
-                reached = Some(PolledUpTo { partition: number, offset, timestamp_ms: 0, hash });
+                hand_out(record, hash);
                 records += 1;
             }
         }
-        if let Some(reached) = reached {
-            visit(Polled::Reached(reached));
-        }
-        if partition.is_done() && !std::mem::replace(&mut partition.is_reported, true) {
-            visit(Polled::End { partition: number, next: partition.position });
-        }
-        Ok(records)
+        Ok(())
     }
 }
 
