@@ -313,7 +313,8 @@ impl<'a, S: Service, K: Sink> Follow<'a, S, K> {
 
     /// Waits as the trouble asks for.
     async fn after(&mut self, trouble: Trouble) -> Result<(), Stop> {
-        let reason = trouble.reason();
+        let words = self.client.hidden(trouble.reason().as_bytes());
+        let reason = String::from_utf8_lossy(&words).into_owned();
         self.down.get_or_insert_with(|| reason.clone());
         let (failure, label) = match trouble {
             Trouble::Final(error) => return Err(Stop::Error(error)),

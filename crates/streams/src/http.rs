@@ -98,6 +98,17 @@ impl Client {
         })
     }
 
+    /// A small reply, or its beginning, without the token.
+    async fn reply(&self, address: &Address, response: Response<Incoming>) -> Reply {
+        let reply = read_reply(address, response).await;
+        Reply { body: self.hidden(&reply.body), ..reply }
+    }
+
+    /// A server's words, without the token.
+    pub(crate) fn hidden(&self, words: &[u8]) -> Vec<u8> {
+        self.token.as_ref().map_or_else(|| words.to_vec(), |token| token.hidden(words))
+    }
+
     /// The token, for an address that may have it.
     pub(crate) fn token_for(&self, address: &Address) -> Option<&Token> {
         let is_safe = address.is_encrypted || address.is_loopback();
@@ -184,7 +195,7 @@ impl Client {
             let server = address.name();
             return Ok(Body { incoming: response.into_body(), server, _tasks: tasks });
         }
-        Err(classify(reply(address, response).await))
+        Err(classify(self.reply(address, response).await))
     }
 
     /// A small reply, whatever its status.
@@ -196,7 +207,7 @@ impl Client {
         body: Option<String>,
     ) -> Result<Reply, Trouble> {
         let (response, _tasks) = self.send(method, address, path, (body, &[])).await?;
-        Ok(reply(address, response).await)
+        Ok(self.reply(address, response).await)
     }
 
     /// A web socket, or the reply of a server that does not give one.
@@ -217,7 +228,7 @@ impl Client {
         let sending = self.send(Method::GET, address, path, (None, &headers));
         let (response, tasks) = sending.await?;
         if response.status().as_u16() != 101 {
-            return Ok(Err(reply(address, response).await));
+            return Ok(Err(self.reply(address, response).await));
         }
         let accepted = response.headers().get(SEC_WEBSOCKET_ACCEPT);
         let failed =
@@ -243,7 +254,7 @@ impl Client {
 }
 
 /// Reads a small reply, or its beginning.
-async fn reply(address: &Address, response: Response<Incoming>) -> Reply {
+async fn read_reply(address: &Address, response: Response<Incoming>) -> Reply {
     let (server, status) = (address.name(), response.status().as_u16());
     let told = told(response.headers(), SystemTime::now());
     let (mut incoming, mut body) = (response.into_body(), Vec::new());

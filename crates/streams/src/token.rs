@@ -28,6 +28,13 @@ impl Token {
         Self::new(&text)
     }
 
+    /// A server's words without the token, in case it says back what it was sent.
+    pub(crate) fn hidden(&self, words: &[u8]) -> Vec<u8> {
+        let header = self.0.to_str().unwrap_or_default();
+        let secret = header.trim_start_matches("Bearer ");
+        String::from_utf8_lossy(words).replace(secret, "…").into_bytes()
+    }
+
     /// The value of `Authorization`.
     pub(crate) fn header(&self) -> HeaderValue {
         self.0.clone()
@@ -49,6 +56,11 @@ mod tests {
         let token = Token::new("AAAA%2Fsecret\r\n").unwrap();
         assert_eq!(token.header().to_str().unwrap(), "Bearer AAAA%2Fsecret");
         assert!(!format!("{token:?} {:?}", token.header()).contains("secret"));
+        let said = br#"{"detail":"GET, authorization: Bearer AAAA%2Fsecret"}"#;
+        assert_eq!(
+            String::from_utf8(token.hidden(said)).unwrap(),
+            r#"{"detail":"GET, authorization: Bearer …"}"#
+        );
         for odd in ["", " \n", "two words", "ü", "a\nb"] {
             let error = Token::new(odd).unwrap_err();
             assert!(error.exit_code() == 2 && !format!("{error:?}").contains("two"), "{odd}");
